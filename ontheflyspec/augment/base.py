@@ -1,0 +1,109 @@
+"""What every random step is."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ontheflyspec import checks, rng
+from ontheflyspec.batch import PaddedBatch, as_float, lift
+
+Params = dict[str, Any]
+"""A table of host parameters, one ``[B]`` row or more a name; chains hold tables of tables."""
+
+
+class Augment(nn.Module, ABC):
+    """A random step in two parts: `draw` makes a table of parameters on the host, `apply` uses it.
+
+    A subclass draws in `draw` and computes in `change`. Called with a Tensor, a PaddedBatch, or a tuple or list that
+    begins with one. What an item gets depends on its id, the seed and the place in the chain alone; without ids,
+    fresh ones come from torch's CPU generator at every call. ``.eval()`` turns the step off.
+
+    A table goes through JSON with ``{name: values.tolist() for name, values in table.items()}``: `apply` takes lists.
+
+    Args:
+        p: probability that an item is changed.
+        seed: makes two steps of one kind differ.
+    """
+
+    item_rank: ClassVar[int] = 1
+    """Axes of one item without channels: 1 for waveforms, 2 for spectrograms."""
+    mixes_items: ClassVar[bool] = False
+
+    def __init__(self, *, p: float = 1.0, seed: int = 0) -> None:
+        super().__init__()
+        where = type(self).__name__
+        self.p = checks.number(where, "p", p, low=0.0, high=1.0)
+        self.seed = checks.integer(where, "seed", seed, low=-(2**63), high=2**63 - 1)
+
+    @abstractmethod
+    def draw(self, ids: Tensor, key: int | None = None) -> Params:
+        """Returns the table of parameters for items with these ids; ``key`` None stands for the step's own seed."""
+
+    @abstractmethod
+    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
+        """Returns a checked float batch changed as a table says, exactly 0 past each length."""
+
+    def apply(self, batch: Any, params: Params | None = None) -> Any:
+        """Returns the batch changed as a table of `draw` says; items that are not active keep their valid part.
+
+        With a function alone it is ``nn.Module.apply``, which models call on all their modules.
+        """
+        if params is None:
+            return super().apply(batch)
+        return self.change(self.checked(batch), params)
+
+    def checked(self, batch: PaddedBatch) -> PaddedBatch:
+        """Returns the batch as floats, or raises what is wrong with it."""
+        where, data = type(self).__name__, batch.data
+        checks.dtype(where, data, checks.WAVE_DTYPES if self.item_rank == 1 else checks.FEATURE_DTYPES)
+        checks.rank(where, data, self.item_rank, batched=True)
+        checks.lengths(where, batch.lengths, data.shape[0], data.shape[-1])
+        return batch._replace(data=as_float(data))
+
+    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:  # noqa: ARG002
+        """Returns steps out for steps in; where lengths are drawn, for one table of `draw`."""
+        return lengths
+
+    def is_random(self) -> bool:
+        """Returns whether a call now would draw."""
+        return self.training
+
+    def forward(self, x: Any) -> Any:
+        """Changes what loaders yield; see the class."""
+        return lift(type(self).__name__, x, self._on_batch, self._on_tensor)
+
+    def uniform(self, ids: Tensor, key: int | None, n: int) -> Tensor:
+        """Returns float64 ``[B, n]`` in (0, 1) for these ids; the first column decides on ``p``."""
+        return rng.uniform(ids, rng.fold(0, self.seed) if key is None else key, n)
+
+    def _on_batch(self, batch: PaddedBatch) -> PaddedBatch:
+        if not self.is_random():
+            return batch
+        ids = rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
+        return self.change(self.checked(batch), self.draw(ids))
+
+    def _on_tensor(self, data: Tensor) -> Tensor:
+        checks.rank(type(self).__name__, data, self.item_rank, batched=False)
+        single = data.dim() == self.item_rank
+        out = self._on_batch(full_batch(data.unsqueeze(0) if single else data)).data
+        return out[0] if single else out
+
+
+def full_batch(data: Tensor, rate: float = math.nan) -> PaddedBatch:
+    """Returns a batch of full items; rate NaN means that nobody said."""
+    return PaddedBatch(data, torch.full((data.shape[0],), data.shape[-1]), rate)
+
+
+def between(unit: Tensor, span: tuple[float, float]) -> Tensor:
+    """Returns numbers in (0, 1) stretched to ``span``."""
+    return span[0] + unit * (span[1] - span[0])
+
+
+def column(values: Any, dtype: torch.dtype) -> Tensor:
+    """Returns one row of a table, as drawn or as JSON gives it back, as a tensor."""
+    return torch.as_tensor(values, dtype=dtype)

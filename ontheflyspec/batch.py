@@ -1,0 +1,186 @@
+"""What travels through a front end: padded batches and single clips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import checks
+
+
+class Clip(NamedTuple):
+    """One clip as a data set gives it.
+
+    Args:
+        wave: samples, ``[T]`` or ``[C, T]``, float or int16 (meaning value / 32768).
+        rate: samples per second in Hz.
+        id: 64-bit identity of clip and epoch, or None for a fresh one at every use.
+    """
+
+    wave: Tensor
+    rate: float
+    id: int | None = None
+
+
+class PaddedBatch(NamedTuple):
+    """Items of unlike length in one tensor, 0 past each item's end.
+
+    Args:
+        data: ``[B, T]`` or ``[B, C, T]`` waveforms, ``[B, F, N]`` or ``[B, C, F, N]`` spectrograms.
+        lengths: int64 ``[B]``, valid steps of the last axis; best left on the host.
+        rate: steps per second of the last axis (Hz for waveforms, frames per second for spectrograms).
+        ids: int64 ``[B]`` identities that random effects draw from, or None for fresh ones at every call.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> batch = ofs.pad([torch.ones(3), torch.ones(5)], rate=16_000)
+        >>> batch.data.shape, batch.lengths.tolist()
+        (torch.Size([2, 5]), [3, 5])
+    """
+
+    data: Tensor
+    lengths: Tensor
+    rate: float
+    ids: Tensor | None = None
+
+    def mask(self) -> Tensor:
+        """Returns bool ``[B, N]`` on the data's device: True where the last axis is valid."""
+        return length_mask(self.lengths, self.data.shape[-1], self.data.device)
+
+    def filled(self, value: float | str) -> Tensor:
+        """Returns the data with ``value`` in the padding instead of 0.
+
+        Args:
+            value: a number, or ``"min"`` for the smallest valid value of each item.
+        """
+        mask = expand_mask(self.mask(), self.data)
+        if value != "min":
+            fill: Any = checks.number("PaddedBatch.filled", "value", value)
+            return self.data.masked_fill(~mask, fill)
+        top = torch.iinfo(self.data.dtype).max if not self.data.is_floating_point() else math.inf
+        if self.data.numel() == 0:
+            return self.data
+        lowest = self.data.masked_fill(~mask, top).flatten(1).amin(1)
+        lowest = torch.where(lowest == top, 0, lowest).to(self.data.dtype)
+        return torch.where(mask, self.data, lowest.reshape(-1, *[1] * (self.data.dim() - 1)))
+
+    def unpad(self) -> list[Tensor]:
+        """Returns the items one by one, each cut to its own length (asks the device if lengths are not on the host)."""
+        return [item[..., :length] for item, length in zip(self.data, self.lengths.tolist(), strict=True)]
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None, non_blocking: bool = False
+    ) -> PaddedBatch:
+        """Returns the batch with its data on ``device``; lengths and ids stay where they are.
+
+        Args:
+            device: where the data goes, None to leave it.
+            dtype: float type of the data; int16 is divided by 32768 (on the device, after the transfer).
+            non_blocking: as in ``Tensor.to``.
+        """
+        data = self.data if device is None else self.data.to(device, non_blocking=non_blocking)
+        if dtype is not None:
+            data = as_float(data, dtype) if dtype.is_floating_point else data.to(dtype)
+        return self._replace(data=data)
+
+    def pin_memory(self) -> PaddedBatch:
+        """Returns the batch with data in page-locked memory."""
+        return self._replace(data=self.data.pin_memory())
+
+
+def as_float(data: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Returns samples as floats: int16 divided by 32768, half precision as float32, others as they are."""
+    if data.dtype == torch.int16:
+        return data.to(dtype or torch.float32) / 32768
+    if dtype is None and data.dtype in (torch.float16, torch.bfloat16):
+        return data.float()
+    return data if dtype is None or data.is_complex() else data.to(dtype)
+
+
+def length_mask(lengths: Tensor, size: int, device: torch.device) -> Tensor:
+    """Returns bool ``[B, size]`` on ``device``, True below each length; never waits for the device."""
+    if lengths.device != device:
+        lengths = lengths.to(device, non_blocking=True)
+    return torch.arange(size, device=device) < lengths.unsqueeze(-1)
+
+
+def expand_mask(mask: Tensor, data: Tensor) -> Tensor:
+    """Returns a ``[B, N]`` mask as ``[B, 1, ..., N]`` to broadcast over ``data``."""
+    return mask.reshape(mask.shape[0], *[1] * (data.dim() - 2), mask.shape[1])
+
+
+def per_item(values: Tensor, data: Tensor) -> Tensor:
+    """Returns ``[B]`` host values as ``[B, 1, ...]`` in the type and on the device of ``data``."""
+    return values.to(device=data.device, dtype=data.dtype, non_blocking=True).reshape(-1, *[1] * (data.dim() - 1))
+
+
+def pad(waves: Sequence[Any], *, rate: float, ids: Sequence[int] | Tensor | None = None) -> PaddedBatch:
+    """Pads clips of unlike length into one batch.
+
+    Args:
+        waves: tensors or arrays ``[T]`` or ``[C, T]``, all with the same channels. int16 stays int16 if all are;
+            among floats it becomes value / 32768.
+        rate: steps per second of the last axis, Hz for waveforms.
+        ids: identities of the items, see `PaddedBatch`.
+
+    Raises:
+        ValueError: no clips, or clips with unlike channels.
+        TypeError: samples of another type than int16 or float.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> ofs.pad([torch.zeros(2), torch.zeros(4)], rate=8_000).mask().sum(1).tolist()
+        [2, 4]
+    """
+    tensors = [torch.as_tensor(wave) for wave in waves]
+    if not tensors:
+        raise ValueError(checks.message("pad", "at least one clip", "none", "Drop empty batches before padding."))
+    for position, wave in enumerate(tensors):
+        checks.dtype("pad", wave, (*checks.WAVE_DTYPES, torch.complex64, torch.complex128))
+        if wave.dim() < 1 or wave.shape[:-1] != tensors[0].shape[:-1]:
+            rule = f"every clip to have the channels of the first, {list(tensors[0].shape[:-1])}"
+            got = f"shape {list(wave.shape)} for clip {position}"
+            raise ValueError(checks.message("pad", rule, got, "Mix the clips down or drop channels."))
+    kinds = {wave.dtype for wave in tensors}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    if kind is None:
+        tensors = [as_float(wave) for wave in tensors]
+        kind = torch.promote_types(*_extremes([wave.dtype for wave in tensors]))
+    lengths = torch.tensor([wave.shape[-1] for wave in tensors], dtype=torch.int64)
+    first = tensors[0]
+    data = first.new_zeros((len(tensors), *first.shape[:-1], int(lengths.max())), dtype=kind)
+    for row, wave in zip(data, tensors, strict=True):
+        row[..., : wave.shape[-1]] = wave
+    known = None if ids is None else torch.as_tensor(ids, dtype=torch.int64)
+    if known is not None and known.shape != lengths.shape:
+        raise ValueError(
+            checks.message("pad", f"{len(tensors)} ids", list(known.shape), "Give one id a clip, or ids=None.")
+        )
+    return PaddedBatch(data, lengths, checks.positive("pad", "rate", rate), known)
+
+
+def _extremes(kinds: list[torch.dtype]) -> tuple[torch.dtype, torch.dtype]:
+    ordered = sorted(kinds, key=lambda kind: (kind.is_complex, kind.itemsize))
+    return ordered[0], ordered[-1]
+
+
+def lift(where: str, x: Any, on_batch: Callable[[PaddedBatch], Any], on_tensor: Callable[[Tensor], Any]) -> Any:
+    """Calls a step with what it was given: a Tensor, a PaddedBatch, or what loaders yield (the first element)."""
+    if isinstance(x, PaddedBatch):
+        return on_batch(x)
+    if isinstance(x, Tensor):
+        return on_tensor(x)
+    if type(x) in (tuple, list) and x and isinstance(x[0], PaddedBatch):
+        return type(x)([on_batch(x[0]), *x[1:]])
+    raise TypeError(
+        checks.message(
+            where,
+            "a Tensor, a PaddedBatch, or a tuple or list that begins with a PaddedBatch",
+            type(x).__name__,
+            "Pad clips with ofs.pad or ofs.collate first.",
+        )
+    )

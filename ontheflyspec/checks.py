@@ -1,0 +1,137 @@
+"""Every error that a user sees is worded here: ``Where: expected <rule>, got <value>. <What to change.>``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+WAVE_DTYPES = (torch.int16, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+FEATURE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def message(where: str, rule: str, got: object, remedy: str) -> str:
+    """Returns ``Where: expected <rule>, got <value>. <What to change.>``."""
+    return f"{where}: expected {rule}, got {got}. {remedy}"
+
+
+def integer(where: str, name: str, value: Any, *, low: int = 1, high: int | None = None) -> int:
+    """Returns ``value`` as an int of at least ``low`` (and at most ``high``), or raises."""
+    rule = f"{name} to be an integer of at least {low}" + (f" and at most {high}" if high is not None else "")
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(message(where, rule, repr(value), f"Pass a whole number as {name}."))
+    result = int(value)
+    if result < low or (high is not None and result > high):
+        raise ValueError(message(where, rule, result, f"Change {name}."))
+    return result
+
+
+def number(where: str, name: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> float:
+    """Returns ``value`` as a finite float between ``low`` and ``high`` (both allowed), or raises."""
+    rule = f"{name} to be a finite number"
+    if low > -math.inf or high < math.inf:
+        rule += f" between {low:g} and {high:g}"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(message(where, rule, repr(value), f"Pass a number as {name}."))
+    result = float(value)
+    if not math.isfinite(result) or not low <= result <= high:
+        raise ValueError(message(where, rule, result, f"Change {name}."))
+    return result
+
+
+def positive(where: str, name: str, value: Any) -> float:
+    """Returns ``value`` as a finite float above 0, or raises."""
+    result = number(where, name, value)
+    if result <= 0:
+        raise ValueError(message(where, f"{name} above 0", value, f"Change {name}."))
+    return result
+
+
+def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
+    """Returns ``value`` if it is one of ``options``, or raises naming them."""
+    known = list(options)
+    if not isinstance(value, str) or value not in known:
+        listed = " | ".join(repr(option) for option in known)
+        raise ValueError(message(where, f"{name} to be one of {listed}", repr(value), f"Change {name}."))
+    return value
+
+
+def span(where: str, name: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> tuple[float, float]:
+    """Returns ``(low, high)`` of a range that may be given as one number, or raises."""
+    if isinstance(value, Real):
+        one = number(where, name, value, low=low, high=high)
+        return one, one
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise TypeError(message(where, f"{name} to be a number or a pair (low, high)", repr(value), f"Change {name}."))
+    start, end = (number(where, name, part, low=low, high=high) for part in value)
+    if start > end:
+        raise ValueError(message(where, f"{name} as (low, high) with low <= high", (start, end), "Swap the two."))
+    return start, end
+
+
+def dtype(where: str, data: Any, allowed: Sequence[torch.dtype]) -> None:
+    """Raises unless ``data`` is a tensor of one of the ``allowed`` types."""
+    if not isinstance(data, Tensor):
+        raise TypeError(
+            message(where, "a Tensor or a PaddedBatch", type(data).__name__, "Use torch.from_numpy or ofs.pad.")
+        )
+    if data.dtype not in allowed:
+        listed = ", ".join(str(kind).removeprefix("torch.") for kind in allowed)
+        raise TypeError(
+            message(
+                where,
+                f"data of type {listed}",
+                str(data.dtype).removeprefix("torch."),
+                "Convert it: float samples lie in -1..1, int16 means value / 32768.",
+            )
+        )
+
+
+def rank(where: str, data: Tensor, item_rank: int, *, batched: bool) -> None:
+    """Raises unless ``data`` has the axes of one item (``item_rank``) or of a batch of them."""
+    lowest = item_rank + batched
+    if not lowest <= data.dim() <= item_rank + 2:
+        one, batch = ("[T]", "[B, T] or [B, C, T]") if item_rank == 1 else ("[F, N]", "[B, F, N] or [B, C, F, N]")
+        shapes = batch if batched else f"{one}, {batch}"
+        raise ValueError(message(where, f"data of shape {shapes}", list(data.shape), "Reshape it."))
+
+
+def sample_rate(where: str, expected: float, got: float) -> None:
+    """Raises if a batch of rate ``got`` meets a step built for ``expected``."""
+    if expected != got:
+        raise ValueError(
+            message(
+                where,
+                f"a batch of {expected:g} Hz (its sample_rate)",
+                f"{got:g} Hz",
+                f"Put Resample(sample_rate={got:g}, new_sample_rate={expected:g}) before it or build it for {got:g}.",
+            )
+        )
+
+
+def lengths(where: str, values: Tensor, batch: int, longest: int) -> None:
+    """Raises if ``values`` are no int64 ``[batch]`` lengths; their size is looked at only where that costs nothing."""
+    if values.dtype != torch.int64 or values.dim() != 1 or values.shape[0] != batch:
+        raise ValueError(
+            message(
+                where,
+                f"lengths as int64 [{batch}]",
+                f"{str(values.dtype).removeprefix('torch.')} {list(values.shape)}",
+                "Give one length an item.",
+            )
+        )
+    if values.device.type == "cpu" and not torch.compiler.is_compiling() and batch:
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > longest:
+            raise ValueError(
+                message(
+                    where,
+                    f"lengths between 0 and {longest} (the last axis of data)",
+                    low if low < 0 else high,
+                    "Pass lengths in steps of the data, before padding.",
+                )
+            )

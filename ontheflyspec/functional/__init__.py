@@ -1,0 +1,1 @@
+"""Functions from Tensor (and lengths) to Tensor: no classes, no state."""
