@@ -1,0 +1,94 @@
+"""Means over each item's valid part, the same alone as in a batch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.batch import expand_mask, length_mask
+
+Per = Literal["item", "feature"]
+
+
+def valid_mean(data: Tensor, lengths: Tensor | None, *, per: Per = "item") -> Tensor:
+    """Returns the mean over what is valid: of each item, or of each of its features (axis -2).
+
+    On the CPU, where nothing requires grad, each item is summed on its own contiguous copy, so that the result is bit
+    for bit that of the item alone. Elsewhere a masked sum gives the same within rounding, without asking the device.
+
+    Args:
+        data: ``[B, ..., N]``, floats; whatever stands past an item's length is left out, NaN too.
+        lengths: int64 ``[B]`` on any device, None where every item is full.
+        per: ``"item"`` over all but axis 0, ``"feature"`` over all but axes 0 and -2.
+
+    Returns:
+        The means in a shape that broadcasts over ``data``: ``[B, 1, ..., 1]`` or ``[B, 1, ..., F, 1]``; 0 for items
+        of length 0.
+
+    Example:
+        >>> import torch
+        >>> data = torch.tensor([[1.0, 3.0, 99.0], [1.0, 2.0, 3.0]])
+        >>> valid_mean(data, torch.tensor([2, 3])).flatten().tolist()
+        [2.0, 2.0]
+    """
+    return _mean(data, lengths, per, None, squared=False, ddof=0)
+
+
+def valid_power(data: Tensor, lengths: Tensor | None, *, per: Per = "item") -> Tensor:
+    """Returns the mean square over what is valid; arguments and shape as in `valid_mean`."""
+    return _mean(data, lengths, per, None, squared=True, ddof=0)
+
+
+def valid_variance(data: Tensor, lengths: Tensor | None, mean: Tensor, *, per: Per = "item", ddof: int = 0) -> Tensor:
+    """Returns the mean square distance from ``mean`` (of `valid_mean`) over what is valid.
+
+    Args:
+        data: as in `valid_mean`.
+        lengths: as in `valid_mean`.
+        mean: what broadcasts over ``data``, with axis 0 of size B.
+        per: as in `valid_mean`.
+        ddof: taken off the count, which stays at least 1.
+    """
+    return _mean(data, lengths, per, mean, squared=True, ddof=ddof)
+
+
+def _mean(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None, *, squared: bool, ddof: int) -> Tensor:
+    eager = data.device.type == "cpu" and not data.requires_grad and not torch.compiler.is_compiling()
+    on_host = lengths is None or lengths.device.type == "cpu"
+    sums = _sums_one_by_one if eager and on_host and data.shape[0] else _sums_masked
+    shared = data.shape[1:-1] if per == "item" else data.shape[1:-2]
+    shape = (-1, *[1] * (data.dim() - 1)) if per == "item" else (-1, *[1] * (data.dim() - 3), data.shape[-2], 1)
+    total = sums(data, lengths, per, centre, squared).reshape(shape)
+    if lengths is None:
+        return total / max(data.shape[-1] * shared.numel() - ddof, 1)
+    count = (lengths * shared.numel() - ddof).clamp(min=1).to(data.device, non_blocking=True)
+    return total / count.reshape(-1, *[1] * (data.dim() - 1)).to(data.dtype)
+
+
+def _sums_one_by_one(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None, squared: bool) -> Tensor:
+    """Returns ``[B]`` or ``[B, F]`` sums, each item's from a contiguous copy of its valid part."""
+    sizes = [data.shape[-1]] * data.shape[0] if lengths is None else lengths.tolist()
+    sums = []
+    for row, size in enumerate(sizes):
+        part = data[row, ..., :size]
+        part = (part if per == "item" else part.movedim(-2, 0)).contiguous()
+        if centre is not None:
+            part = part - (centre[row] if per == "item" else centre[row].movedim(-2, 0))
+        part = part * part if squared else part
+        sums.append(part.sum() if per == "item" else part.flatten(1).sum(1))
+    return torch.stack(sums)
+
+
+def _sums_masked(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None, squared: bool) -> Tensor:
+    """Returns ``[B]`` or ``[B, F]`` sums over the whole batch at once."""
+    mask = None
+    if lengths is not None:
+        mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
+        data = torch.where(mask, data, 0)
+    if centre is not None:
+        data = data - centre
+        data = data if mask is None else torch.where(mask, data, 0)
+    data = data * data if squared else data
+    return data.flatten(1).sum(1) if per == "item" else data.movedim(-2, 1).flatten(2).sum(2)
