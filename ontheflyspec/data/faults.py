@@ -1,0 +1,71 @@
+"""What can be wrong with a file, and how it is said."""
+
+from __future__ import annotations
+
+import errno
+from typing import NamedTuple
+
+from ontheflyspec import checks
+
+MISSING, UNREADABLE, TRUNCATED, EMPTY, NOT_FINITE, CHANGED = range(1, 7)
+
+
+class _Kind(NamedTuple):
+    reason: str
+    rule: str
+    remedy: str
+
+
+_KINDS = {
+    MISSING: _Kind("no such file", "an existing file", "Correct the path"),
+    UNREADABLE: _Kind("not readable as audio", "a readable audio file", "Convert it to WAV or FLAC"),
+    TRUNCATED: _Kind("cut short or damaged", "every frame that the header promises", "Copy it again from its source"),
+    EMPTY: _Kind("holds no frames", "at least one frame", "Leave the file out"),
+    NOT_FINITE: _Kind("holds NaN or infinite samples", "finite samples", "Repair the file"),
+    CHANGED: _Kind("changed since the scan", "the file that was scanned", "Build the AudioDataset anew"),
+}
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
+
+
+class Failure(NamedTuple):
+    """A clip that could not be read.
+
+    Args:
+        index: place of the clip in the list, folder or manifest that the data set was built from.
+        path: its file.
+        reason: what is wrong with it.
+    """
+
+    index: int  # type: ignore[assignment]
+    path: str
+    reason: str
+
+
+class BadFile(Exception):
+    """Travels from the reader to whoever decides between raising and skipping."""
+
+    def __init__(self, code: int, detail: str) -> None:
+        super().__init__(code, detail)
+        self.code, self.detail = code, detail
+
+
+def reason(code: int) -> str:
+    """Returns what is wrong, in a few words."""
+    return _KINDS[code].reason
+
+
+def error(where: str, path: str, bad: BadFile, *, may_skip: bool = False) -> Exception:
+    """Returns the exception that tells a user about a bad file."""
+    kind = _KINDS[bad.code]
+    remedy = kind.remedy + (', or pass on_error="skip".' if may_skip else ".")
+    text = checks.message(where, kind.rule, f"{bad.detail} in {path!r}", remedy)
+    return FileNotFoundError(text) if bad.code == MISSING else ValueError(text)
+
+
+def from_os(problem: OSError) -> Exception:
+    """Returns a BadFile for what is the file's fault; a want of handles or memory stays as it is."""
+    if problem.errno in _PASSING:
+        return problem
+    if isinstance(problem, FileNotFoundError | NotADirectoryError):
+        return BadFile(MISSING, "nothing")
+    return BadFile(UNREADABLE, problem.strerror or type(problem).__name__)
