@@ -1,6 +1,27 @@
 """Audio features on the fly: files in, augmented features on the device out, every clip as if it stood alone."""
 
+from ontheflyspec import augment
 from ontheflyspec.batch import Clip, PaddedBatch, pad
 from ontheflyspec.compose import Compose
+from ontheflyspec.data.sampler import BucketBatchSampler, Draw
+from ontheflyspec.transforms.mel import MelSpectrogram
+from ontheflyspec.transforms.normalize import Normalize
+from ontheflyspec.transforms.post import AmplitudeToDB, Log
+from ontheflyspec.transforms.resample import Resample
+from ontheflyspec.transforms.stft import STFT
 
-__all__ = ["Clip", "Compose", "PaddedBatch", "pad"]
+__all__ = [
+    "STFT",
+    "AmplitudeToDB",
+    "BucketBatchSampler",
+    "Clip",
+    "Compose",
+    "Draw",
+    "Log",
+    "MelSpectrogram",
+    "Normalize",
+    "PaddedBatch",
+    "Resample",
+    "augment",
+    "pad",
+]

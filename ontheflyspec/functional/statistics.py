@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.batch import expand_mask, length_mask
+from ontheflyspec.functional.fourier import safe_sqrt
 
 Per = Literal["item", "feature"]
 
@@ -92,3 +93,21 @@ def _sums_masked(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor 
         data = data if mask is None else torch.where(mask, data, 0)
     data = data * data if squared else data
     return data.flatten(1).sum(1) if per == "item" else data.movedim(-2, 1).flatten(2).sum(2)
+
+
+def normalise(data: Tensor, lengths: Tensor | None, *, per: Per, eps: float, ddof: int) -> Tensor:
+    """Returns ``(x - mean) / (std + eps)`` by each item's own valid statistics, exactly 0 past each length."""
+    mean = valid_mean(data, lengths, per=per)
+    variance = valid_variance(data, lengths, mean, per=per, ddof=ddof)
+    return standardise(data, lengths, mean=mean, std=safe_sqrt(variance), eps=eps)
+
+
+def standardise(data: Tensor, lengths: Tensor | None, *, mean: Tensor, std: Tensor, eps: float) -> Tensor:
+    """Returns ``(x - mean) / (std + eps)``, exactly 0 past each length and where ``std + eps`` is 0."""
+    scale = (std + eps).to(data.dtype)
+    kept = scale > 0
+    scale = torch.where(kept, torch.where(kept, scale, 1).reciprocal(), 0)
+    if lengths is None:
+        return (data - mean.to(data.dtype)) * scale
+    mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
+    return torch.where(mask, (torch.where(mask, data, 0) - mean.to(data.dtype)) * scale, 0)

@@ -94,9 +94,10 @@ class Transform(nn.Module, ABC):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Moves constants but keeps their type: ``.half()`` must not round windows and filters."""
+        before = dict(self._buffers)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name in self._makers:
-            value = self._buffers.get(name)
-            if value is not None and value.dtype != torch.float32:
-                self._buffers[name] = self._makers[name]().to(value.device, torch.float32)
+        for name, old in before.items():
+            new = self._buffers[name]
+            if old is not None and new is not None and old.dtype != new.dtype:
+                self._buffers[name] = old.to(new.device)
         return self

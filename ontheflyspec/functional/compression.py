@@ -1,0 +1,53 @@
+"""Logarithms of features, with references over each item's own valid part."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.batch import expand_mask, length_mask
+
+
+def decibels(
+    x: Tensor, lengths: Tensor | None, *, stype: str, ref: float | str, amin: float, top_db: float | None
+) -> Tensor:
+    """Returns ``10 log10(x / ref)`` of powers or ``20 log10(x / ref)`` of magnitudes, not below ``top_db``'s floor.
+
+    Args:
+        x: non-negative ``[B, ..., N]``.
+        lengths: int64 ``[B]`` on any device, None if all items are full.
+        stype: ``"power"`` or ``"magnitude"``.
+        ref: a number, or ``"max"`` for each item's own maximum over its valid part.
+        amin: smallest value of ``x`` and ``ref`` that counts.
+        top_db: dB that an item may lie below its own valid maximum, None for no floor.
+
+    Shape: as ``x``, exactly 0 past each length.
+    """
+    factor = 10.0 if stype == "power" else 20.0
+    mask = None
+    if lengths is not None:
+        mask = expand_mask(length_mask(lengths, x.shape[-1], x.device), x)
+        x = torch.where(mask, x, 0)
+    out = factor * torch.log10(x.clamp(min=amin))
+    if x.numel() and (ref == "max" or top_db is not None):
+        axes = tuple(range(1, x.dim()))
+        if mask is not None:
+            out = out.masked_fill(~mask, factor * math.log10(amin))
+        peak = out.amax(axes, keepdim=True)
+        if top_db is not None:
+            out = torch.maximum(out, peak - top_db)
+        if ref == "max":
+            out = out - peak
+    if not isinstance(ref, str):
+        out = out - factor * math.log10(max(ref, amin))
+    return out if mask is None else out.masked_fill(~mask, 0)
+
+
+def log(x: Tensor, lengths: Tensor | None, floor: float) -> Tensor:
+    """Returns natural logarithms of ``max(x, floor)``, exactly 0 past each length."""
+    if lengths is None:
+        return x.clamp(min=floor).log()
+    mask = expand_mask(length_mask(lengths, x.shape[-1], x.device), x)
+    return torch.where(mask, x, 1).clamp(min=floor).log().masked_fill(~mask, 0)

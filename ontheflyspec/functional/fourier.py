@@ -1,0 +1,107 @@
+"""Short-time Fourier transforms by FFT and by convolution, in the general form that every device and autograd take."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.batch import expand_mask, length_mask
+from ontheflyspec.functional.framing import frames
+
+OUTPUTS = ("complex", "magnitude", "power", "phase")
+
+
+@contextlib.contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Computes in the tensors' own precision: no autocast and, outside ``torch.compile``, no TF32."""
+    with contextlib.ExitStack() as stack:
+        if torch.amp.is_autocast_available(device.type):
+            stack.enter_context(torch.autocast(device.type, enabled=False))
+        if device.type == "cuda" and not torch.compiler.is_compiling():
+            stack.enter_context(torch.backends.cudnn.flags(allow_tf32=False))
+            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+            torch.set_float32_matmul_precision("highest")
+        yield
+
+
+def fourier_kernels(window: Tensor) -> Tensor:
+    """Returns windowed cosines and negative sines, float64 ``[2 * bins, n_fft]``, bin 0 to ``n_fft // 2``."""
+    n_fft = window.shape[0]
+    steps = torch.arange(n_fft, dtype=torch.int64)
+    turns = (torch.arange(n_fft // 2 + 1).unsqueeze(-1) * steps % n_fft).double() / n_fft
+    angles = 2 * torch.pi * turns
+    return torch.cat([torch.cos(angles), -torch.sin(angles)]) * window
+
+
+def fft_parts(
+    x: Tensor, lengths: Tensor | None, window: Tensor, *, hop_length: int, center: bool, pad_mode: str
+) -> tuple[Tensor, Tensor]:
+    """Returns real and imaginary part, ``[..., bins, N]``, of windowed frames by real FFTs."""
+    n_fft = window.shape[0]
+    signal, count = frames(x, lengths, n_fft=n_fft, hop_length=hop_length, center=center, pad_mode=pad_mode)
+    pieces = signal.unfold(-1, n_fft, hop_length)[..., :count, :]
+    parts = torch.view_as_real(torch.fft.rfft(pieces * window).transpose(-1, -2))
+    return parts[..., 0], parts[..., 1]
+
+
+def conv_parts(
+    x: Tensor, lengths: Tensor | None, kernels: Tensor, *, hop_length: int, center: bool, pad_mode: str
+) -> tuple[Tensor, Tensor]:
+    """Returns the same as `fft_parts` by one strided convolution with ``kernels`` ``[2 * bins, n_fft]``."""
+    n_fft, bins = kernels.shape[1], kernels.shape[0] // 2
+    signal, count = frames(x, lengths, n_fft=n_fft, hop_length=hop_length, center=center, pad_mode=pad_mode)
+    flat = signal.reshape(-1, 1, signal.shape[-1])
+    out = torch.nn.functional.conv1d(flat, kernels.unsqueeze(1), stride=hop_length)[..., :count]
+    out = out.reshape(*x.shape[:-1], 2 * bins, count)
+    return out[..., :bins, :], out[..., bins:, :]
+
+
+def safe_sqrt(power: Tensor) -> Tensor:
+    """Returns square roots whose gradient at 0 is 0 instead of infinite."""
+    positive = power > 0
+    return torch.where(positive, power, 1).sqrt().masked_fill(~positive, 0)
+
+
+def present(real: Tensor, imaginary: Tensor, output: str) -> Tensor:
+    """Returns a spectrum in the form asked for, one of `OUTPUTS`; gradients are finite on silence."""
+    if output == "complex":
+        return torch.complex(real, imaginary)
+    power = real.square() + imaginary.square()
+    if output == "power":
+        return power
+    if output == "magnitude":
+        return safe_sqrt(power)
+    silent = power == 0
+    return torch.atan2(imaginary.masked_fill(silent, 0), real.masked_fill(silent, 1))
+
+
+def raise_power(power_spectrum: Tensor, exponent: float) -> Tensor:
+    """Returns magnitudes to the power ``exponent`` for squared magnitudes, with finite gradients at 0."""
+    if exponent == 2:
+        return power_spectrum
+    if exponent == 1:
+        return safe_sqrt(power_spectrum)
+    positive = power_spectrum > 0
+    return torch.where(positive, power_spectrum, 1).pow(exponent / 2).masked_fill(~positive, 0)
+
+
+def present_frames(windowed: Tensor, output: str) -> Tensor:
+    """Returns the spectrum of windowed frames ``[n, n_fft]`` as ``[bins, n]`` in the form asked for."""
+    spectrum = torch.fft.rfft(windowed)
+    shown: dict[str, Callable[[Tensor], Tensor]] = {"power": power_frames, "magnitude": torch.abs, "phase": torch.angle}
+    return shown.get(output, torch.positive)(spectrum).t()
+
+
+def power_frames(spectrum: Tensor) -> Tensor:
+    """Returns squared magnitudes of a spectrum, which is overwritten."""
+    parts = torch.view_as_real(spectrum)
+    parts.mul_(parts)
+    return parts[..., 0] + parts[..., 1]
+
+
+def cut(x: Tensor, lengths: Tensor) -> Tensor:
+    """Returns ``x`` with exactly 0 past each length of its last axis."""
+    return x.masked_fill(~expand_mask(length_mask(lengths, x.shape[-1], x.device), x), 0)

@@ -1,0 +1,38 @@
+"""Window functions, periodic, in float64."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import checks
+
+COSINES = {
+    "hann": (0.5, 0.5),
+    "hamming": (0.54, 0.46),
+    "blackman": (0.42, 0.5, 0.08),
+    "rectangular": (1.0,),
+}
+NAMES = (*COSINES, "bartlett")
+
+
+def window(name: str, win_length: int, n_fft: int) -> Tensor:
+    """Returns a periodic window, centred in ``n_fft`` samples, as ``scipy.signal.get_window`` has it.
+
+    Args:
+        name: one of `NAMES`.
+        win_length: samples of the window itself.
+        n_fft: samples of the frame; zeros stand on both sides of the window.
+
+    Shape: float64 ``[n_fft]``.
+    """
+    checks.choice("window", "window", name, NAMES)
+    phase = torch.arange(win_length, dtype=torch.float64) / win_length
+    if name == "bartlett":
+        values = 1 - (2 * phase - 1).abs()
+    else:
+        values = torch.zeros(win_length, dtype=torch.float64)
+        for order, weight in enumerate(COSINES[name]):
+            values += (-1) ** order * weight * torch.cos(2 * torch.pi * order * phase)
+    left = (n_fft - win_length) // 2
+    return torch.nn.functional.pad(values, (left, n_fft - win_length - left))
