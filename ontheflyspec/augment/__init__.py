@@ -1,1 +1,8 @@
 """Random steps."""
+
+from ontheflyspec.augment.level import Gain, PolarityInversion
+from ontheflyspec.augment.noise import AddColoredNoise
+from ontheflyspec.augment.spectrogram import SpecAugment
+from ontheflyspec.augment.timing import TimeShift
+
+__all__ = ["AddColoredNoise", "Gain", "PolarityInversion", "SpecAugment", "TimeShift"]

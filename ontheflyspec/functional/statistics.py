@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.batch import expand_mask, length_mask
+from ontheflyspec.functional.blocks import applicable
 from ontheflyspec.functional.fourier import safe_sqrt
 
 Per = Literal["item", "feature"]
@@ -56,9 +57,8 @@ def valid_variance(data: Tensor, lengths: Tensor | None, mean: Tensor, *, per: P
 
 
 def _mean(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None, *, squared: bool, ddof: int) -> Tensor:
-    eager = data.device.type == "cpu" and not data.requires_grad and not torch.compiler.is_compiling()
-    on_host = lengths is None or lengths.device.type == "cpu"
-    sums = _sums_one_by_one if eager and on_host and data.shape[0] else _sums_masked
+    plain = applicable(data) and (lengths is None or applicable(lengths))
+    sums = _sums_one_by_one if plain and data.shape[0] else _sums_masked
     shared = data.shape[1:-1] if per == "item" else data.shape[1:-2]
     shape = (-1, *[1] * (data.dim() - 1)) if per == "item" else (-1, *[1] * (data.dim() - 3), data.shape[-2], 1)
     total = sums(data, lengths, per, centre, squared).reshape(shape)

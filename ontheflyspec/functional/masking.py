@@ -1,0 +1,61 @@
+"""What is set to a constant: the padding, and spans of frames or bands."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.batch import expand_mask, length_mask
+from ontheflyspec.functional.blocks import applicable
+
+
+def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
+    """Returns ``[B, ..., N]`` data with exact zeros past each item's length, whatever stood there.
+
+    ``data`` is a result of the caller's own, which may be written to: its padding is, on the CPU.
+    """
+    if applicable(data, lengths):
+        for item, length in zip(data, lengths.tolist(), strict=True):
+            item[..., length:] = 0
+        return data
+    mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
+    return torch.where(mask, data, 0)
+
+
+def spans(widths: Tensor, fractions: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns where spans start and end inside items of unlike size.
+
+    Args:
+        widths: int64 ``[B, k]``, cut to the size of the item.
+        fractions: float64 ``[B, k]`` in (0, 1): where among the possible starts each span begins.
+        sizes: int64 ``[B]`` on any device.
+
+    Returns:
+        First and last-plus-one positions, int64 ``[B, k]`` on the device of ``sizes``.
+    """
+    longest = sizes.unsqueeze(-1)
+    widths = torch.minimum(widths.to(sizes.device, non_blocking=True), longest)
+    fractions = fractions.to(sizes.device, non_blocking=True)
+    starts = (fractions * (longest - widths + 1)).long()
+    return starts, starts + widths
+
+
+def span_mask(starts: Tensor, ends: Tensor, size: int, device: torch.device) -> Tensor:
+    """Returns bool ``[B, size]`` on ``device``, True inside any of the ``[B, k]`` spans."""
+    starts = starts.to(device, non_blocking=True).unsqueeze(-1)
+    ends = ends.to(device, non_blocking=True).unsqueeze(-1)
+    positions = torch.arange(size, device=device)
+    return ((positions >= starts) & (positions < ends)).any(1)
+
+
+def mask_spans(data: Tensor, frames: Tensor, bands: Tensor, fill: Tensor | float) -> Tensor:
+    """Returns spectrograms with ``fill`` in masked frames and bands, the same in all channels.
+
+    Args:
+        data: ``[B, F, N]`` or ``[B, C, F, N]``.
+        frames: bool ``[B, N]``.
+        bands: bool ``[B, F]``.
+        fill: a number, or what broadcasts over the data.
+    """
+    masked = expand_mask(frames, data) | expand_mask(bands, data).transpose(-1, -2)
+    return torch.where(masked, fill, data)
