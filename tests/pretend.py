@@ -1,0 +1,181 @@
+"""An accelerator that is not there: finds every wait and every mixed-device step without a GPU.
+
+A `Pretend` tensor says that it lies on ``torch.device("lazy", 0)``, a device type of torch that needs no runtime, and
+holds a CPU tensor. Inside `Session` it computes as CUDA would, and raises `Violation` on what would wait there or fail:
+
+- values or shapes asked of the device: ``.item()``, ``bool()``, ``.tolist()``, ``nonzero``, boolean indexing, ...;
+- copies to the host, and copies to the device without ``non_blocking=True``;
+- host and device tensors in one step, except host scalars where CUDA takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+from ontheflyspec import rng
+
+DEVICE = torch.device("lazy", 0)
+aten = torch.ops.aten
+
+
+class Violation(AssertionError):
+    """What an accelerator would wait for, or refuse."""
+
+
+class Pretend(Tensor):
+    """A tensor on the pretend accelerator."""
+
+    inner: Tensor
+
+    @staticmethod
+    def __new__(cls, inner: Tensor) -> Pretend:
+        result = Tensor._make_wrapper_subclass(
+            cls,
+            inner.shape,
+            strides=inner.stride(),
+            storage_offset=inner.storage_offset(),
+            dtype=inner.dtype,
+            device=DEVICE,
+        )
+        result.inner = inner
+        return result
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return f"Pretend({list(self.shape)}, {self.dtype})"
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return run(func, args, kwargs or {})
+
+
+class Session(TorchDispatchMode):
+    """Sends everything through `run`, so that factories and host tensors are seen too."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return run(func, args, kwargs or {})
+
+
+# Steps whose result, or the shape of it, the host must know.
+ASKS = {
+    aten._local_scalar_dense,
+    aten.nonzero,
+    aten.nonzero_static,
+    aten.masked_select,
+    aten.equal,
+    aten.is_nonzero,
+    aten._unique2,
+    aten.unique_dim,
+    aten.unique_consecutive,
+    aten.bincount,
+    aten.histc,
+    aten._pack_padded_sequence,
+}
+# Steps without torch's "pointwise" tag that take a host scalar beside device tensors all the same.
+SCALAR_TOO = {aten.masked_fill, aten.masked_fill_, aten.fill, aten.fill_, aten.where, aten.index_put, aten.index_put_}
+COPIES = {aten._to_copy, aten.copy_, aten.copy}
+INDEXES = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_, aten._unsafe_index}
+
+
+def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Runs one step of torch as the accelerator would, or raises `Violation`."""
+    tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+    on_device = [tensor for tensor in tensors if isinstance(tensor, Pretend)]
+    target = kwargs.get("device")
+    placed = target is not None and torch.device(target).type == DEVICE.type
+    if not on_device and not placed:
+        return func(*args, **kwargs)
+    packet = func.overloadpacket
+    if packet in COPIES:
+        _check_copy(func, args, kwargs)
+    else:
+        _check_step(func, args, tensors, sizeless=kwargs.get("output_size") is None)
+    kwargs = {name: torch.device("cpu") if name == "device" and placed else value for name, value in kwargs.items()}
+    result = func(*tree_map(_unwrap, args), **tree_map(_unwrap, kwargs))
+    return _wrapped(func, result, args, kwargs)
+
+
+def _check_copy(func: Any, args: Any, kwargs: dict[str, Any]) -> None:
+    """Raises on copies to the host and on blocking copies to the device."""
+    if func.overloadpacket is aten._to_copy:
+        source, to = args[0], kwargs.get("device")
+        to_device = isinstance(source, Pretend) if to is None else torch.device(to).type == DEVICE.type
+        non_blocking = kwargs.get("non_blocking", False)
+    else:
+        to_device, source = isinstance(args[0], Pretend), args[1]
+        non_blocking = args[2] if len(args) > 2 else kwargs.get("non_blocking", False)
+    if isinstance(source, Pretend) and not to_device:
+        raise Violation(f"{func} copies {source} to the host: the host would wait")
+    if to_device and not isinstance(source, Pretend) and not non_blocking:
+        raise Violation(
+            f"{func} copies {list(source.shape)} to the device without non_blocking=True: the host would wait"
+        )
+
+
+def _check_step(func: Any, args: Any, tensors: list[Tensor], *, sizeless: bool) -> None:
+    """Raises on steps that ask the device, and on host tensors beside device tensors."""
+    packet = func.overloadpacket
+    if packet in ASKS or (packet is aten.repeat_interleave and sizeless):
+        raise Violation(f"{func} asks the device for values: the host would wait")
+    if packet in INDEXES:
+        indices = [index for index in args[1] if index is not None]
+        if any(index.dtype in (torch.bool, torch.uint8) for index in indices):
+            raise Violation(f"{func} indexes with booleans: the host would wait for their number")
+        if not all(isinstance(index, Pretend) for index in indices):
+            raise Violation(f"{func} indexes with a host tensor: it would be copied, and the host would wait")
+    takes_scalars = torch.Tag.pointwise in func.tags or packet in SCALAR_TOO
+    for tensor in tensors:
+        if not isinstance(tensor, Pretend) and not (takes_scalars and tensor.dim() == 0):
+            raise Violation(f"{func} mixes a host tensor {list(tensor.shape)} with device tensors")
+
+
+def _unwrap(leaf: Any) -> Any:
+    return leaf.inner if isinstance(leaf, Pretend) else leaf
+
+
+def _wrapped(func: Any, result: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Returns the result on the device; what a step wrote into is returned itself."""
+    known = {id(leaf.inner): leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Pretend)}
+
+    def wrap(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        owner = known.get(id(leaf))
+        if owner is None:
+            return Pretend(leaf.resolve_conj().resolve_neg())
+        if owner.shape != leaf.shape:
+            raise Violation(f"{func} changed a shape in place, which is not modelled here")
+        return owner
+
+    return tree_map(wrap, result)
+
+
+def send(value: Any) -> Any:
+    """Returns a module, or tensors in any nesting, on the pretend accelerator (or as it is on no device)."""
+    if isinstance(value, torch.nn.Module):
+        with Session():
+            return value.to(DEVICE, non_blocking=True)
+    return tree_map(lambda leaf: Pretend(leaf.clone()) if isinstance(leaf, Tensor) else leaf, value)
+
+
+def fetch(value: Any) -> Any:
+    """Returns tensors in any nesting on the host."""
+    return tree_map(lambda leaf: leaf.inner if isinstance(leaf, Pretend) else leaf, value)
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """Makes the accelerator there: steps are checked, and generators for it are made on the CPU."""
+    made: Callable[[torch.device, int], torch.Generator] = rng.generator
+    rng.generator = lambda device, key: made(torch.device("cpu") if device.type == DEVICE.type else device, key)
+    try:
+        with Session():
+            yield
+    finally:
+        rng.generator = made

@@ -1,0 +1,205 @@
+"""The five laws for every case of the registry, over lengths, levels, channels and what stands in the padding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import laws
+import ontheflyspec as ofs
+from laws import Example
+from registry import CASES, RANDOM, Case, build, public_steps
+
+EDGES = [0, 1, 2, 3, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 80, 127, 128, 160]
+every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@st.composite
+def examples(draw: st.DrawFn) -> Example:
+    return Example(
+        lengths=tuple(draw(st.lists(st.sampled_from(EDGES) | st.integers(0, 300), min_size=1, max_size=4))),
+        channels=draw(st.sampled_from([None, 1, 2])),
+        levels=tuple(draw(st.permutations([0.0, -60.0, -30.0]))),
+        seed=draw(st.integers(0, 1000)),
+        spare=draw(st.sampled_from([0, 0, 5])),
+    )
+
+
+# Each law sees these in any profile: edges and two channels, then clips shorter than a window, then nothing at all.
+EDGE = Example((160, 0, 1, 33, 128), spare=3)
+PAIR = Example((65, 200), channels=2, levels=(-60.0, 0.0))
+SHORT = Example((2, 17, 3), levels=(0.0, -60.0))
+NONE = Example((0,))
+# Long enough for the CPU path to cut its work into blocks.
+LONG = Example((40_000, 700, 18_000))
+
+
+@every
+@example(EDGE)
+@example(PAIR)
+@example(SHORT)
+@example(NONE)
+@example(LONG)
+@given(examples())
+def test_alone(case: Case, spec: Example) -> None:
+    laws.alone(case, build(case), spec.batch(case))
+
+
+@every
+@example(EDGE)
+@example(PAIR)
+@example(SHORT)
+@example(NONE)
+@given(examples())
+def test_padding(case: Case, spec: Example) -> None:
+    laws.padding(case, build(case), spec.batch(case))
+
+
+@every
+@example(EDGE)
+@example(PAIR)
+@given(examples())
+def test_gradients(case: Case, spec: Example) -> None:
+    laws.gradients(case, build(case), spec.batch(case))
+
+
+@every
+@example(EDGE)
+@example(PAIR)
+@example(NONE)
+@given(examples())
+def test_lengths(case: Case, spec: Example) -> None:
+    laws.lengths(case, build(case), spec.batch(case))
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=lambda case: case.name)
+@example(EDGE)
+@example(PAIR)
+@given(examples())
+def test_draw(case: Case, spec: Example) -> None:
+    laws.draw(case, build(case), spec.batch(case))
+
+
+@pytest.mark.parametrize("case", [case for case in RANDOM if not case.constant], ids=lambda case: case.name)
+def test_variety(case: Case) -> None:
+    laws.variety(case, build(case))
+
+
+@every
+@pytest.mark.parametrize("spec", [EDGE, PAIR], ids=["edge", "pair"])
+def test_purity(case: Case, spec: Example) -> None:
+    laws.purity(case, build(case), spec.batch(case))
+
+
+@every
+def test_prints_nothing(case: Case, capfd: pytest.CaptureFixture[str]) -> None:
+    build(case)(EDGE.batch(case))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=lambda case: case.name)
+def test_eval_is_plain(case: Case) -> None:
+    laws.quiet(build(case), Example((40, 0, 90)).batch(case))
+
+
+@every
+@pytest.mark.parametrize("spec", [EDGE, PAIR], ids=["edge", "pair"])
+def test_layouts(case: Case, spec: Example) -> None:
+    laws.layouts(case, build(case), spec.batch(case))
+
+
+@every
+@pytest.mark.parametrize("spec", [EDGE, PAIR], ids=["edge", "pair"])
+def test_types(case: Case, spec: Example) -> None:
+    laws.types(case, build(case), spec)
+
+
+@every
+@pytest.mark.parametrize("spec", [EDGE, PAIR, SHORT], ids=["edge", "pair", "short"])
+def test_silence(case: Case, spec: Example) -> None:
+    laws.silence(case, build(case), spec.batch(case))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.smooth], ids=lambda case: case.name)
+def test_gradcheck(case: Case) -> None:
+    module = build(case)
+    spec = Example((90, 9) if case.rank == 1 else (7, 3), seed=1, levels=(0.0, -6.0))
+    batch = spec.batch(case, torch.float64)
+    if case.takes == "power":
+        batch = batch._replace(data=batch.data + 0.05 * batch.mask().reshape(2, 1, -1))
+    names = [name for name, _ in module.named_parameters()]
+    weights = [value.detach().double().requires_grad_() for _, value in module.named_parameters()]
+
+    def call(data: Tensor, *values: Tensor) -> Tensor:
+        held = dict(zip(names, values, strict=True))
+        out: Tensor = torch.func.functional_call(module, held, (batch._replace(data=data),)).data
+        return out
+
+    assert torch.autograd.gradcheck(call, (batch.data.requires_grad_(), *weights), fast_mode=True, atol=1e-4)
+
+
+def test_registry_is_complete() -> None:
+    covered = {type(build(case)).__name__ for case in CASES}
+    assert public_steps() - covered == set(), "public classes without a case in tests/registry.py"
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+# That the laws find what breaks them: each of these wrong steps must fail the law it breaks.
+
+
+class Wrong(ofs.Log):
+    """A step that lies in one way."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.calls = 0
+
+    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
+        if self.way == "batch peak":
+            return data / data.abs().amax().clamp(min=1e-3)
+        if self.way == "reads padding":
+            return data - data.mean(-1, keepdim=True) * (lengths is not None)
+        if self.way == "marks nothing":
+            return data + 1.0
+        if self.way == "writes":
+            return data.mul_(0.5)
+        if self.way == "prints":
+            print("working")
+        if self.way == "rolls dice":
+            return data * torch.rand(())
+        if self.way == "keeps state":
+            self.calls += 1
+            return data * self.calls
+        if self.way == "root":
+            return data.abs().sqrt()
+        if self.way == "drops a frame":
+            return data[..., 1:]
+        return data.float()
+
+
+@pytest.mark.parametrize(
+    ("law", "way"),
+    [
+        (laws.alone, "batch peak"),
+        (laws.padding, "reads padding"),
+        (laws.padding, "marks nothing"),
+        (laws.gradients, "reads padding"),
+        (laws.lengths, "drops a frame"),
+        (laws.purity, "writes"),
+        (laws.purity, "prints"),
+        (laws.purity, "rolls dice"),
+        (laws.purity, "keeps state"),
+        (laws.silence, "root"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_laws_find_what_breaks_them(law: laws.Law, way: str) -> None:
+    case = Case("Wrong", lambda: nn.Identity(), "power")
+    batch = Example((20, 7, 31)).batch(case)
+    law(case, Wrong("nothing"), batch) if way not in ("reads padding", "marks nothing") else None
+    with pytest.raises(AssertionError):
+        law(case, Wrong(way), batch)
