@@ -3,6 +3,8 @@
 from ontheflyspec import augment
 from ontheflyspec.batch import Clip, PaddedBatch, pad
 from ontheflyspec.compose import Compose
+from ontheflyspec.data.audio import load
+from ontheflyspec.data.dataset import AudioDataset
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
@@ -13,6 +15,7 @@ from ontheflyspec.transforms.stft import STFT
 __all__ = [
     "STFT",
     "AmplitudeToDB",
+    "AudioDataset",
     "BucketBatchSampler",
     "Clip",
     "Compose",
@@ -23,5 +26,6 @@ __all__ = [
     "PaddedBatch",
     "Resample",
     "augment",
+    "load",
     "pad",
 ]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
-import re
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,40 +13,9 @@ from numpy.typing import NDArray
 
 from ontheflyspec import checks
 from ontheflyspec.batch import Clip
-from ontheflyspec.data import faults, riff
+from ontheflyspec.data import coded, faults, riff
 from ontheflyspec.data.faults import BadFile
-
-INTEGER, PLAIN, FORWARD, COUNTED = 1, 2, 4, 8
-"""Ways to read a file, added up: its samples fit int16; they lie in it as they are (little endian, int16 or float32);
-it must be decoded from the start (seeks are not exact); its frames were counted, as its header does not tell."""
-
-_SMALL = ("PCM_16", "PCM_S8", "PCM_U8")
-_CLAIMED = re.compile(r"^ *(riff|Riff size|FORM|SSND|data|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
-_FRAMES_PER_BYTE = 8192
-"""More than any codec gets out of a byte of silence; a header that claims more would only eat memory."""
-_BLOCK = 1 << 15
-
-
-class Header(NamedTuple):
-    """What reading a file takes.
-
-    Args:
-        frames: samples per channel.
-        rate: frames per second.
-        channels: channels.
-        layout: how to read it, a sum of ``INTEGER``, ``PLAIN``, ``FORWARD``, ``COUNTED``.
-        offset: bytes before the first sample of a plain file.
-        size: bytes of the file.
-        changed: time of its last change in ns.
-    """
-
-    frames: int
-    rate: int
-    channels: int
-    layout: int
-    offset: int
-    size: int
-    changed: int
+from ontheflyspec.data.header import BLOCK, INTEGER, PLAIN, Header, same
 
 
 def probe(path: str) -> Header:
@@ -65,7 +32,7 @@ def probe(path: str) -> Header:
     if wav is not None and plain:
         header = Header(wav.frames, wav.rate, wav.channels, plain, wav.offset, status.st_size, status.st_mtime_ns)
     else:
-        header = _probe_coded(path, status)
+        header = coded.probe(path, status)
     if header.frames == 0:
         raise BadFile(faults.EMPTY, "0 frames")
     return header
@@ -76,7 +43,7 @@ def read_into(path: str, header: Header, start: int, out: NDArray[Any]) -> None:
 
     Raises BadFile unless every frame is there, finite, and of the rate and channels of ``header``.
     """
-    read = _read_plain if header.layout & PLAIN else _read_coded
+    read = _read_plain if header.layout & PLAIN else coded.read_into
     read(path, header, start, out)
     if not header.layout & INTEGER and not _finite(out):
         place = int(np.argwhere(~np.isfinite(out))[0][0])
@@ -164,65 +131,13 @@ def _plain(wav: riff.Wav | None) -> int:
     return {(1, 16): PLAIN | INTEGER, (3, 32): PLAIN}.get((wav.tag, wav.bits), 0)
 
 
-def _probe_coded(path: str, status: os.stat_result) -> Header:
-    """Returns the header of a file as libsndfile reads it."""
-    with _open(path) as file:
-        frames, name, notes = file.frames, file.format, file.extra_info
-        layout = INTEGER if file.subtype in _SMALL else 0
-        if name == "MP3":
-            layout |= FORWARD
-            if not _tells_frames(path):
-                frames, layout = _count(file), layout | COUNTED
-        elif frames > 2**60:
-            frames, layout = _count(file), layout | COUNTED | FORWARD
-        header = Header(frames, file.samplerate, file.channels, layout, 0, status.st_size, status.st_mtime_ns)
-    if name == "OGG" and not _ends_ogg(path, status.st_size):
-        raise BadFile(faults.TRUNCATED, f"no last page after {frames} frames")
-    for chunk, promised, held in _CLAIMED.findall(notes):
-        if int(promised) > int(held) + (0 if chunk in ("SSND", "data", "Data Size") else 8):
-            raise BadFile(faults.TRUNCATED, f"{held} of {promised} bytes in chunk {chunk}")
-    if frames > _FRAMES_PER_BYTE * status.st_size:
-        raise BadFile(faults.TRUNCATED, f"{status.st_size} bytes for {frames} frames")
-    return header
-
-
-def _ends_ogg(path: str, size: int) -> bool:
-    """Returns whether the last page of an Ogg file is whole and says that the stream ends there."""
-    with open(path, "rb") as file:
-        file.seek(max(0, size - 2**17))
-        tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
-    return len(page) > 26 and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
-
-
-def _tells_frames(path: str) -> bool:
-    """Returns whether the first frame of an MP3 file is a tag that says how many there are."""
-    with open(path, "rb") as file:
-        head = file.read(10)
-        skip = 0
-        if head[:3] == b"ID3":
-            skip = 10 + functools.reduce(lambda total, byte: total << 7 | byte & 127, head[6:10], 0)
-        file.seek(skip)
-        frame = file.read(512)
-    return any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
-
-
-def _count(file: Any) -> int:
-    """Returns the frames that a decoder gives."""
-    block = np.empty((_BLOCK, file.channels), np.float32)
-    total = 0
-    while got := _decode(file, block):
-        total += got
-    return total
-
-
 def _read_plain(path: str, header: Header, start: int, out: NDArray[Any]) -> None:
     try:
         with open(path, "rb", buffering=0) as file:
             status = os.fstat(file.fileno())
             if (status.st_size, status.st_mtime_ns) != (header.size, header.changed):
                 now = probe(path)
-                _same(header, now.frames, now.rate, now.channels)
+                same(header, now.frames, now.rate, now.channels)
                 if now.layout != header.layout:
                     raise BadFile(faults.CHANGED, "another sample format")
                 header = now
@@ -232,9 +147,9 @@ def _read_plain(path: str, header: Header, start: int, out: NDArray[Any]) -> Non
             if out.itemsize == width:
                 _fill(file, flat)
                 return
-            scratch = np.empty(min(_BLOCK, len(flat)), np.int16)
-            for place in range(0, len(flat), _BLOCK):
-                part = flat[place : place + _BLOCK]
+            scratch = np.empty(min(BLOCK, len(flat)), np.int16)
+            for place in range(0, len(flat), BLOCK):
+                part = flat[place : place + BLOCK]
                 _fill(file, scratch[: len(part)])
                 np.multiply(scratch[: len(part)], np.float32(1 / 32768), out=part)
     except OSError as problem:
@@ -251,75 +166,7 @@ def _fill(file: Any, out: NDArray[Any]) -> None:
         got += more
 
 
-def _read_coded(path: str, header: Header, start: int, out: NDArray[Any]) -> None:
-    with _open(path) as file:
-        frames = header.frames if header.layout & COUNTED else file.frames
-        _same(header, frames, file.samplerate, file.channels)
-        try:
-            if start and not header.layout & FORWARD:
-                file.seek(start)
-            elif start:
-                block = np.empty((_BLOCK, header.channels), out.dtype)
-                for place in range(0, start, _BLOCK):
-                    _decode(file, block[: start - place])
-        except _module().LibsndfileError as problem:
-            raise BadFile(faults.TRUNCATED, f"no frame {start} ({problem})") from None
-        got = _decode(file, out)
-    if got < len(out):
-        raise BadFile(faults.TRUNCATED, f"{start + got} of {header.frames} frames")
-
-
-def _same(header: Header, frames: int, rate: int, channels: int) -> None:
-    """Raises unless a file is what it was when its header was read."""
-    for name, old, new in (
-        ("frames", header.frames, frames),
-        ("Hz", header.rate, rate),
-        ("channels", header.channels, channels),
-    ):
-        if old != new:
-            raise BadFile(faults.CHANGED, f"{new} {name} where there were {old}")
-
-
 def _finite(block: NDArray[Any]) -> bool:
     """Returns whether all samples are finite; a sum tells, unless finite samples are so large that it overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(math.isfinite(block.sum()) or np.isfinite(block).all())
-
-
-def _decode(file: Any, out: NDArray[Any]) -> int:
-    """Returns the frames that a decoder put into ``out``."""
-    try:
-        return len(file.read(out=out))
-    except _module().LibsndfileError as problem:
-        raise BadFile(faults.TRUNCATED, f"a frame that does not decode ({problem})") from None
-
-
-def _open(path: str) -> Any:
-    """Returns a file open in libsndfile (by its path: so the interpreter lock is free while it decodes)."""
-    module = _module()
-    try:
-        return _stream()(path)
-    except module.LibsndfileError as problem:
-        try:
-            open(path, "rb").close()
-        except OSError as cause:
-            raise faults.from_os(cause) from None
-        raise BadFile(faults.UNREADABLE, problem.error_string.rstrip(".")) from None
-
-
-@functools.cache
-def _module() -> Any:
-    import soundfile
-
-    return soundfile
-
-
-@functools.cache
-def _stream() -> Any:
-    """Returns a SoundFile that does not seek to where it is after each read, which costs codecs a search."""
-
-    class Stream(_module().SoundFile):  # type: ignore[misc]
-        def seekable(self) -> bool:
-            return False
-
-    return Stream

@@ -1,0 +1,130 @@
+"""Audio files that libsndfile decodes."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ontheflyspec.data import faults
+from ontheflyspec.data.faults import BadFile
+from ontheflyspec.data.header import BLOCK, COUNTED, FORWARD, INTEGER, Header, same
+
+_SMALL = ("PCM_16", "PCM_S8", "PCM_U8")
+_CLAIMED = re.compile(r"^ *(riff|Riff size|FORM|SSND|data|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_FRAMES_PER_BYTE = 8192
+"""More than any codec gets out of a byte of silence; a header that claims more would only eat memory."""
+
+
+def probe(path: str, status: os.stat_result) -> Header:
+    """Returns the header of a file as libsndfile reads it."""
+    with _open(path) as file:
+        frames, name, notes = file.frames, file.format, file.extra_info
+        layout = INTEGER if file.subtype in _SMALL else 0
+        if name == "MP3":
+            layout |= FORWARD
+            if not _tells_frames(path):
+                frames, layout = _count(file), layout | COUNTED
+        elif frames > 2**60:
+            frames, layout = _count(file), layout | COUNTED | FORWARD
+        header = Header(frames, file.samplerate, file.channels, layout, 0, status.st_size, status.st_mtime_ns)
+    if name == "OGG" and not _ends_ogg(path, status.st_size):
+        raise BadFile(faults.TRUNCATED, f"no last page after {frames} frames")
+    for chunk, promised, held in _CLAIMED.findall(notes):
+        if int(promised) > int(held) + (0 if chunk in ("SSND", "data", "Data Size") else 8):
+            raise BadFile(faults.TRUNCATED, f"{held} of {promised} bytes in chunk {chunk}")
+    if frames > _FRAMES_PER_BYTE * status.st_size:
+        raise BadFile(faults.TRUNCATED, f"{status.st_size} bytes for {frames} frames")
+    return header
+
+
+def _ends_ogg(path: str, size: int) -> bool:
+    """Returns whether the last page of an Ogg file is whole and says that the stream ends there."""
+    with open(path, "rb") as file:
+        file.seek(max(0, size - 2**17))
+        tail = file.read()
+    page = tail[tail.rfind(b"OggS") :]
+    return len(page) > 26 and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+
+
+def _tells_frames(path: str) -> bool:
+    """Returns whether the first frame of an MP3 file is a tag that says how many there are."""
+    with open(path, "rb") as file:
+        head = file.read(10)
+        skip = 0
+        if head[:3] == b"ID3":
+            skip = 10 + functools.reduce(lambda total, byte: total << 7 | byte & 127, head[6:10], 0)
+        file.seek(skip)
+        frame = file.read(512)
+    return any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
+
+
+def _count(file: Any) -> int:
+    """Returns the frames that a decoder gives."""
+    block = np.empty((BLOCK, file.channels), np.float32)
+    total = 0
+    while got := _decode(file, block):
+        total += got
+    return total
+
+
+def read_into(path: str, header: Header, start: int, out: NDArray[Any]) -> None:
+    """Fills ``out`` from frame ``start`` on, or raises BadFile."""
+    with _open(path) as file:
+        frames = header.frames if header.layout & COUNTED else file.frames
+        same(header, frames, file.samplerate, file.channels)
+        try:
+            if start and not header.layout & FORWARD:
+                file.seek(start)
+            elif start:
+                block = np.empty((BLOCK, header.channels), out.dtype)
+                for place in range(0, start, BLOCK):
+                    _decode(file, block[: start - place])
+        except _module().LibsndfileError as problem:
+            raise BadFile(faults.TRUNCATED, f"no frame {start} ({problem})") from None
+        got = _decode(file, out)
+    if got < len(out):
+        raise BadFile(faults.TRUNCATED, f"{start + got} of {header.frames} frames")
+
+
+def _decode(file: Any, out: NDArray[Any]) -> int:
+    """Returns the frames that a decoder put into ``out``."""
+    try:
+        return len(file.read(out=out))
+    except _module().LibsndfileError as problem:
+        raise BadFile(faults.TRUNCATED, f"a frame that does not decode ({problem})") from None
+
+
+def _open(path: str) -> Any:
+    """Returns a file open in libsndfile (by its path: so the interpreter lock is free while it decodes)."""
+    module = _module()
+    try:
+        return _stream()(path)
+    except module.LibsndfileError as problem:
+        try:
+            open(path, "rb").close()
+        except OSError as cause:
+            raise faults.from_os(cause) from None
+        raise BadFile(faults.UNREADABLE, problem.error_string.rstrip(".")) from None
+
+
+@functools.cache
+def _module() -> Any:
+    import soundfile
+
+    return soundfile
+
+
+@functools.cache
+def _stream() -> Any:
+    """Returns a SoundFile that does not seek to where it is after each read, which costs codecs a search."""
+
+    class Stream(_module().SoundFile):  # type: ignore[misc]
+        def seekable(self) -> bool:
+            return False
+
+    return Stream

@@ -1,0 +1,309 @@
+"""Audio files with targets as a data set."""
+
+from __future__ import annotations
+
+import copy
+import operator
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from ontheflyspec import checks
+from ontheflyspec.batch import Clip
+from ontheflyspec.data import audio, faults, listing
+from ontheflyspec.data import targets as labels
+from ontheflyspec.data.faults import BadFile, Failure
+from ontheflyspec.data.scan import scan
+from ontheflyspec.data.source import Part, Source
+from ontheflyspec.data.table import Ints, PackedStrings, Table
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Options(TypedDict, total=False):
+    """Options of `AudioDataset` that have a default."""
+
+    mono: bool
+    max_seconds: float | None
+    crop: str
+    on_error: str
+    max_failures: int | None
+    progress: bool
+
+
+class AudioDataset(Dataset[Any]):
+    """Audio files, read one by one as they are asked for, each with its target.
+
+    Headers are read once, by threads, into packed tables. ``dataset[draw]`` gives ``(Clip, target)``, or the bare
+    `Clip` of a set without targets; with a `Draw` (as our samplers give them) the clip has an id made of its place
+    and the epoch, with a plain int its id is None. The clip's place is that in ``paths``: subsets and splits keep it.
+
+    Samples are int16 (meaning value / 32768) where the file has integers of at most 16 bits at the right rate that
+    need no mixing, else float32. Channels are mixed to their mean, other rates resampled by soxr. Only the part of
+    the file that is wanted is read.
+
+    Files lie: too few frames, none, NaN, a change since the scan are found where they occur. With ``on_error="skip"``
+    a file whose header is bad is no member of the set; one that turns out bad while it is read is left out of its
+    batch together with its target, and the next readable clip stands in where nothing would be left. `failures` names
+    them all, whichever process met them.
+
+    Args:
+        paths: the files.
+        targets: one a clip: names of classes (they become numbers in sorted order, see `classes`), numbers, anything.
+        sample_rate: Hz of all clips.
+        mono: mix channels down; otherwise all files must have equally many.
+        max_seconds: longest clip; longer ones are cropped.
+        crop: ``"random"`` (drawn by the clip's id, or by torch's generator without one) or ``"start"``.
+        on_error: ``"raise"`` or ``"skip"``.
+        max_failures: most bad files to leave out before it is an error after all, None for any number.
+        progress: show a bar on stderr while headers are read, if that takes longer than 2 s.
+
+    Shape:
+        ``[T]`` if ``mono``, else ``[C, T]``; T as `lengths` says: ``ceil(n * sample_rate / rate)`` samples at most
+        ``max_seconds``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no files, a bad one, or unlike channels without ``mono``.
+        RuntimeError: more than ``max_failures`` bad files.
+
+    Example:
+        >>> import numpy, soundfile, tempfile, ontheflyspec as ofs
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> for name, seconds in (("yes.wav", 1), ("no.wav", 2)):
+        ...     soundfile.write(f"{folder.name}/{name}", numpy.zeros(8000 * seconds), 8000)
+        >>> paths = [f"{folder.name}/yes.wav", f"{folder.name}/no.wav"]
+        >>> clips = ofs.AudioDataset(paths, ["yes", "no"], sample_rate=8000)
+        >>> clips.lengths.tolist(), clips.classes, clips.targets.tolist()
+        ([8000, 16000], ['no', 'yes'], [1, 0])
+        >>> clip, target = clips[0]
+        >>> clip.wave.shape, clip.rate, target
+        (torch.Size([8000]), 8000.0, 1)
+        >>> folder.cleanup()
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        targets: Any = None,
+        *,
+        sample_rate: int,
+        mono: bool = True,
+        max_seconds: float | None = None,
+        crop: str = "random",
+        on_error: str = "raise",
+        max_failures: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        where = type(self).__name__
+        if isinstance(paths, str | os.PathLike):
+            remedy = "Use AudioDataset.from_folder or from_manifest, or pass a list."
+            raise TypeError(checks.message(where, "paths as a list", repr(paths), remedy))
+        names = [os.fspath(path) for path in paths]
+        if not names:
+            raise ValueError(checks.message(where, "at least one file", "none", "Check where the list comes from."))
+        rate = audio.whole_rate(where, sample_rate)
+        longest = None if max_seconds is None else round(checks.positive(where, "max_seconds", max_seconds) * rate)
+        random_crop = checks.choice(where, "crop", crop, ("random", "start")) == "random"
+        skip = checks.choice(where, "on_error", on_error, ("raise", "skip")) == "skip"
+        limit = None if max_failures is None else checks.integer(where, "max_failures", max_failures, low=0)
+        self.classes: list[str] | None = None
+        """Names of the classes in the order of their numbers, None if targets are no names."""
+        self.targets: Any = None
+        """A target a clip: an int64 or float64 array, texts, or a list; None if there are none."""
+        if targets is not None:
+            self.targets, self.classes = labels.adopt(where, targets, len(names))
+        self._source = Source(
+            where,
+            _scanned(where, names, skip=skip, progress=progress),
+            sample_rate=rate,
+            mono=bool(mono),
+            max_samples=None if longest is None else max(1, longest),
+            random_crop=random_crop,
+            skip=skip,
+            max_failures=limit,
+        )
+        self._source.check()
+        self._whole = True
+        self._choose(np.arange(len(names)), np.flatnonzero(self._source.table.marks == 0))
+
+    @classmethod
+    def from_folder(
+        cls,
+        root: str | os.PathLike[str],
+        *,
+        sample_rate: int,
+        **options: Unpack[Options],
+    ) -> AudioDataset:
+        """Returns the audio files of a folder with one sub-folder a class.
+
+        Classes are the sub-folders that hold audio at any depth, in sorted order. Files of other kinds and hidden ones
+        are ignored. A folder with files and no such sub-folders gives a set without targets.
+
+        Args:
+            root: the folder.
+            sample_rate: Hz of all clips.
+            **options: ``mono``, ``max_seconds``, ``crop``, ``on_error``, ``max_failures``, ``progress`` of the class.
+
+        Raises:
+            FileNotFoundError: no such folder.
+            ValueError: no audio in it, or files beside the class folders.
+        """
+        paths, names = listing.list_folder("AudioDataset.from_folder", os.fspath(root))
+        return cls(paths, names, sample_rate=sample_rate, **options)
+
+    @classmethod
+    def from_manifest(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        sample_rate: int,
+        **options: Unpack[Options],
+    ) -> AudioDataset:
+        """Returns the clips of a manifest: JSON Lines, or CSV with a header (``.csv``, ``.tsv``).
+
+        Keys: ``audio_filepath`` or ``path`` (relative ones count from the manifest's folder); ``label``, ``target``
+        (names of classes or numbers) or ``text`` (kept as it is) if wanted; ``offset`` and ``duration`` in seconds for
+        a part of a file.
+
+        Args:
+            path: the manifest.
+            sample_rate: Hz of all clips.
+            **options: ``mono``, ``max_seconds``, ``crop``, ``on_error``, ``max_failures``, ``progress`` of the class.
+
+        Raises:
+            FileNotFoundError: no such manifest, or no such file in it.
+            ValueError: a line that is no clip, or a part that is not in its file.
+        """
+        where = "AudioDataset.from_manifest"
+        listed = listing.read_manifest(where, os.fspath(path))
+        targets = None if listed.is_text else listed.targets
+        dataset = cls(listed.paths, targets, sample_rate=sample_rate, **options)
+        members = dataset._clips
+        if listed.is_text and listed.targets is not None:
+            dataset.targets = PackedStrings([str(text) for text in listed.targets]).take(members)
+        dataset._source.cut(where, members.tolist(), listed.offsets_s, listed.durations_s)
+        dataset.lengths = dataset._source.lengths(members)
+        return dataset
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of all clips."""
+        return self._source.sample_rate
+
+    @property
+    def mono(self) -> bool:
+        """Whether channels are mixed down."""
+        return self._source.mono
+
+    @property
+    def failures(self) -> list[Failure]:
+        """What was found bad so far, by any process: in this set's files, and in all for the whole set."""
+        return self._source.table.failures(None if self._whole else self._clips)
+
+    @property
+    def paths(self) -> PackedStrings:
+        """The files, in the order of the clips; a sequence of strings that are made when asked for."""
+        return self._source.table.paths.take(self._clips)
+
+    def subset(self, indices: Any) -> AudioDataset:
+        """Returns a data set of the clips at these places; files and clips' ids stay the same.
+
+        Args:
+            indices: places in this set, from the end if negative.
+        """
+        known = np.asarray(indices)
+        if known.ndim != 1 or (known.size and known.dtype.kind not in "iu"):
+            got = f"{known.dtype} {list(known.shape)}"
+            raise TypeError(checks.message("AudioDataset.subset", "whole numbers [clips]", got, "Pass indices."))
+        places = np.array([self._place(index) for index in known.tolist()], np.int64)
+        part = copy.copy(self)
+        part._whole = False
+        part._choose(self._clips, places)
+        return part
+
+    def split(self, fraction: float, *, seed: int = 0, stratify: bool = True) -> tuple[AudioDataset, AudioDataset]:
+        """Returns two data sets that share this one's clips out.
+
+        Args:
+            fraction: part of the clips that goes to the first.
+            seed: draws which.
+            stratify: keep the fraction within each class (whole-number targets); a class of two or more clips is then
+                in both, a single clip in the first.
+
+        Raises:
+            ValueError: no class has two clips.
+        """
+        where = "AudioDataset.split"
+        fraction = checks.number(where, "fraction", fraction, low=0.0, high=1.0)
+        seed = checks.integer(where, "seed", seed, low=-(2**63), high=2**63 - 1)
+        first, second = labels.divide(where, self._clips, self.targets if stratify else None, fraction, seed)
+        return self.subset(first), self.subset(second)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Returns the readable ones of these clips, or the next readable one if none is."""
+        items: list[Any] = []
+        while indices and not items:
+            for place, part in self._parts(indices):
+                try:
+                    wave = self._source.clip(part)
+                except BadFile as bad:
+                    self._source.fail(part.clip, bad)
+                    continue
+                clip = Clip(wave, float(self.sample_rate), part.id)
+                items.append(clip if self.targets is None else (clip, labels.value(self.targets, place)))
+        return items
+
+    def _parts(self, indices: Sequence[int]) -> list[tuple[int, Part]]:
+        """Returns place and part of the clips not known to be bad, or of the next one that is not."""
+        source = self._source
+        epochs = [getattr(index, "epoch", None) for index in indices]
+        places = [self._place(index) for index in indices]
+        if source.skip:
+            source.check_failures()
+            kept = [(place, epoch) for place, epoch in zip(places, epochs, strict=True) if self._is_good(place)]
+            kept = kept or [(self._next_good(places[0]), epochs[0])]
+            places, epochs = [place for place, _ in kept], [epoch for _, epoch in kept]
+        return list(zip(places, source.parts(self._clips[places].tolist(), epochs), strict=True))
+
+    def _is_good(self, place: int) -> bool:
+        return not self._source.is_bad(int(self._clips[place]))
+
+    def _next_good(self, place: int) -> int:
+        """Returns the next place after this one, round the end, whose clip is not known to be bad."""
+        for step in range(1, len(self)):
+            if self._is_good((place + step) % len(self)):
+                return (place + step) % len(self)
+        got = f"{len(self)} bad ones"
+        raise RuntimeError(checks.message("AudioDataset", "a readable clip", got, "Look at .failures."))
+
+    def _place(self, index: int) -> int:
+        place = operator.index(index)
+        if not -len(self) <= place < len(self):
+            rule = f"an index from {-len(self)} to {len(self) - 1}"
+            raise IndexError(checks.message("AudioDataset", rule, place, "Look at len(dataset)."))
+        return place % len(self)
+
+    def _choose(self, clips: Ints, places: Ints) -> None:
+        """Makes those of some clips that stand at some places the members of this set."""
+        self._clips = clips[places]
+        self.targets = labels.choose(self.targets, places)
+        self.lengths = self._source.lengths(self._clips)
+        """Samples of each clip as the set gives it, int64."""
+
+
+def _scanned(where: str, paths: list[str], *, skip: bool, progress: bool) -> Table:
+    table, found = scan(paths, stop_at_fault=not skip, progress=progress)
+    if found and not skip:
+        raise faults.error(where, paths[min(found)], found[min(found)], may_skip=True)
+    return table

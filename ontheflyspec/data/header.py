@@ -1,0 +1,48 @@
+"""What reading an audio file takes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ontheflyspec.data import faults
+from ontheflyspec.data.faults import BadFile
+
+INTEGER, PLAIN, FORWARD, COUNTED = 1, 2, 4, 8
+"""Ways to read a file, added up: its samples fit int16; they lie in it as they are (little endian, int16 or float32);
+it must be decoded from the start (seeks are not exact); its frames were counted, as its header does not tell."""
+
+BLOCK = 1 << 15
+"""Frames that pass through a work buffer at a time; they stay in the processor's cache."""
+
+
+class Header(NamedTuple):
+    """What reading a file takes.
+
+    Args:
+        frames: samples per channel.
+        rate: frames per second.
+        channels: channels.
+        layout: how to read it, a sum of ``INTEGER``, ``PLAIN``, ``FORWARD``, ``COUNTED``.
+        offset: bytes before the first sample of a plain file.
+        size: bytes of the file.
+        changed: time of its last change in ns.
+    """
+
+    frames: int
+    rate: int
+    channels: int
+    layout: int
+    offset: int
+    size: int
+    changed: int
+
+
+def same(header: Header, frames: int, rate: int, channels: int) -> None:
+    """Raises unless a file is what it was when its header was read."""
+    for name, old, new in (
+        ("frames", header.frames, frames),
+        ("Hz", header.rate, rate),
+        ("channels", header.channels, channels),
+    ):
+        if old != new:
+            raise BadFile(faults.CHANGED, f"{new} {name} where there were {old}")

@@ -1,0 +1,116 @@
+"""What is known of all files, packed: a million clips are a few arrays, which workers share or copy at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ontheflyspec.data import faults
+from ontheflyspec.data.faults import Failure
+from ontheflyspec.data.header import Header
+
+Ints = NDArray[np.int64]
+
+
+class PackedStrings(Sequence[str]):
+    """A sequence of strings in one array of bytes; `take` gives a view of some of them.
+
+    Args:
+        strings: file names or any other text.
+    """
+
+    def __init__(self, strings: Sequence[str]) -> None:
+        self._start = os.path.commonprefix([min(strings), max(strings)]) if strings else ""  # noqa: RUF071
+        encoded = [string[len(self._start) :].encode("utf-8", "surrogatepass") for string in strings]
+        self._bytes = np.frombuffer(b"".join(encoded), np.uint8)
+        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+        self._chosen: Ints | None = None
+
+    def take(self, indices: Ints) -> PackedStrings:
+        """Returns the strings at these places; the bytes are shared."""
+        view = object.__new__(PackedStrings)
+        view._start, view._bytes, view._ends = self._start, self._bytes, self._ends
+        view._chosen = indices if self._chosen is None else self._chosen[indices]
+        return view
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1 if self._chosen is None else len(self._chosen)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> PackedStrings: ...
+    def __getitem__(self, index: int | slice) -> str | PackedStrings:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        place = range(len(self))[index]
+        if self._chosen is not None:
+            place = int(self._chosen[place])
+        packed = self._bytes[self._ends[place] : self._ends[place + 1]].tobytes()
+        return self._start + packed.decode("utf-8", "surrogatepass")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other))  # noqa: B905
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(list(self)) if len(self) <= 6 else f"[{self[0]!r}, {self[1]!r}, ... {len(self)} in all]"
+
+
+class Table:
+    """Headers and faults of files. The faults lie in shared memory, so that all processes know what one has seen.
+
+    Args:
+        paths: the files.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = PackedStrings(paths)
+        count = len(paths)
+        self.frames = np.zeros(count, np.int64)
+        self.rates = np.zeros(count, np.int32)
+        self.channels = np.zeros(count, np.int16)
+        self.layouts = np.zeros(count, np.uint8)
+        self.offsets = np.zeros(count, np.int64)
+        self.sizes = np.zeros(count, np.int64)
+        self.changed = np.zeros(count, np.int64)
+        self.faults = torch.zeros(count, dtype=torch.uint8)
+        self._share()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "marks"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._share()
+
+    def _share(self) -> None:
+        self.faults.share_memory_()  # type: ignore[no-untyped-call]
+        self.marks: NDArray[np.uint8] = self.faults.numpy()
+
+    def put(self, index: int, header: Header) -> None:
+        """Keeps a header."""
+        self.frames[index], self.rates[index], self.channels[index] = header.frames, header.rate, header.channels
+        self.layouts[index], self.offsets[index] = header.layout, header.offset
+        self.sizes[index], self.changed[index] = header.size, header.changed
+
+    def header(self, index: int) -> Header:
+        """Returns a header as `put` got it."""
+        arrays = self.frames, self.rates, self.channels, self.layouts, self.offsets, self.sizes, self.changed
+        return Header(*[array.item(index) for array in arrays])
+
+    def failures(self, indices: Iterable[int] | None = None) -> list[Failure]:
+        """Returns what is wrong with the files at these places (None: all), in order."""
+        places = np.flatnonzero(self.marks)
+        if indices is not None:
+            places = np.intersect1d(places, np.asarray(indices))
+        return [Failure(place, self.paths[place], faults.reason(int(self.marks[place]))) for place in places.tolist()]

@@ -1,0 +1,79 @@
+"""What clips are labelled with: classes, numbers, texts or anything else; and how clips are shared out by class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ontheflyspec import checks, rng
+from ontheflyspec.data.table import Ints, PackedStrings
+
+Targets = Any
+"""Either int64 or float64 ``[clips]``, `PackedStrings` (texts), or a list."""
+
+
+def adopt(where: str, values: Any, count: int) -> tuple[Targets, list[str] | None]:
+    """Returns targets as they are kept, and the names of the classes if they are names."""
+    if isinstance(values, torch.Tensor):
+        values = values.numpy()
+    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+        got = type(values).__name__
+        raise TypeError(checks.message(where, "targets as a sequence", got, "Pass a list, an array or None."))
+    if len(values) != count:
+        got = f"{len(values)} for {count} clips"
+        raise ValueError(checks.message(where, "one target a clip", got, "Pass lists of equal length."))
+    if count and all(isinstance(value, str) for value in values):
+        classes = sorted({str(value) for value in values})
+        codes = {name: code for code, name in enumerate(classes)}
+        return np.array([codes[value] for value in values], np.int64), classes
+    kinds = {_kind(value) for value in values}
+    if kinds == {"i"}:
+        return np.asarray(values, dtype=np.int64), None
+    if kinds <= {"i", "f"}:
+        return np.asarray(values, dtype=np.float64), None
+    return list(values), None
+
+
+def choose(targets: Targets, indices: Ints) -> Targets:
+    """Returns the targets at these places."""
+    if targets is None:
+        return None
+    if isinstance(targets, PackedStrings):
+        return targets.take(indices)
+    return targets[indices] if isinstance(targets, np.ndarray) else [targets[index] for index in indices.tolist()]
+
+
+def value(targets: Targets, index: int) -> Any:
+    """Returns one target, a number as Python's own."""
+    return targets.item(index) if isinstance(targets, np.ndarray) else targets[index]
+
+
+def divide(where: str, clips: Ints, targets: Targets, fraction: float, seed: int) -> tuple[Ints, Ints]:
+    """Returns the places of two groups, the first with ``fraction`` of the clips of each class.
+
+    A class of two or more clips is in both, a single one in the first. Which clips go where depends on the seed and
+    on the clips' own numbers alone.
+    """
+    drawn = rng.uniform(torch.from_numpy(clips), rng.fold(int.from_bytes(b"split", "big"), seed), 1)[:, 0].numpy()
+    labels = np.zeros(len(clips), np.int64)
+    if isinstance(targets, np.ndarray) and targets.dtype == np.int64:
+        labels = np.unique(targets, return_inverse=True)[1]
+    order = np.lexsort((drawn, labels))
+    first = np.zeros(len(clips), bool)
+    for group in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        wanted = math.floor(fraction * len(group) + 0.5)
+        first[group[: max(1, min(wanted, len(group) - 1))]] = True
+    if len(clips) > 1 and first.all():
+        got = f"{len(np.unique(labels))} classes for {len(clips)} clips"
+        raise ValueError(checks.message(where, "a class of two clips or more", got, "Pass stratify=False."))
+    return np.flatnonzero(first), np.flatnonzero(~first)
+
+
+def _kind(item: Any) -> str:
+    """Returns "i" for a whole number, "f" for another, "o" for anything else."""
+    kind = np.asarray(item).dtype.kind if np.ndim(item) == 0 and not isinstance(item, str) else "O"
+    return {"i": "i", "u": "i", "b": "i", "f": "f"}.get(kind, "o")
