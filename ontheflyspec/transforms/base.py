@@ -61,7 +61,7 @@ class Transform(nn.Module, ABC):
         if isinstance(value, nn.Parameter):
             return value.to(like.dtype)
         if like.dtype == torch.float64:
-            return self._makers[name]().to(like.device)
+            return self._makers[name]().to(like.device, non_blocking=True)
         return value
 
     @overload
