@@ -4,6 +4,7 @@ from ontheflyspec import augment
 from ontheflyspec.batch import Clip, PaddedBatch, pad
 from ontheflyspec.compose import Compose
 from ontheflyspec.data.audio import load
+from ontheflyspec.data.collate import Collate, collate
 from ontheflyspec.data.dataset import AudioDataset
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.transforms.mel import MelSpectrogram
@@ -18,6 +19,7 @@ __all__ = [
     "AudioDataset",
     "BucketBatchSampler",
     "Clip",
+    "Collate",
     "Compose",
     "Draw",
     "Log",
@@ -26,6 +28,7 @@ __all__ = [
     "PaddedBatch",
     "Resample",
     "augment",
+    "collate",
     "load",
     "pad",
 ]
