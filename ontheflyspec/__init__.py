@@ -2,7 +2,7 @@
 
 from ontheflyspec import augment
 from ontheflyspec.batch import Clip, PaddedBatch, pad
-from ontheflyspec.compose import Compose
+from ontheflyspec.compose import Compose, OneOf, SomeOf
 from ontheflyspec.data.audio import load
 from ontheflyspec.data.collate import Collate, collate
 from ontheflyspec.data.dataset import AudioDataset
@@ -25,8 +25,10 @@ __all__ = [
     "Log",
     "MelSpectrogram",
     "Normalize",
+    "OneOf",
     "PaddedBatch",
     "Resample",
+    "SomeOf",
     "augment",
     "collate",
     "load",

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ontheflyspec import checks, rng
-from ontheflyspec.augment.base import Augment, Params, full_batch
-from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.transforms.base import Transform
+from ontheflyspec.augment.base import Augment, Params, column
+from ontheflyspec.batch import PaddedBatch, as_float
+from ontheflyspec.routing import (
+    checked_steps,
+    choose_masked,
+    chosen_lengths,
+    draw_all,
+    fits_masks,
+    output_lengths,
+    route,
+    run,
+    takes,
+    ways,
+)
 
 
 class Compose(Augment):
@@ -25,6 +35,10 @@ class Compose(Augment):
         steps: transforms and augmentations, also further chains.
         seed: of the whole chain.
 
+    Raises:
+        ValueError: no steps; whatever a step raises is raised with the step's place before it.
+        TypeError: a step that is neither a Transform nor an Augment.
+
     Example:
         >>> import torch, ontheflyspec as ofs
         >>> front_end = ofs.Compose([ofs.MelSpectrogram(sample_rate=16_000, n_mels=80), ofs.AmplitudeToDB()])
@@ -34,11 +48,12 @@ class Compose(Augment):
 
     def __init__(self, steps: Sequence[nn.Module], *, seed: int = 0) -> None:
         super().__init__(seed=seed)
-        self.steps = _steps("Compose", steps)
+        self.steps = checked_steps("Compose", steps, alike=False)
+        self.item_rank, self.sample_rate = takes(self.steps)
 
     def draw(self, ids: Tensor, key: int | None = None) -> Params:
         """Returns a table of tables: the place of each random step, as a string, to its own table."""
-        return _draw_all(self.steps, ids, rng.fold(0, self.seed) if key is None else key)
+        return draw_all(self.steps, ids, rng.fold(0, self.seed) if key is None else key)
 
     def checked(self, batch: PaddedBatch) -> PaddedBatch:
         """Returns the batch as it is: each step checks what it takes."""
@@ -47,14 +62,13 @@ class Compose(Augment):
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch after every step, random ones as their tables say."""
         for place in range(len(self.steps)):
-            batch = _run(self, place, batch, params.get(str(place)))
+            batch = run(self, place, batch, params.get(str(place)))
         return batch
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
         """Returns steps out for steps in, through all steps."""
         for place, step in enumerate(self.steps):
-            table = None if params is None else params.get(str(place))
-            lengths = _output_lengths(step, lengths, table)
+            lengths = output_lengths(step, lengths, None if params is None else params.get(str(place)))
         return lengths
 
     def is_random(self) -> bool:
@@ -62,32 +76,32 @@ class Compose(Augment):
         return self.training and any(isinstance(step, Augment) and step.is_random() for step in self.steps)
 
     @property
-    def sample_rate(self) -> float | None:
-        """Hz of the waveforms that the chain takes, None if no step knows."""
-        known: list[Any] = [getattr(step, "sample_rate", None) for step in self.steps]
-        return next((rate for rate in known if rate is not None), None)
-
-    @property
-    def item_rank(self) -> int:  # type: ignore[override]
-        """Axes of one item for the first step: 1 for waveforms, 2 for spectrograms."""
-        first: Any = self.steps[0]
-        return int(first.item_rank)
-
-    @property
     def frequencies(self) -> Tensor:
         """Hz of the output's bands, float64 ``[F]``, as the last step that knows says."""
-        result: Tensor = _last_knowing(self.steps, "frequencies").frequencies
+        result: Tensor = self._last_knowing("frequencies").frequencies
         return result
 
     @property
     def n_features(self) -> int:
         """Bands of the output, as the last step that knows says."""
-        return int(_last_knowing(self.steps, "n_features").n_features)
+        return int(self._last_knowing("n_features").n_features)
 
     def frame_times(self, n_frames: int) -> Tensor:
         """Returns seconds of the frames' centres, float64, as the last step that knows says."""
-        result: Tensor = _last_knowing(self.steps, "frame_times").frame_times(n_frames)
+        result: Tensor = self._last_knowing("frame_times").frame_times(n_frames)
         return result
+
+    def _last_knowing(self, name: str) -> Any:
+        for step in reversed(self._flat()):
+            if hasattr(step, name):
+                return step
+        raise AttributeError(
+            checks.message("Compose", f"a step that has {name}", "none", "Add MelSpectrogram or STFT.")
+        )
+
+    def _flat(self) -> list[Any]:
+        """Returns the steps with those of inner chains in their places."""
+        return [one for step in self.steps for one in (step._flat() if isinstance(step, Compose) else [step])]
 
     def _on_batch(self, batch: PaddedBatch) -> PaddedBatch:
         if not self.is_random():
@@ -96,64 +110,131 @@ class Compose(Augment):
         return self.change(batch._replace(ids=fresh), self.draw(fresh))._replace(ids=batch.ids)
 
     def _on_tensor(self, data: Tensor) -> Tensor:
-        if not self.is_random():
-            for place in range(len(self.steps)):
-                data = _run(self, place, data, None)
-            return data
-        checks.rank("Compose", data, self.item_rank, batched=False)
-        single = data.dim() == self.item_rank
-        rate = math.nan if self.sample_rate is None else self.sample_rate
-        out = self._on_batch(full_batch(data.unsqueeze(0) if single else data, rate)).data
-        return out[0] if single else out
+        if self.is_random():
+            return super()._on_tensor(data)
+        for place in range(len(self.steps)):
+            data = run(self, place, data, None)
+        return data
 
 
-def _steps(where: str, steps: Iterable[nn.Module]) -> nn.ModuleList:
-    """Returns the checked steps of a chain."""
-    known = list(steps)
-    if not known:
-        raise ValueError(checks.message(where, "at least one step", "none", "Add a transform or an augmentation."))
-    for place, step in enumerate(known):
-        if not isinstance(step, Transform | Augment):
-            rule = f"step {place} to be a Transform or an Augment"
-            raise TypeError(checks.message(where, rule, type(step).__name__, "Wrap it in one or call it outside."))
-    return nn.ModuleList(known)
+class OneOf(Augment):
+    """Gives each item exactly one of several steps, whose own ``p`` then applies.
+
+    Choices may be augmentations, transforms and chains of them. All must give equal axes and rate; where lengths
+    differ the batch is padded to the longest. Items that take no step pass unchanged. In ``.eval()`` all pass
+    unchanged, also where choices are deterministic: which one to take is itself random.
+
+    Under ``torch.compile`` choices must be augmentations through and through; then every choice runs on all items.
+
+    Args:
+        steps: what is chosen from.
+        weights: how likely each step is, in any scale; None for all the same.
+        p: probability that an item takes a step at all.
+        seed: makes two choices differ.
+
+    Raises:
+        ValueError: no steps, steps for unlike input, weights that are below 0, all 0 or of another count;
+            when called, choices that give unlike axes or rates.
+        TypeError: a step that is neither a Transform nor an Augment.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> choice = ofs.OneOf([ofs.augment.Gain(gain_db=20.0), ofs.augment.PolarityInversion()], weights=[0, 1])
+        >>> choice(torch.tensor([0.5, -1.0]))
+        tensor([-0.5000,  1.0000])
+    """
+
+    def __init__(
+        self, steps: Sequence[nn.Module], *, weights: Sequence[float] | None = None, p: float = 1.0, seed: int = 0
+    ) -> None:
+        super().__init__(p=p, seed=seed)
+        self.steps = checked_steps("OneOf", steps, alike=True)
+        self.item_rank, self.sample_rate = takes(self.steps)
+        given = [1.0] * len(self.steps) if weights is None else list(weights)
+        self.weights = tuple(checks.number("OneOf", "weights", weight, low=0.0) for weight in given)
+        if len(self.weights) != len(self.steps) or sum(self.weights) <= 0:
+            rule = f"{len(self.steps)} weights, one a step, not all 0"
+            raise ValueError(checks.message("OneOf", rule, self.weights, "Give each step a weight, or weights=None."))
+
+    def draw(self, ids: Tensor, key: int | None = None) -> Params:
+        """Returns ``taken``, bool ``[B, steps]``, and the tables of the random steps under their places."""
+        key = rng.fold(0, self.seed) if key is None else key
+        unit = self.uniform(ids, key, 2)
+        total = sum(self.weights)
+        bounds = [sum(self.weights[:count]) / total for count in range(1, len(self.weights))]
+        chosen = sum(((unit[:, 1] >= bound).long() for bound in bounds), torch.zeros_like(ids))
+        one_hot = chosen.unsqueeze(-1) == torch.arange(len(self.weights), device=ids.device)
+        return {"taken": one_hot & (unit[:, :1] < self.p), **draw_all(self.steps, ids, key)}
+
+    def checked(self, batch: PaddedBatch) -> PaddedBatch:
+        """Returns the batch as floats: each step checks what it takes."""
+        return batch._replace(data=as_float(batch.data))
+
+    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
+        """Returns the batch with each item after the step that it takes."""
+        taken = column(params["taken"], torch.bool)
+        if fits_masks(self.steps, taken):
+            return choose_masked(self, batch, params, taken)
+        return route(self, batch, params, ways(taken))
+
+    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
+        """Returns steps out for steps in; where choices differ in them, for one table of `draw`."""
+        return chosen_lengths(self.steps, lengths, params, unchanged=self.p < 1 or not self.training)
 
 
-def _last_knowing(steps: nn.ModuleList, name: str) -> Any:
-    for step in reversed(steps):
-        if hasattr(step, name):
-            return step
-    raise AttributeError(f"Compose: no step has {name}")
+class SomeOf(Augment):
+    """Gives each item n distinct steps out of several, in the order of the list.
 
+    Choices, padding, ``.eval()`` and ``torch.compile`` are as in `OneOf`; as an item may take any of them or not, each
+    must keep axes and rate.
 
-def _output_lengths(step: Any, lengths: Any, table: Params | None) -> Any:
-    return step.output_lengths(lengths) if table is None else step.output_lengths(lengths, table)
+    Args:
+        steps: what is chosen from.
+        n: how many steps an item takes: a number, or (low, high), both possible, drawn evenly.
+        p: probability that an item takes steps at all.
+        seed: makes two choices differ.
 
+    Raises:
+        ValueError: no steps, steps for unlike input, n outside 0 to the number of steps; when called, steps that
+            change axes or rate.
+        TypeError: a step that is neither a Transform nor an Augment, n that is no whole number.
 
-def _draw_all(steps: nn.ModuleList, ids: Tensor, key: int) -> Params:
-    """Returns the tables of all random steps, each under its place."""
-    return {
-        str(place): step.draw(ids, rng.fold(key, place, step.seed))
-        for place, step in enumerate(steps)
-        if isinstance(step, Augment) and step.is_random()
-    }
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> both = ofs.SomeOf([ofs.augment.Gain(gain_db=20.0), ofs.augment.PolarityInversion()], n=2)
+        >>> both(torch.tensor([0.05, -0.1]))
+        tensor([-0.5000,  1.0000])
+    """
 
+    def __init__(self, steps: Sequence[nn.Module], *, n: int | tuple[int, int], p: float = 1.0, seed: int = 0) -> None:
+        super().__init__(p=p, seed=seed)
+        self.steps = checked_steps("SomeOf", steps, alike=True)
+        self.item_rank, self.sample_rate = takes(self.steps)
+        low, high = n if isinstance(n, Sequence) and len(n) == 2 else (n, n)
+        high = checks.integer("SomeOf", "n", high, low=0, high=len(self.steps))
+        self.n = checks.integer("SomeOf", "n", low, low=0, high=high), high
 
-def _run(chain: nn.Module, place: int, x: Any, params: Params | None) -> Any:
-    """Runs one step, random as its table says, and names the step if it raises."""
-    step = chain.steps[place]  # type: ignore[index]
-    if torch.compiler.is_compiling():
-        return _call(step, x, params)
-    try:
-        return _call(step, x, params)
-    except (TypeError, ValueError, RuntimeError) as error:
-        if len(error.args) != 1 or not isinstance(error.args[0], str):
-            raise
-        error.args = (f"{type(chain).__name__} step {place}: {error.args[0]}",)
-        raise
+    def draw(self, ids: Tensor, key: int | None = None) -> Params:
+        """Returns ``taken``, bool ``[B, steps]``, and the tables of the random steps under their places."""
+        key = rng.fold(0, self.seed) if key is None else key
+        unit = self.uniform(ids, key, 2 + len(self.steps))
+        count = self.n[0] + (unit[:, 1:2] * (self.n[1] - self.n[0] + 1)).long()
+        rank = unit[:, 2:].argsort(stable=True).argsort()
+        return {"taken": (rank < count) & (unit[:, :1] < self.p), **draw_all(self.steps, ids, key)}
 
+    def checked(self, batch: PaddedBatch) -> PaddedBatch:
+        """Returns the batch as floats: each step checks what it takes."""
+        return batch._replace(data=as_float(batch.data))
 
-def _call(step: Any, x: Any, params: Params | None) -> Any:
-    if isinstance(step, Augment) and params is not None:
-        return step.apply(x, params)
-    return step(x)
+    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
+        """Returns the batch with each item after the steps that it takes."""
+        taken = column(params["taken"], torch.bool)
+        if fits_masks(self.steps, taken):
+            return choose_masked(self, batch, params, taken)
+        for place, rows in ways(taken).items():
+            batch = route(self, batch, params, {place: rows})
+        return batch
+
+    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
+        """Returns steps out for steps in; where steps change them, for one table of `draw`."""
+        return chosen_lengths(self.steps, lengths, params, unchanged=True)

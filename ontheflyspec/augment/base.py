@@ -30,8 +30,10 @@ class Augment(nn.Module, ABC):
         seed: makes two steps of one kind differ.
     """
 
-    item_rank: ClassVar[int] = 1
+    item_rank: int = 1
     """Axes of one item without channels: 1 for waveforms, 2 for spectrograms."""
+    sample_rate: float | None = None
+    """Hz of bare Tensors, None where nobody says."""
     mixes_items: ClassVar[bool] = False
 
     def __init__(self, *, p: float = 1.0, seed: int = 0) -> None:
@@ -83,14 +85,15 @@ class Augment(nn.Module, ABC):
 
     def _on_batch(self, batch: PaddedBatch) -> PaddedBatch:
         if not self.is_random():
-            return batch
+            return self.checked(batch)
         ids = rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
         return self.change(self.checked(batch), self.draw(ids))
 
     def _on_tensor(self, data: Tensor) -> Tensor:
         checks.rank(type(self).__name__, data, self.item_rank, batched=False)
         single = data.dim() == self.item_rank
-        out = self._on_batch(full_batch(data.unsqueeze(0) if single else data)).data
+        rate = math.nan if self.sample_rate is None else self.sample_rate
+        out = self._on_batch(full_batch(data.unsqueeze(0) if single else data, rate)).data
         return out[0] if single else out
 
 
