@@ -256,7 +256,7 @@ def purity(case: Case, module: Any, batch: PaddedBatch) -> None:
     before = tuple(value.clone() for value in (batch.data, batch.lengths, batch.ids) if value is not None)
     version = batch.data._version
     state = {name: value.clone() for name, value in module_tensors(module).items()}
-    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
     printed = io.StringIO()
     with redirect_stdout(printed), redirect_stderr(printed):
         out = module(batch)
@@ -270,7 +270,7 @@ def purity(case: Case, module: Any, batch: PaddedBatch) -> None:
     assert state.keys() == after.keys()
     assert all(torch.equal(value, after[name]) for name, value in state.items())
     assert torch.equal(states[0], torch.get_rng_state()), "torch's generator was used although there are ids"
-    assert (states[1] == np.random.get_state()[1]).all()
+    assert (states[1] == np.random.get_state()[1]).all()  # noqa: NPY002
     assert states[2] == random.getstate()
     for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
         assert torch.equal(twin(batch).data, out.data), "a copy differs"

@@ -115,9 +115,9 @@ _FRAMES: list[tuple[str, dict[str, Any], Callable[[int], int]]] = [
 
 
 def _mel() -> list[Case]:
-    def case(name: str, exact: bool = True, steps: Callable[[int], int] = centred(16), **extra: Any) -> Case:
+    def case(name: str, exact: bool = True, steps: Callable[[int], int] | None = None, **extra: Any) -> Case:
         make = functools.partial(ofs.MelSpectrogram, **{**MEL, **extra})
-        return Case(f"MelSpectrogram-{name}", make, steps=steps, exact=exact)
+        return Case(f"MelSpectrogram-{name}", make, steps=steps or centred(16), exact=exact)
 
     return [
         case("fft", backend="fft"),
