@@ -117,7 +117,7 @@ class AudioDataset(Dataset[Any]):
         """A target a clip: an int64 or float64 array, texts, or a list; None if there are none."""
         if targets is not None:
             self.targets, self.classes = labels.adopt(where, targets, len(names))
-        self._source = Source(
+        self.source = Source(
             where,
             _scanned(where, names, skip=skip, progress=progress),
             sample_rate=rate,
@@ -127,9 +127,9 @@ class AudioDataset(Dataset[Any]):
             skip=skip,
             max_failures=limit,
         )
-        self._source.check()
+        self.source.check()
         self._whole = True
-        self._choose(np.arange(len(names)), np.flatnonzero(self._source.table.marks == 0))
+        self._choose(np.arange(len(names)), np.flatnonzero(self.source.table.marks == 0))
 
     @classmethod
     def from_folder(
@@ -186,29 +186,29 @@ class AudioDataset(Dataset[Any]):
         members = dataset._clips
         if listed.is_text and listed.targets is not None:
             dataset.targets = PackedStrings([str(text) for text in listed.targets]).take(members)
-        dataset._source.cut(where, members.tolist(), listed.offsets_s, listed.durations_s)
-        dataset.lengths = dataset._source.lengths(members)
+        dataset.source.cut(where, members.tolist(), listed.offsets_s, listed.durations_s)
+        dataset.lengths = dataset.source.lengths(members)
         return dataset
 
     @property
     def sample_rate(self) -> int:
         """Hz of all clips."""
-        return self._source.sample_rate
+        return self.source.sample_rate
 
     @property
     def mono(self) -> bool:
         """Whether channels are mixed down."""
-        return self._source.mono
+        return self.source.mono
 
     @property
     def failures(self) -> list[Failure]:
         """What was found bad so far, by any process: in this set's files, and in all for the whole set."""
-        return self._source.table.failures(None if self._whole else self._clips)
+        return self.source.table.failures(None if self._whole else self._clips)
 
     @property
     def paths(self) -> PackedStrings:
         """The files, in the order of the clips; a sequence of strings that are made when asked for."""
-        return self._source.table.paths.take(self._clips)
+        return self.source.table.paths.take(self._clips)
 
     def subset(self, indices: Any) -> AudioDataset:
         """Returns a data set of the clips at these places; files and clips' ids stay the same.
@@ -254,30 +254,29 @@ class AudioDataset(Dataset[Any]):
         """Returns the readable ones of these clips, or the next readable one if none is."""
         items: list[Any] = []
         while indices and not items:
-            for place, part in self._parts(indices):
+            for place, part in zip(*self.parts(indices), strict=True):
                 try:
-                    wave = self._source.clip(part)
+                    wave = self.source.clip(part)
                 except BadFile as bad:
-                    self._source.fail(part.clip, bad)
+                    self.source.fail(part.clip, bad)
                     continue
                 clip = Clip(wave, float(self.sample_rate), part.id)
                 items.append(clip if self.targets is None else (clip, labels.value(self.targets, place)))
         return items
 
-    def _parts(self, indices: Sequence[int]) -> list[tuple[int, Part]]:
-        """Returns place and part of the clips not known to be bad, or of the next one that is not."""
-        source = self._source
+    def parts(self, indices: Sequence[int]) -> tuple[list[int], list[Part]]:
+        """Returns places and parts of the clips not known to be bad, or of the next one that is not; for loaders."""
         epochs = [getattr(index, "epoch", None) for index in indices]
         places = [self._place(index) for index in indices]
-        if source.skip:
-            source.check_failures()
+        if self.source.skip:
+            self.source.check_failures()
             kept = [(place, epoch) for place, epoch in zip(places, epochs, strict=True) if self._is_good(place)]
             kept = kept or [(self._next_good(places[0]), epochs[0])]
             places, epochs = [place for place, _ in kept], [epoch for _, epoch in kept]
-        return list(zip(places, source.parts(self._clips[places].tolist(), epochs), strict=True))
+        return places, self.source.parts(self._clips[places].tolist(), epochs)
 
     def _is_good(self, place: int) -> bool:
-        return not self._source.is_bad(int(self._clips[place]))
+        return not self.source.is_bad(int(self._clips[place]))
 
     def _next_good(self, place: int) -> int:
         """Returns the next place after this one, round the end, whose clip is not known to be bad."""
@@ -298,7 +297,7 @@ class AudioDataset(Dataset[Any]):
         """Makes those of some clips that stand at some places the members of this set."""
         self._clips = clips[places]
         self.targets = labels.choose(self.targets, places)
-        self.lengths = self._source.lengths(self._clips)
+        self.lengths = self.source.lengths(self._clips)
         """Samples of each clip as the set gives it, int64."""
 
 

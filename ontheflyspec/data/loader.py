@@ -1,0 +1,144 @@
+"""The fast way from files to batches: threads that fill the rows of one batch at a time."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ontheflyspec import checks
+from ontheflyspec.data.buffers import Buffers
+from ontheflyspec.data.dataset import AudioDataset
+from ontheflyspec.data.filling import Filling
+
+_AHEAD = 2
+"""Batches that are read while one is used."""
+
+
+@dataclass
+class _Progress:
+    """How far an iterator is in which epoch."""
+
+    epoch: int
+    handed_out: int
+
+
+class AudioLoader:
+    """Batches of an `AudioDataset`, read by threads straight into the rows of padded batches.
+
+    The files of one batch are shared out among the threads, two batches ahead; the transform runs in the main thread,
+    on what is handed out. The batches are those of ``DataLoader(dataset, batch_sampler=sampler, collate_fn=collate)``,
+    byte for byte, with any number of threads. Their memory is used again when no view of them lives: keep what you
+    like.
+
+    Every ``iter()`` starts the sampler's next epoch. The mode of the transform (`train` or `eval`) is read there, too.
+    An error of a file is raised where its batch would come; a new ``iter()`` works after it.
+
+    Args:
+        dataset: the clips.
+        sampler: gives lists of indices, such as `BucketBatchSampler`.
+        transform: called with each batch as it is handed out, with targets if there are any.
+        device: where batches go.
+        threads: that read; None for one a processor, at most 8.
+        dtype: ``torch.float32``, or None to leave a batch int16 if all its clips are.
+
+    Raises:
+        TypeError: another kind of data set, or a dtype that is neither.
+
+    Example:
+        >>> import numpy, soundfile, tempfile, ontheflyspec as ofs
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for seconds in (1, 2, 3):
+        ...         soundfile.write(f"{folder}/{seconds}.wav", numpy.zeros(8000 * seconds), 8000)
+        ...     clips = ofs.AudioDataset.from_folder(folder, sample_rate=8000)
+        ...     for batch in ofs.AudioLoader(clips, [[0, 1], [2]]):
+        ...         print(batch.data.dtype, list(batch.data.shape), batch.lengths.tolist())
+        torch.int16 [2, 16000] [8000, 16000]
+        torch.int16 [1, 24000] [24000]
+    """
+
+    def __init__(
+        self,
+        dataset: AudioDataset,
+        sampler: Iterable[Sequence[int]],
+        *,
+        transform: Any = None,
+        device: str | torch.device = "cpu",
+        threads: int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if not isinstance(dataset, AudioDataset):
+            remedy = "Use torch's DataLoader with ofs.collate for other data sets."
+            raise TypeError(checks.message("AudioLoader", "an AudioDataset", type(dataset).__name__, remedy))
+        if dtype not in (None, torch.float32):
+            remedy = "Convert the batches: batch.to(dtype=...)."
+            raise TypeError(checks.message("AudioLoader", "dtype None or torch.float32", dtype, remedy))
+        self.dataset, self.sampler, self.transform, self.dtype = dataset, sampler, transform, dtype
+        self.device = torch.device(device)
+        self.threads = (
+            min(8, os.cpu_count() or 1) if threads is None else checks.integer("AudioLoader", "threads", threads)
+        )
+        self._buffers = Buffers(keep=_AHEAD + 2)
+        self._progress = self._start()
+
+    def __len__(self) -> int:
+        return len(self.sampler)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        draws = iter(self.sampler)
+        self._progress = self._start()
+        return self._hand_out(self._host_batches(draws), self._progress)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns where the newest iterator stands, batches that were handed out counted."""
+        progress = self._progress
+        state: dict[str, Any] = self._resumable("state_at")(progress.epoch, progress.handed_out)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Makes the next ``iter()`` go on behind the last batch that was handed out when the state was taken."""
+        self._resumable("load_state_dict")(state)
+        self._progress = self._start()
+
+    def _start(self) -> _Progress:
+        return _Progress(int(getattr(self.sampler, "epoch", 0)), 0)
+
+    def _hand_out(self, batches: Iterator[Any], progress: _Progress) -> Iterator[Any]:
+        """Yields transformed batches and counts them."""
+        for batch in batches:
+            progress.handed_out += 1
+            yield batch if self.transform is None else self.transform(batch)
+
+    def _resumable(self, name: str) -> Any:
+        if not hasattr(self.sampler, name):
+            got = f"{type(self.sampler).__name__} without {name}"
+            raise TypeError(checks.message("AudioLoader", "a sampler with a state", got, "Use BucketBatchSampler."))
+        return getattr(self.sampler, name)
+
+    def _host_batches(self, draws: Iterator[Sequence[int]]) -> Iterator[Any]:
+        """Yields batches on the host; two are being read while one is used."""
+        stop = threading.Event()
+        running: deque[Filling] = deque()
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="ontheflyspec-read")
+        try:
+            for indices in draws:
+                running.append(self._begin(indices, pool, stop))
+                if len(running) > _AHEAD:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+    def _begin(self, indices: Sequence[int], pool: ThreadPoolExecutor, stop: threading.Event) -> Filling:
+        always_float = self.dtype is not None
+        filling = Filling(self.dataset, indices, always_float=always_float, lease=self._buffers.lease, stop=stop)
+        filling.begin(pool, self.threads)
+        return filling
