@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ontheflyspec import checks, rng
 from ontheflyspec.augment.base import Augment, Params, column
 from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.functional.masking import zero_past
 from ontheflyspec.transforms.base import Transform
 
 
@@ -157,7 +158,9 @@ def route(chain: nn.Module, batch: PaddedBatch, params: Params, ways: dict[int, 
     busy = {row for rows in ways.values() for row in rows}
     rest = [row for row in range(batch.data.shape[0]) if row not in busy]
     if rest or not parts:
-        parts.append(("items without a step", rest, _select(batch, rest)))
+        left = _select(batch, rest)
+        own = left.data.clone() if left is batch else left.data
+        parts.append(("items without a step", rest, left._replace(data=zero_past(own, left.lengths))))
     return _merge(type(chain).__name__, parts)._replace(ids=batch.ids)
 
 
