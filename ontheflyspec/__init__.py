@@ -6,6 +6,7 @@ from ontheflyspec.compose import Compose, OneOf, SomeOf
 from ontheflyspec.data.audio import load
 from ontheflyspec.data.collate import Collate, collate
 from ontheflyspec.data.dataset import AudioDataset
+from ontheflyspec.data.device import DeviceLoader
 from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.transforms.mel import MelSpectrogram
@@ -23,6 +24,7 @@ __all__ = [
     "Clip",
     "Collate",
     "Compose",
+    "DeviceLoader",
     "Draw",
     "Log",
     "MelSpectrogram",

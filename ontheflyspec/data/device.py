@@ -1,0 +1,285 @@
+"""The last stretch: batches to the device and through the front end, one batch ahead of the model on CUDA.
+
+`stage` is that stretch for any iterator of batches; `DeviceLoader` puts it behind any loader. On CUDA every batch goes
+this way: a side stream waits for what the consumer has queued, copies data and targets, transforms them, and leaves an
+event; when the batch is handed out, the consumer's stream waits for the event. Meanwhile the next batch is on its way.
+Lengths and ids stay on the host. Elsewhere batch after batch is moved and transformed as it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ontheflyspec import checks
+from ontheflyspec.batch import PaddedBatch, as_float
+
+Step = Callable[[Any], Any]
+
+
+def stage(batches: Iterable[Any], transform: Step | None, device: torch.device) -> Iterator[Any]:
+    """Returns the batches on the device, transformed.
+
+    The mode (`train` or `eval`) of a module and of all its parts is read here, and holds until the iterator ends
+    whatever becomes of the module meanwhile. A transform with trainable parameters does not run ahead: it is called
+    as its batch is handed out, on the consumer's stream, so that it has the parameters of the last step.
+
+    Args:
+        batches: `PaddedBatch`, or tuples or lists that begin with one. They are kept until their copy is done.
+        transform: called with each batch on the device; None hands it out as it came.
+        device: where they go.
+    """
+    step = _InMode(transform)
+    if device.type == "cuda":
+        return _run_ahead(iter(batches), step, device)
+    return (step(_moved(batch, device)) for batch in batches)
+
+
+def find_device(where: str, device: str | torch.device) -> torch.device:
+    """Returns the device of that name, for ``"auto"`` CUDA if there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        rule = "a device such as 'auto', 'cpu' or 'cuda:0'"
+        raise ValueError(checks.message(where, rule, repr(device), "Change device.")) from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        remedy = "Pass device='auto' or install a build of torch for CUDA."
+        raise ValueError(checks.message(where, "a device that is there", repr(str(device)), remedy))
+    return found
+
+
+class DeviceLoader:
+    """Puts transfer and front end behind any loader, one batch ahead on a side stream where the device is CUDA.
+
+    It goes through what the loader gives: `PaddedBatch`, or tuples or lists that begin with one, whose tensors move
+    too. Integer samples cross as int16; the front end makes them float on the device, and without one this does. The
+    mode of the front end (`train` or `eval`) is read when ``iter()`` starts.
+
+    `state_dict` counts batches that were handed out here, not those under way. It is the loader's own state where it
+    has one (`AudioLoader`, StatefulDataLoader, a Loader of torchdata.nodes), else that of the `BucketBatchSampler`
+    that is its ``batch_sampler``: right with any number of workers.
+
+    Args:
+        loader: a DataLoader with ``collate_fn=ofs.collate``, or any other iterable of batches; pinned memory makes
+            the transfer faster.
+        transform: called with each batch; a module is moved to the device.
+        device: where batches go, ``"auto"`` for CUDA if there is one.
+
+    Raises:
+        ValueError: a device that is not known or not there.
+        TypeError: a loader of something else; a state asked of a loader that has none.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> batches = [ofs.pad([torch.zeros(80), torch.zeros(160)], rate=8_000)]
+        >>> for batch in ofs.DeviceLoader(batches, ofs.MelSpectrogram(sample_rate=8_000, n_fft=64), device="cpu"):
+        ...     print(batch.data.shape, batch.lengths.tolist())
+        torch.Size([2, 128, 11]) [6, 11]
+    """
+
+    def __init__(
+        self, loader: Iterable[Any], transform: Step | None = None, *, device: str | torch.device = "auto"
+    ) -> None:
+        self.loader: Any = loader
+        self.device = find_device("DeviceLoader", device)
+        self.transform = transform
+        if isinstance(transform, nn.Module):
+            transform.to(self.device)
+        self._pass: _Pass | None = None
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Returns the batches of the loader's next pass, on the device and transformed."""
+        torch.get_num_threads()  # else the first thread of a loader that sets its own count sets it for the process
+        batches = iter(self.loader)
+        self._pass = _Pass(self.loader)
+        step = _as_floats if self.transform is None else self.transform
+        staged = stage(self._pass.noted(batches), step, self.device)
+        return self._pass.counted(staged)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns where the newest iterator stands, batches that it handed out counted."""
+        state: dict[str, Any] = _Pass(self.loader).state() if self._pass is None else self._pass.state()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Makes the next ``iter()`` go on behind the last batch that was handed out when the state was taken."""
+        (self.loader if hasattr(self.loader, "load_state_dict") else _sampler(self.loader)).load_state_dict(state)
+        self._pass = None
+
+
+class _Pass:
+    """One pass through a loader: which batches came from it and which were handed out."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+        self.has_state = hasattr(loader, "state_dict")
+        self.epoch = getattr(getattr(loader, "batch_sampler", None), "epoch", 0)
+        self.handed_out = 0
+        self.known: Any = None
+        self.coming: deque[Any] = deque()
+
+    def noted(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """Yields the loader's batches and keeps its state after each, and after the end."""
+        for batch in batches:
+            self._note()
+            yield batch
+        self._note()
+
+    def counted(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """Yields what is handed out, and makes the state after it the known one."""
+        for batch in batches:
+            self.handed_out += 1
+            self._reached()
+            yield batch
+        self._reached()
+
+    def state(self) -> Any:
+        if not self.has_state:
+            return _sampler(self.loader).state_at(self.epoch, self.handed_out)
+        return self.loader.state_dict() if self.known is None else self.known
+
+    def _note(self) -> None:
+        if self.has_state:
+            self.coming.append(self.loader.state_dict())
+
+    def _reached(self) -> None:
+        if self.has_state:
+            self.known = self.coming.popleft()
+
+
+def _sampler(loader: Any) -> Any:
+    """Returns the batch sampler of a loader that has no state itself."""
+    sampler = getattr(loader, "batch_sampler", None)
+    if not hasattr(sampler, "state_at"):
+        rule = "a loader with a state, or with a BucketBatchSampler as its batch_sampler"
+        raise TypeError(checks.message("DeviceLoader", rule, type(loader).__name__, "Use one of them."))
+    return sampler
+
+
+class _InMode:
+    """A transform that runs in the mode that it had when this was made."""
+
+    def __init__(self, transform: Step | None) -> None:
+        self.transform = transform
+        self.trainable = False
+        self.modes: list[tuple[nn.Module, bool]] = []
+        if isinstance(transform, nn.Module):
+            self.modes = [(module, module.training) for module in transform.modules()]
+            self.trainable = any(parameter.requires_grad for parameter in transform.parameters())
+
+    def __call__(self, batch: Any) -> Any:
+        if self.transform is None:
+            return batch
+        changed = [(module, module.training) for module, mode in self.modes if module.training != mode]
+        for module, mode in changed:
+            module.training = not mode
+        try:
+            return self.transform(batch)
+        finally:
+            for module, mode in changed:
+                module.training = mode
+
+
+class _Ahead:
+    """Copies and transforms on a side stream, for a consumer on the stream that is current when it asks."""
+
+    def __init__(self, step: _InMode, device: torch.device) -> None:
+        self.step, self.device = step, device
+        self.side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self.ready: deque[tuple[Any, torch.cuda.Event]] = deque()
+        self.copying: deque[tuple[torch.cuda.Event, Any]] = deque()
+
+    def send(self, batch: Any) -> None:
+        """Queues one batch, behind all that the consumer has queued: it may still use this memory or change weights."""
+        self.side.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self.side):
+            moved = _moved(batch, self.device)
+            self.copying.append((self.side.record_event(), batch))
+            self.ready.append((moved if self.step.trainable else self.step(moved), self.side.record_event()))
+        while self.copying and self.copying[0][0].query():  # type: ignore[no-untyped-call]
+            self.copying.popleft()
+
+    def hand_out(self) -> Any:
+        """Returns the batch that was queued first, safe to use on the consumer's stream."""
+        batch, done = self.ready.popleft()
+        consumer = torch.cuda.current_stream(self.device)
+        consumer.wait_event(done)
+        for tensor in _tensors(batch):
+            if tensor.is_cuda:
+                tensor.record_stream(consumer)
+        return self.step(batch) if self.step.trainable else batch
+
+    def finish(self) -> None:
+        """Waits until no copy reads host memory any more, so that its owner may use it again."""
+        while self.copying:
+            self.copying.popleft()[0].synchronize()
+
+
+def _run_ahead(batches: Iterator[Any], step: _InMode, device: torch.device) -> Iterator[Any]:
+    """Yields batches while the next one is on its way; an error comes where its batch would."""
+    ahead = _Ahead(step, device)
+    failure: Exception | None = None
+    try:
+        while failure is None:
+            try:
+                ahead.send(next(batches))
+            except StopIteration:
+                break
+            except Exception as error:
+                failure = error
+            if len(ahead.ready) > 1:
+                yield ahead.hand_out()
+        while ahead.ready:
+            yield ahead.hand_out()
+        if failure is not None:
+            raise failure
+    finally:
+        ahead.finish()
+
+
+def _moved(batch: Any, device: torch.device) -> Any:
+    """Returns what a loader gave with its data and targets on the device, lengths and ids where they were."""
+    first = batch[0] if type(batch) in (tuple, list) and batch else batch
+    if not isinstance(first, PaddedBatch):
+        rule = "a loader of PaddedBatch, or of tuples or lists that begin with one"
+        got = f"one of {type(first).__name__}"
+        raise TypeError(checks.message("DeviceLoader", rule, got, "Pass collate_fn=ofs.collate to the loader."))
+    return _placed(batch, device)
+
+
+def _placed(value: Any, device: torch.device) -> Any:
+    """Returns a nest of tuples, lists and dicts with its tensors on the device."""
+    if isinstance(value, PaddedBatch):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {name: _placed(part, device) for name, part in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(_placed(part, device) for part in value)
+    return value
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yields every tensor of a nest of tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(part)
+
+
+def _as_floats(batch: Any) -> Any:
+    """Returns what a loader gave with int16 samples as float32."""
+    if not isinstance(batch, PaddedBatch):
+        return type(batch)([_as_floats(batch[0]), *batch[1:]])
+    return batch._replace(data=as_float(batch.data)) if batch.data.dtype == torch.int16 else batch
