@@ -76,8 +76,8 @@ def frames(
     if x.shape[-1] == 0:
         x = torch.nn.functional.pad(x, (0, 1))
     if center:
-        x = extend(x, lengths, n_fft // 2, n_fft - n_fft // 2, pad_mode)
-    elif lengths is not None:
+        return extend(x, lengths, n_fft // 2, n_fft - n_fft // 2, pad_mode), count
+    if lengths is not None:
         x = extend(x, lengths, 0, 0, "constant")
     return torch.nn.functional.pad(x, (0, max(n_fft - x.shape[-1], 0))), count
 
