@@ -1,0 +1,82 @@
+"""torch.compile takes every transform whole, with both backends; torch.export takes a front end."""
+
+from __future__ import annotations
+
+import math
+import shutil
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import laws
+import ontheflyspec as ofs
+from laws import Example
+from ontheflyspec.batch import PaddedBatch
+from registry import MEL, RATE, TRANSFORMS, Case, build
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("case", TRANSFORMS, ids=lambda case: case.name)
+def test_whole_graph(case: Case) -> None:
+    """A Tensor, then a PaddedBatch of other sizes, each in one graph and equal to eager."""
+    module = build(case)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    full, batch = Example((128, 128)).batch(case), Example((150, 33, 0)).batch(case)
+    laws.close(case, compiled(full.data), module(full.data), full)
+    out, expected = compiled(batch), module(batch)
+    assert torch.equal(out.lengths, expected.lengths)
+    assert torch.equal(out.ids, expected.ids)
+    assert out.rate == expected.rate
+    for place, steps in enumerate(expected.lengths.tolist()):
+        one, other = out.data[place : place + 1], expected.data[place : place + 1]
+        assert not one[..., steps:].any()
+        laws.close(case, one[..., :steps], other[..., :steps], laws.only(batch, place))
+
+
+@pytest.mark.parametrize("backend", ["fft", "conv"])
+@pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="no C++ compiler here")
+@pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex:UserWarning")
+def test_default_compiler(backend: str) -> None:
+    chain = ofs.Compose([ofs.MelSpectrogram(**MEL, backend=backend), ofs.AmplitudeToDB(), ofs.Normalize()])
+    case = Case("chain", lambda: chain)
+    batch = Example((150, 33, 90)).batch(case)
+    out, expected = torch.compile(chain, fullgraph=True)(batch), chain(batch)
+    assert torch.equal(out.lengths, expected.lengths)
+    assert (out.data - expected.data).abs().max() <= 1e-4 * expected.data.abs().max()
+
+
+class Exported(nn.Module):
+    """A front end as export and ONNX take it: data and lengths in, data and lengths out."""
+
+    def __init__(self, front_end: nn.Module) -> None:
+        super().__init__()
+        self.front_end = front_end
+
+    def forward(self, data: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        out = self.front_end(PaddedBatch(data, lengths, float(RATE)))
+        return out.data, out.lengths
+
+
+@pytest.mark.parametrize("backend", ["fft", "conv"])
+@pytest.mark.parametrize("strict", [False, True], ids=["traced", "strict"])
+def test_export(backend: str, strict: bool) -> None:
+    """Any number of items and samples, from one exported program."""
+    mel = ofs.MelSpectrogram(**MEL, backend=backend)
+    front_end = Exported(ofs.Compose([mel, ofs.AmplitudeToDB(ref="max", top_db=60.0)]))
+    case = Case("export", lambda: front_end)
+    first = Example((150, 33, 90)).batch(case)
+    batch, time = torch.export.Dim("batch", min=2, max=64), torch.export.Dim("time", min=64, max=1_000_000)
+    shapes = ({0: batch, 1: time}, {0: batch})
+    program = torch.export.export(front_end, (first.data, first.lengths), dynamic_shapes=shapes, strict=strict)
+    for lengths in ((150, 33, 90), (400, 1), (64, 70, 80, 0, 1_000)):
+        given = Example(lengths).batch(case)
+        data, steps = program.module()(given.data, given.lengths)
+        expected, known = front_end(given.data, given.lengths)
+        assert torch.equal(steps, known)
+        assert data.shape == expected.shape
+        assert math.isclose(0.0, float((data - expected).abs().max()), abs_tol=0.01)
