@@ -62,7 +62,7 @@ def fold(key: int, *values: int) -> int:
 
 def item_id(index: int, epoch: int) -> int:
     """Returns the signed 64-bit id of clip ``index`` in ``epoch``."""
-    value = fold(mix(index), epoch)
+    value = fold(0, index, epoch)
     return value - 2**64 if value >= 2**63 else value
 
 
