@@ -254,23 +254,7 @@ def _chains() -> list[Case]:
     ]
 
 
-def _known() -> list[Case]:
-    cases: list[Case] = []
-    for group in (_stft, _mel, _post, _augmentations, _chains):
-        try:
-            made = group()
-        except AttributeError:
-            continue
-        for case in made:
-            try:
-                case.make()
-            except AttributeError:
-                continue
-            cases.append(case)
-    return cases
-
-
-CASES: list[Case] = _known()
+CASES: list[Case] = [*_stft(), *_mel(), *_post(), *_augmentations(), *_chains()]
 TRANSFORMS = [case for case in CASES if not case.random]
 RANDOM = [case for case in CASES if case.random]
 
