@@ -46,8 +46,9 @@ def read_into(path: str, header: Header, start: int, out: NDArray[Any]) -> None:
     read = _read_plain if header.layout & PLAIN else coded.read_into
     read(path, header, start, out)
     if not header.layout & INTEGER and not _finite(out):
-        place = int(np.argwhere(~np.isfinite(out))[0][0])
-        raise BadFile(faults.NOT_FINITE, f"{out[place]} at frame {start + place}")
+        place = int(np.flatnonzero(~np.isfinite(out))[0])
+        frame = start + place // (out.size // len(out))
+        raise BadFile(faults.NOT_FINITE, f"{out.flat[place]} at frame {frame}")
 
 
 def resample(wave: NDArray[Any], old: int, new: int) -> NDArray[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import threading
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,16 @@ _CLAIMED = re.compile(r"^ *(riff|Riff size|FORM|SSND|data|Data Size) *: (\d+) \(
 _FRAMES_PER_BYTE = 8192
 """More than any codec gets out of a byte of silence; a header that claims more would only eat memory."""
 
+_OPENING = threading.Lock()
+"""soundfile opens one file at a time, under a lock that a process forked at that moment would never see free again."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_OPENING.acquire, after_in_parent=_OPENING.release, after_in_child=_OPENING.release)
+
 
 def probe(path: str, status: os.stat_result) -> Header:
     """Returns the header of a file as libsndfile reads it."""
+    if _lacks_end(path, status.st_size):
+        raise BadFile(faults.TRUNCATED, "no last page")
     with _open(path) as file:
         frames, name, notes = file.frames, file.format, file.extra_info
         layout = INTEGER if file.subtype in _SMALL else 0
@@ -32,8 +40,6 @@ def probe(path: str, status: os.stat_result) -> Header:
         elif frames > 2**60:
             frames, layout = _count(file), layout | COUNTED | FORWARD
         header = Header(frames, file.samplerate, file.channels, layout, 0, status.st_size, status.st_mtime_ns)
-    if name == "OGG" and not _ends_ogg(path, status.st_size):
-        raise BadFile(faults.TRUNCATED, f"no last page after {frames} frames")
     for chunk, promised, held in _CLAIMED.findall(notes):
         if int(promised) > int(held) + (0 if chunk in ("SSND", "data", "Data Size") else 8):
             raise BadFile(faults.TRUNCATED, f"{held} of {promised} bytes in chunk {chunk}")
@@ -42,13 +48,15 @@ def probe(path: str, status: os.stat_result) -> Header:
     return header
 
 
-def _ends_ogg(path: str, size: int) -> bool:
-    """Returns whether the last page of an Ogg file is whole and says that the stream ends there."""
+def _lacks_end(path: str, size: int) -> bool:
+    """Returns whether a file is Ogg and its last page is not whole or does not say that the stream ends there."""
     with open(path, "rb") as file:
+        if file.read(4) != b"OggS":
+            return False
         file.seek(max(0, size - 2**17))
         tail = file.read()
     page = tail[tail.rfind(b"OggS") :]
-    return len(page) > 26 and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+    return len(page) < 27 or not page[5] & 4 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]])
 
 
 def _tells_frames(path: str) -> bool:
@@ -101,9 +109,10 @@ def _decode(file: Any, out: NDArray[Any]) -> int:
 
 def _open(path: str) -> Any:
     """Returns a file open in libsndfile (by its path: so the interpreter lock is free while it decodes)."""
-    module = _module()
+    module, stream = _module(), _stream()
     try:
-        return _stream()(path)
+        with _OPENING:
+            return stream(path)
     except module.LibsndfileError as problem:
         try:
             open(path, "rb").close()

@@ -10,11 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from ontheflyspec import checks
 from ontheflyspec.data.buffers import Buffers
 from ontheflyspec.data.dataset import AudioDataset
+from ontheflyspec.data.device import find_device, stage
 from ontheflyspec.data.filling import Filling
 
 _AHEAD = 2
@@ -44,12 +48,13 @@ class AudioLoader:
         dataset: the clips.
         sampler: gives lists of indices, such as `BucketBatchSampler`.
         transform: called with each batch as it is handed out, with targets if there are any.
-        device: where batches go.
+        device: where batches go, ``"auto"`` for CUDA if there is one; a module is moved there.
         threads: that read; None for one a processor, at most 8.
         dtype: ``torch.float32``, or None to leave a batch int16 if all its clips are.
 
     Raises:
-        TypeError: another kind of data set, or a dtype that is neither.
+        TypeError: another kind of data set, a dtype that is neither, or a state asked of a sampler that has none.
+        ValueError: a device that is not there.
 
     Example:
         >>> import numpy, soundfile, tempfile, ontheflyspec as ofs
@@ -80,7 +85,9 @@ class AudioLoader:
             remedy = "Convert the batches: batch.to(dtype=...)."
             raise TypeError(checks.message("AudioLoader", "dtype None or torch.float32", dtype, remedy))
         self.dataset, self.sampler, self.transform, self.dtype = dataset, sampler, transform, dtype
-        self.device = torch.device(device)
+        self.device = find_device("AudioLoader", device)
+        if isinstance(transform, nn.Module):
+            transform.to(self.device)
         self.threads = (
             min(8, os.cpu_count() or 1) if threads is None else checks.integer("AudioLoader", "threads", threads)
         )
@@ -93,7 +100,8 @@ class AudioLoader:
     def __iter__(self) -> Iterator[Any]:
         draws = iter(self.sampler)
         self._progress = self._start()
-        return self._hand_out(self._host_batches(draws), self._progress)
+        staged = stage(self._host_batches(draws), self.transform, self.device)
+        return self._hand_out(staged, self._progress)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns where the newest iterator stands, batches that were handed out counted."""
@@ -110,10 +118,10 @@ class AudioLoader:
         return _Progress(int(getattr(self.sampler, "epoch", 0)), 0)
 
     def _hand_out(self, batches: Iterator[Any], progress: _Progress) -> Iterator[Any]:
-        """Yields transformed batches and counts them."""
+        """Yields staged batches and counts them."""
         for batch in batches:
             progress.handed_out += 1
-            yield batch if self.transform is None else self.transform(batch)
+            yield batch
 
     def _resumable(self, name: str) -> Any:
         if not hasattr(self.sampler, name):
@@ -139,6 +147,14 @@ class AudioLoader:
 
     def _begin(self, indices: Sequence[int], pool: ThreadPoolExecutor, stop: threading.Event) -> Filling:
         always_float = self.dtype is not None
-        filling = Filling(self.dataset, indices, always_float=always_float, lease=self._buffers.lease, stop=stop)
+        filling = Filling(self.dataset, indices, always_float=always_float, lease=self._lease, stop=stop)
         filling.begin(pool, self.threads)
         return filling
+
+    def _lease(self, shape: tuple[int, ...], dtype: type[Any]) -> NDArray[Any]:
+        """Returns memory for a batch; pinned memory comes from torch, which uses it again only when copies are done."""
+        if self.device.type != "cuda":
+            return self._buffers.lease(shape, dtype)
+        kind = torch.int16 if dtype is np.int16 else torch.float32
+        rows: NDArray[Any] = torch.empty(shape, dtype=kind, pin_memory=True).numpy()
+        return rows
