@@ -1,0 +1,157 @@
+"""The public surface: complete, sorted, documented, and with the signatures that others rely on."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import ontheflyspec as ofs
+from ontheflyspec.augment.base import Augment
+from ontheflyspec.transforms.base import Transform
+
+SIGNATURES = """
+PaddedBatch(data, lengths, rate, ids=None)
+PaddedBatch.mask()
+PaddedBatch.filled(value)
+PaddedBatch.unpad()
+PaddedBatch.to(device=None, dtype=None, non_blocking=False)
+PaddedBatch.pin_memory()
+Clip(wave, rate, id=None)
+Draw(index, epoch=0)
+pad(waves, *, rate, ids=None)
+collate(items)
+Collate(transform=None, *, rate=None)
+load(path, *, sample_rate=None)
+Compose(steps, *, seed=0)
+OneOf(steps, *, weights=None, p=1.0, seed=0)
+SomeOf(steps, *, n, p=1.0, seed=0)
+STFT(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, pad_mode='reflect', \
+output='complex', backend='auto', trainable=False)
+MelSpectrogram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
+pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, backend='auto', \
+trainable=False)
+AmplitudeToDB(*, stype='power', ref=1.0, amin=1e-10, top_db=None)
+Log(*, floor=1e-10)
+Normalize(*, per='item', mean=None, std=None, eps=1e-05, ddof=0)
+Normalize.fit(batches)
+Resample(*, sample_rate, new_sample_rate)
+augment.Gain(*, gain_db=(-12.0, 6.0), p=1.0, seed=0)
+augment.PolarityInversion(*, p=1.0, seed=0)
+augment.AddColoredNoise(*, snr_db=(5.0, 30.0), f_decay=(-2.0, 2.0), p=1.0, seed=0)
+augment.TimeShift(*, shift_s=(-0.1, 0.1), mode='circular', p=1.0, seed=0)
+augment.SpecAugment(*, n_time_masks=2, time_mask_param=40, n_freq_masks=2, freq_mask_param=15, fill='mean', p=1.0, \
+seed=0)
+AudioDataset(paths, targets=None, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
+max_failures=None, progress=True)
+AudioDataset.from_folder(root, *, sample_rate, **options)
+AudioDataset.from_manifest(path, *, sample_rate, **options)
+AudioDataset.subset(indices)
+AudioDataset.split(fraction, *, seed=0, stratify=True)
+BucketBatchSampler(lengths, *, max_samples, max_items=None, shuffle=True, seed=0, rank=None, world_size=None, \
+drop_last=False, pool=4096, quantise_samples=1)
+AudioLoader(dataset, sampler, *, transform=None, device='cpu', threads=None, dtype=None)
+DeviceLoader(loader, transform=None, *, device='auto')
+""".strip().splitlines()
+
+SPACES: dict[str, Any] = {"": ofs, "augment.": ofs.augment}
+PUBLIC = {
+    prefix + name: getattr(space, name)
+    for prefix, space in SPACES.items()
+    for name in space.__all__
+    if not isinstance(getattr(space, name), ModuleType)
+}
+STEPS = {name: kind for name, kind in PUBLIC.items() if inspect.isclass(kind) and issubclass(kind, Transform | Augment)}
+
+
+def signature(path: str) -> inspect.Signature:
+    value: Any = ofs
+    for part in path.split("."):
+        value = getattr(value, part)
+    found = inspect.signature(value)
+    kept = [one.replace(annotation=inspect.Parameter.empty) for one in found.parameters.values() if one.name != "self"]
+    return found.replace(parameters=kept, return_annotation=inspect.Signature.empty)
+
+
+@pytest.mark.parametrize("line", SIGNATURES, ids=lambda line: line.split("(")[0])
+def test_signature(line: str) -> None:
+    path = line.split("(")[0]
+    assert path + str(signature(path)) == line
+
+
+def test_every_public_name_has_a_signature_here() -> None:
+    assert {line.split("(")[0] for line in SIGNATURES if line[0].islower() or "." not in line.split("(")[0]} == set(
+        PUBLIC
+    )
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=["ontheflyspec", "ontheflyspec.augment"])
+def test_all_is_sorted_and_complete(space: Any) -> None:
+    """Constants first, then classes, then functions, as ruff sorts; and nothing public is left out."""
+    names = space.__all__
+
+    def kind(name: str) -> int:
+        return 0 if name.isupper() else 1 if name[0].isupper() else 2
+
+    assert names == sorted(names, key=lambda name: (kind(name), name))
+    assert len(set(names)) == len(names)
+    shown = {
+        name
+        for name, value in vars(space).items()
+        if not name.startswith("_")
+        and not isinstance(value, ModuleType)
+        and getattr(value, "__module__", "").startswith("ontheflyspec")
+    }
+    assert shown - set(names) == set()
+
+
+def section(text: str, title: str) -> str:
+    """Returns what stands under a title of a docstring, or nothing."""
+    match = re.search(rf"^{title}:\n((?:[ \t]+.*\n?|\n)*)", inspect.cleandoc(text), re.MULTILINE)
+    return match[1] if match else ""
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name != "collate"])
+def test_docstring(name: str) -> None:
+    value = PUBLIC[name]
+    text = inspect.getdoc(value) or ""
+    summary = text.split("\n\n")[0]
+    assert summary.endswith((".", ":")), "the summary is a sentence"
+    arguments = section(text, "Args")
+    for parameter in signature(name).parameters:
+        assert re.search(rf"^\s+(\S+, )*{parameter}(, \S+)*: ", arguments, re.MULTILINE), (
+            f"Args does not tell {parameter}"
+        )
+    made = vars(value).get("__init__") if inspect.isclass(value) else value
+    source = inspect.getsource(made) if made else ""
+    if "raise " in source or "checks." in source:
+        assert section(text, "Raises"), "says what it raises"
+    if name != "Clip":
+        assert ">>>" in section(text, "Example"), "shows an example"
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_docstring_of_a_step(name: str) -> None:
+    text = inspect.getdoc(STEPS[name]) or ""
+    if name not in ("Compose", "OneOf", "SomeOf"):
+        assert section(text, "Shape"), "says shapes"
+        assert section(text, "Padding"), "says what becomes of padding"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_methods_are_documented(name: str) -> None:
+    value = PUBLIC[name]
+    if not inspect.isclass(value):
+        return
+    for method, found in vars(value).items():
+        if not method.startswith("_") and (callable(found) or isinstance(found, property | classmethod)):
+            assert (inspect.getdoc(getattr(value, method)) or "").strip(), f"{name}.{method} has no docstring"
+
+
+def test_steps_are_final() -> None:
+    for name, kind in STEPS.items():
+        bases = {base for base in kind.__mro__[1:] if base.__module__.startswith("ontheflyspec")}
+        assert bases <= {Transform, Augment}, f"{name} derives from {bases}"

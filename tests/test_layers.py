@@ -1,0 +1,141 @@
+"""Imports point down only, files and functions stay short, and importing the package takes and prints nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "ontheflyspec"
+FILES = sorted(PACKAGE.rglob("*.py"))
+MOST_LINES = 320
+MOST_FUNCTION_LINES = 60
+
+# What each layer may import, besides itself. Ground: checks, batch, rng. Chains: routing, compose.
+GROUND = {"checks", "batch", "rng"}
+CHAINS = {"routing", "compose"}
+BELOW: dict[str, set[str]] = {
+    "ground": set(),
+    "functional": {"ground"},
+    "transforms": {"ground", "functional"},
+    "augment": {"ground", "functional"},
+    "data": {"ground", "functional"},
+    "chains": {"ground", "functional", "transforms.base", "augment.base"},
+}
+ALWAYS = {"torch", "numpy", "typing_extensions"}
+
+
+def name_of(file: Path) -> str:
+    return ".".join(("ontheflyspec", *file.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def layer_of(module: str) -> str:
+    """Returns the layer of a module, ``top`` for the package itself and what stands above the chains."""
+    first = module.split(".")[1] if "." in module else ""
+    if first in GROUND:
+        return "ground"
+    if first in CHAINS:
+        return "chains"
+    return first if first in BELOW else "top"
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """Yields what a module imports, as full names, and whether it does so as it is imported itself."""
+    lazy = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _for_types(node)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) not in lazy
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", id(node) not in lazy
+
+
+def _for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def wrong_imports(module: str, tree: ast.Module) -> list[str]:
+    """Returns the imports that point up or sideways, or that load an optional package too early."""
+    layer = layer_of(module)
+    wrong = []
+    for name, at_once in imports(tree):
+        root = name.split(".")[0]
+        if root == "ontheflyspec":
+            target = layer_of(name)
+            base = ".".join(name.split(".")[1:3])
+            if layer != "top" and target != layer and target not in BELOW[layer] and base not in BELOW[layer]:
+                wrong.append(f"{module} ({layer}) imports {name}")
+            if layer == "ground" and name.split(".")[1] == "compose":
+                wrong.append(f"{module} (ground) imports {name}")
+        elif at_once and root not in ALWAYS | sys.stdlib_module_names:
+            wrong.append(f"{module} imports {root} at once")
+    return wrong
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_imports_point_down(file: Path) -> None:
+    assert wrong_imports(name_of(file), ast.parse(file.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("ontheflyspec.batch", "from ontheflyspec.functional import framing"),
+        ("ontheflyspec.functional.framing", "from ontheflyspec.transforms.base import Transform"),
+        ("ontheflyspec.transforms.mel", "from ontheflyspec.augment.level import Gain"),
+        ("ontheflyspec.augment.level", "from ontheflyspec.data.sampler import Draw"),
+        ("ontheflyspec.data.loader", "from ontheflyspec.compose import Compose"),
+        ("ontheflyspec.data.loader", "def read():\n    import ontheflyspec.transforms.mel"),
+        ("ontheflyspec.compose", "from ontheflyspec.transforms.mel import MelSpectrogram"),
+        ("ontheflyspec.data.audio", "import soundfile"),
+        ("ontheflyspec.data.audio", "try:\n    import soxr\nexcept ImportError:\n    pass"),
+    ],
+)
+def test_wrong_imports_are_found(module: str, line: str) -> None:
+    assert len(wrong_imports(module, ast.parse(line))) == 1
+
+
+def test_import_takes_and_prints_nothing(tmp_path: Path) -> None:
+    """Optional packages stay out, apart from those that torch itself takes in (tqdm)."""
+    code = (
+        "import sys, numpy, torch\n"
+        "before = set(sys.modules)\n"
+        "import ontheflyspec\n"
+        "extra = 'soundfile soxr tqdm torchdata matplotlib scipy librosa sklearn onnx onnxruntime torchaudio'.split()\n"
+        "loaded = [name for name in extra if name in sys.modules and name not in before]\n"
+        "assert not loaded, loaded\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_files_and_functions_are_short(file: Path) -> None:
+    text = file.read_text()
+    assert len(text.splitlines()) <= MOST_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            lines = node.end_lineno - node.lineno + 1
+            assert lines <= MOST_FUNCTION_LINES, f"{node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_generators_are_made_in_one_place(file: Path) -> None:
+    """Only `rng.generator` makes a torch.Generator, so that a test can put another in its place."""
+    if name_of(file) != "ontheflyspec.rng":
+        made = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        assert not [call for call in made if ast.unparse(call.func) in ("torch.Generator", "Generator")]
