@@ -186,8 +186,9 @@ class AudioDataset(Dataset[Any]):
         members = dataset._clips
         if listed.is_text and listed.targets is not None:
             dataset.targets = PackedStrings([str(text) for text in listed.targets]).take(members)
-        dataset.source.cut(where, members.tolist(), listed.offsets_s, listed.durations_s)
-        dataset.lengths = dataset.source.lengths(members)
+        if any(listed.offsets_s) or any(duration is not None for duration in listed.durations_s):
+            dataset.source.cut(where, members.tolist(), listed.offsets_s, listed.durations_s)
+            dataset.lengths = dataset.source.lengths(members)
         return dataset
 
     @property

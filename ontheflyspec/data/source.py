@@ -68,9 +68,9 @@ class Source:
     ) -> None:
         self.where, self.table, self.sample_rate, self.mono = where, table, sample_rate, mono
         self.max_samples, self.random_crop, self.skip, self.max_failures = max_samples, random_crop, skip, max_failures
-        self.begins = np.zeros(len(table), np.int64)
-        """First frame of each clip in its file."""
-        self.spans = table.frames.copy()
+        self.begins: Ints | None = None
+        """First frame of each clip in its file, None if all begin with their files."""
+        self.spans = table.frames
         """Frames of each clip in its file."""
 
     def full_lengths(self, clips: Any) -> Ints:
@@ -102,6 +102,7 @@ class Source:
 
     def cut(self, where: str, clips: list[int], offsets_s: list[float], durations_s: list[float | None]) -> None:
         """Restricts clips to parts of their files, given in seconds for all clips of the table."""
+        self.begins, self.spans = np.zeros(len(self.table), np.int64), self.table.frames.copy()
         for clip in clips:
             offset, duration = offsets_s[clip], durations_s[clip]
             rate, frames = self.table.rates.item(clip), self.table.frames.item(clip)
@@ -151,7 +152,7 @@ class Source:
         """Fills ``out`` (``[length]``, or ``[C, length]`` without mixing; int16 or float32), or raises BadFile."""
         clip, start, length, _ = part
         header, path = self.table.header(clip), self.table.paths[clip]
-        begin, span = int(self.begins[clip]), int(self.spans[clip])
+        begin, span = 0 if self.begins is None else int(self.begins[clip]), int(self.spans[clip])
         if header.rate == self.sample_rate and header.channels == 1:
             audio.read_into(path, header, begin + start, out if out.ndim == 1 else out[0])
             return

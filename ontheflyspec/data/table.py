@@ -77,7 +77,7 @@ class Table:
         self.rates = np.zeros(count, np.int32)
         self.channels = np.zeros(count, np.int16)
         self.layouts = np.zeros(count, np.uint8)
-        self.offsets = np.zeros(count, np.int64)
+        self.offsets = np.zeros(count, np.uint32)
         self.sizes = np.zeros(count, np.int64)
         self.changed = np.zeros(count, np.int64)
         self.faults = torch.zeros(count, dtype=torch.uint8)
