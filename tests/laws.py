@@ -320,7 +320,13 @@ def types(case: Case, module: nn.Module, example: Example) -> None:
         close(case, one.to(wide)[None], other[None], only(batch, place).to(dtype=torch.float64), tolerance=1e-4)
     if case.takes == "wave":
         whole = (batch.data * 32767).round().clamp(-32768, 32767).to(torch.int16)
-        assert torch.equal(module(batch._replace(data=whole)).data, module(batch._replace(data=whole / 32768)).data)
+        out = module(batch._replace(data=whole)).data
+        assert torch.equal(out, module(batch._replace(data=whole / 32768)).data)
+        mask = batch.mask().reshape(len(batch.lengths), *[1] * (batch.data.dim() - 2), -1)
+        dirty = torch.where(mask, whole, torch.tensor(-32768, dtype=torch.int16))
+        assert torch.equal(out, module(batch._replace(data=dirty)).data), (
+            "int16 noise in the padding changed the output"
+        )
 
 
 def silence(case: Case, module: nn.Module, batch: PaddedBatch) -> None:

@@ -188,6 +188,7 @@ def _augmentations() -> list[Case]:
         case("white", "AddColoredNoise", options={"snr_db": 10.0, "f_decay": 0.0}, noise=True),
         case("", "TimeShift", options={"shift_s": (-0.01, 0.01)}),
         case("far", "TimeShift", options={"shift_s": (-1.0, 1.0), "p": 0.7}),
+        case("zero", "TimeShift", options={"shift_s": (-0.02, 0.02), "mode": "zero"}),
         case("", "SpecAugment", "features"),
         case("zero", "SpecAugment", "features", {"fill": "zero", "time_mask_param": 4, "freq_mask_param": 3}),
         case("value", "SpecAugment", "features", {"fill": -2.0, "time_mask_param": 4, "freq_mask_param": 3, "p": 0.5}),
