@@ -30,7 +30,7 @@ def decibels(
     if lengths is not None:
         mask = expand_mask(length_mask(lengths, x.shape[-1], x.device), x)
         x = torch.where(mask, x, 0)
-    out = factor * torch.log10(x.clamp(min=amin))
+    out = x.clamp(min=amin).log10().mul_(factor)
     if x.numel() and (ref == "max" or top_db is not None):
         axes = tuple(range(1, x.dim()))
         if mask is not None:
@@ -40,8 +40,8 @@ def decibels(
             out = torch.maximum(out, peak - top_db)
         if ref == "max":
             out = out - peak
-    if not isinstance(ref, str):
-        out = out - factor * math.log10(max(ref, amin))
+    if not isinstance(ref, str) and (offset := factor * math.log10(max(ref, amin))):
+        out = out - offset
     return out if mask is None else out.masked_fill(~mask, 0)
 
 

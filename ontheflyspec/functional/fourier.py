@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,17 +15,31 @@ from ontheflyspec.functional.framing import frames
 OUTPUTS = ("complex", "magnitude", "power", "phase")
 
 
+def full_precision(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Returns a context without autocast and, outside ``torch.compile``, without TF32."""
+    if not torch.amp.is_autocast_available(device.type):
+        return contextlib.nullcontext()
+    if device.type == "cuda" and not torch.compiler.is_compiling():
+        return _full_precision_cuda()
+    return torch.autocast(device.type, enabled=False)
+
+
 @contextlib.contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Computes in the tensors' own precision: no autocast and, outside ``torch.compile``, no TF32."""
-    with contextlib.ExitStack() as stack:
-        if torch.amp.is_autocast_available(device.type):
-            stack.enter_context(torch.autocast(device.type, enabled=False))
-        if device.type == "cuda" and not torch.compiler.is_compiling():
-            stack.enter_context(torch.backends.cudnn.flags(allow_tf32=False))
-            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-            torch.set_float32_matmul_precision("highest")
-        yield
+def _full_precision_cuda() -> Iterator[None]:
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    if hasattr(cudnn, "conv"):
+        switches: list[tuple[Any, str, Any]] = [(part, "fp32_precision", "ieee") for part in (matmul, cudnn.conv)]
+    else:
+        switches = [(part, "allow_tf32", False) for part in (matmul, cudnn)]
+    before = [getattr(part, name) for part, name, _ in switches]
+    try:
+        for part, name, exact in switches:
+            setattr(part, name, exact)
+        with torch.autocast("cuda", enabled=False):
+            yield
+    finally:
+        for (part, name, _), value in zip(switches, before, strict=True):
+            setattr(part, name, value)
 
 
 def fourier_kernels(window: Tensor) -> Tensor:
@@ -42,8 +57,8 @@ def fft_parts(
     """Returns real and imaginary part, ``[..., bins, N]``, of windowed frames by real FFTs."""
     n_fft = window.shape[0]
     signal, count = frames(x, lengths, n_fft=n_fft, hop_length=hop_length, center=center, pad_mode=pad_mode)
-    pieces = signal.unfold(-1, n_fft, hop_length)[..., :count, :]
-    parts = torch.view_as_real(torch.fft.rfft(pieces * window).transpose(-1, -2))
+    pieces = signal.unfold(-1, n_fft, hop_length)[..., : max(count, 1), :]
+    parts = torch.view_as_real(torch.fft.rfft(pieces * window)[..., :count, :].transpose(-1, -2))
     return parts[..., 0], parts[..., 1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import Any, Literal
 
@@ -45,8 +46,11 @@ class MelSpectrogram(Transform):
         Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
 
     Raises:
-        ValueError: an option out of range (among them filters that no FFT bin meets), a batch of another rate.
+        ValueError: an option out of range, a batch of another rate.
         TypeError: samples that are neither float nor int16.
+
+    Warns:
+        UserWarning: filters so narrow that no FFT bin meets them; they give 0.
 
     Matches:
         ``librosa.feature.melspectrogram`` and ``torchaudio.transforms.MelSpectrogram`` within 1e-5 of the peak
@@ -116,6 +120,9 @@ class MelSpectrogram(Transform):
         )
         self.keep("filterbank", maker, trainable=trainable)
         self.bands = filterbanks.bands(self.filterbank.detach())
+        if empty := int((self.filterbank == 0).all(1).sum()):
+            rule = f"every mel filter to meet an FFT bin, got none for {empty} of {self.n_mels} mel filters"
+            warnings.warn(f"{where}: expected {rule}. They give 0: lower n_mels or raise n_fft.", stacklevel=2)
 
     filterbank: Tensor
 

@@ -77,8 +77,7 @@ class Resample(Transform):
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns ``[B, T]`` or ``[B, C, T]`` samples at the new rate."""
         if self.rates["old"] == self.rates["new"] or data.shape[-1] == 0:
-            out = as_float(data)
-            out = out.new_zeros((*data.shape[:-1], 0)) if data.shape[-1] == 0 else out.clone()
+            out = as_float(data).clone()
             return out if lengths is None else fourier.cut(out, lengths)
         if blocks.applicable(data):
             like = data if data.dtype == torch.float64 else self.kernels

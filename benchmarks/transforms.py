@@ -1,0 +1,182 @@
+"""``python -m benchmarks transforms``: log-mel spectrograms on the fly, against installed peers."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import ontheflyspec as ofs
+from benchmarks.peers import peer
+from benchmarks.timing import header, median, rotate, spread, table
+
+PACKAGES = ("torch", "numpy", "ontheflyspec", "torchaudio", "nnAudio", "nnaudio2", "torchlibrosa", "librosa")
+CONFIGURATIONS = ((16_000, 400, 160, 80), (22_050, 1024, 256, 80), (22_050, 2048, 512, 128))
+Transform = Callable[[Tensor], Tensor]
+
+
+def ours(rate: int, n_fft: int, hop: int, mels: int) -> Transform:
+    return ofs.Compose(
+        [
+            ofs.MelSpectrogram(sample_rate=rate, n_fft=n_fft, hop_length=hop, n_mels=mels),
+            ofs.AmplitudeToDB(),
+        ]
+    )
+
+
+def torchaudio(rate: int, n_fft: int, hop: int, mels: int) -> Transform | None:
+    module = peer("torchaudio.transforms")
+    if module is None:
+        return None
+    options = {"n_fft": n_fft, "hop_length": hop, "n_mels": mels, "norm": "slaney", "mel_scale": "slaney"}
+    return torch.nn.Sequential(module.MelSpectrogram(rate, **options), module.AmplitudeToDB())
+
+
+def nnaudio(package: str) -> Callable[[int, int, int, int], Transform | None]:
+    def make(rate: int, n_fft: int, hop: int, mels: int) -> Transform | None:
+        module = peer(f"{package}.features")
+        if module is None:
+            return None
+        mel = module.MelSpectrogram(sr=rate, n_fft=n_fft, hop_length=hop, n_mels=mels, verbose=False)
+        return lambda x: 10 * torch.log10(mel(x).clamp(min=1e-10))
+
+    return make
+
+
+def torchlibrosa(rate: int, n_fft: int, hop: int, mels: int) -> Transform | None:
+    module = peer("torchlibrosa.stft")
+    if module is None:
+        return None
+    spectrogram = module.Spectrogram(n_fft=n_fft, hop_length=hop)
+    logmel = module.LogmelFilterBank(sr=rate, n_fft=n_fft, n_mels=mels, fmin=0, fmax=rate / 2, top_db=None)
+    return lambda x: logmel(spectrogram(x))[:, 0].transpose(1, 2)
+
+
+def librosa(rate: int, n_fft: int, hop: int, mels: int) -> Transform | None:
+    module = peer("librosa")
+    if module is None:
+        return None
+    options = {"sr": rate, "n_fft": n_fft, "hop_length": hop, "n_mels": mels, "pad_mode": "reflect"}
+
+    def transform(x: Tensor) -> Tensor:
+        rows = (module.power_to_db(module.feature.melspectrogram(y=row.numpy(), **options), top_db=None) for row in x)
+        return torch.from_numpy(np.stack(list(rows)))
+
+    return transform
+
+
+MAKERS: dict[str, Callable[[int, int, int, int], Transform | None]] = {
+    "ontheflyspec": ours,
+    "torchaudio": torchaudio,
+    "nnAudio": nnaudio("nnAudio"),
+    "nnaudio2": nnaudio("nnAudio2"),
+    "torchlibrosa": torchlibrosa,
+    "librosa": librosa,
+}
+
+
+def reference(x: Tensor, rate: int, n_fft: int, hop: int, mels: int) -> Tensor:
+    """Returns mel power spectrograms in float64: numpy's FFT and our filters, which are librosa's in float64."""
+    bank = ofs.functional.filterbanks.mel_filterbank(rate, n_fft, mels, 0.0, rate / 2, "slaney", "slaney").numpy()
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+    signal = np.pad(x.double().numpy(), ((0, 0), (n_fft // 2, n_fft // 2)), mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(signal, n_fft, axis=1)[:, ::hop]
+    rows = [bank @ (np.abs(np.fft.rfft(row * window)) ** 2).T for row in frames]
+    return torch.from_numpy(np.stack(rows))
+
+
+def error(log_mel: Tensor, exact: Tensor) -> str:
+    """Returns the largest difference of the powers, as a share of the peak."""
+    count = min(log_mel.shape[-1], exact.shape[-1])
+    difference = 10 ** (log_mel[..., :count].double() / 10) - exact[..., :count].clamp(min=1e-10)
+    return f"{float(difference.abs().max() / exact.max()):.1e}"
+
+
+def peak_memory(name: str, configuration: tuple[int, int, int, int], clips: int, seconds: float) -> float | None:
+    """Returns MiB of memory that one call adds at its highest, in a process of its own; None if nobody can say."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_memory, (name, configuration, clips, seconds, torch.get_num_threads()))
+
+
+def _peak_memory(
+    name: str, configuration: tuple[int, int, int, int], clips: int, seconds: float, threads: int
+) -> float | None:
+    clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    if not clear.exists():
+        return None
+    torch.set_num_threads(threads)
+    transform = MAKERS[name](*configuration)
+    assert transform is not None
+    rate = configuration[0]
+    with torch.no_grad():
+        transform(torch.randn(1, rate))
+        x = torch.randn(clips, int(rate * seconds))
+
+        def kib(field: str) -> int:
+            return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(field))
+
+        clear.write_text("5")
+        before = kib("VmRSS")
+        transform(x)
+        return (kib("VmHWM") - before) / 1024
+
+
+def run(configuration: tuple[int, int, int, int], options: argparse.Namespace) -> str:
+    """Returns the table of one configuration."""
+    rate, n_fft, hop, mels = configuration
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(options.clips, int(rate * options.seconds), generator=generator)
+    transforms = {name: made for name, maker in MAKERS.items() if (made := maker(*configuration)) is not None}
+    functions = {name: (lambda call=call: call(x)) for name, call in transforms.items()}
+    half = x.shape[1] // 2
+    full = ofs.PaddedBatch(x, torch.full((len(x),), x.shape[1]), rate)
+    padded = ofs.PaddedBatch(x, torch.full((len(x),), half), rate)
+    own: Any = transforms["ontheflyspec"]
+    functions |= {"ontheflyspec, full batch": lambda: own(full), "ontheflyspec, half padding": lambda: own(padded)}
+    exact = reference(x, *configuration)
+    errors = {name: error(call(x), exact) for name, call in transforms.items()}
+    times = rotate(functions, rounds=options.rounds, warmup=2)
+    best = median(times["ontheflyspec"])
+    rows = []
+    for name, taken in times.items():
+        memory = peak_memory(name, configuration, options.clips, options.seconds) if name in transforms else None
+        rows.append(
+            (
+                name,
+                f"{1000 * median(taken):.1f}",
+                spread(taken),
+                f"{median(taken) / best:.2f}",
+                errors.get(name, ""),
+                "" if memory is None else f"{memory:.0f}",
+            )
+        )
+    frames = 1 + x.shape[1] // hop
+    heading = (
+        f"### log-mel, {len(x)} clips of {options.seconds:g} s at {rate} Hz, n_fft {n_fft}, hop {hop}, {mels} bands\n\n"
+        f"Output: {len(x) * mels * frames * 4 / 2**20:.0f} MiB. Error: largest difference of the powers from float64, "
+        "as a share of the peak.\n"
+    )
+    return f"{heading}\n{table(('', 'median ms', 'spread', 'times ours', 'error', 'extra MiB at the peak'), rows)}"
+
+
+def main(arguments: list[str]) -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks transforms", description=__doc__)
+    parser.add_argument("--clips", type=int, default=32, help="clips in a batch (default 32)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip (default 10)")
+    parser.add_argument("--threads", type=int, default=2, help="torch threads (default 2)")
+    parser.add_argument("--rounds", type=int, default=9, help="timed rounds (default 9)")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    print(header("Transforms", PACKAGES))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for configuration in CONFIGURATIONS:
+            print(run(configuration, options), flush=True)
