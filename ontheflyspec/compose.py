@@ -179,7 +179,7 @@ class OneOf(Augment):
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
         """Returns steps out for steps in; where choices differ in them, for one table of `draw`."""
-        return chosen_lengths(self.steps, lengths, params, unchanged=self.p < 1 or not self.training)
+        return chosen_lengths(self, lengths, params, unchanged=self.p < 1)
 
 
 class SomeOf(Augment):
@@ -237,4 +237,4 @@ class SomeOf(Augment):
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
         """Returns steps out for steps in; where steps change them, for one table of `draw`."""
-        return chosen_lengths(self.steps, lengths, params, unchanged=True)
+        return chosen_lengths(self, lengths, params, unchanged=True)

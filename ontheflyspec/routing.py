@@ -117,26 +117,28 @@ def ways(taken: Tensor) -> dict[int, list[int]]:
     return {place: [row for row, on in enumerate(chosen) if on] for place, chosen in enumerate(taken.T.tolist())}
 
 
-def chosen_lengths(steps: Any, lengths: Any, params: Params | None, *, unchanged: bool) -> Any:
+def chosen_lengths(chain: Any, lengths: Any, params: Params | None, *, unchanged: bool) -> Any:
     """Returns steps out for steps in where each item takes some of the steps.
 
     Args:
-        steps: the choices.
+        chain: has the ``steps``; in eval mode none is taken.
         lengths: an int or int64 ``[B]``.
         params: a table of `draw`; None if all choices give the same.
         unchanged: whether an item may take no step.
     """
     if params is not None:
         taken = column(params["taken"], torch.bool)
-        for place, step in enumerate(steps):
+        for place, step in enumerate(chain.steps):
             out = output_lengths(step, lengths, params.get(str(place)))
             lengths = torch.where(taken[:, place], out, lengths)
         return lengths
-    options = [*([lengths] if unchanged else []), *(step.output_lengths(lengths) for step in steps)]
+    if not chain.training:
+        return lengths
+    options = [*([lengths] if unchanged else []), *(step.output_lengths(lengths) for step in chain.steps)]
     if any(bool(torch.as_tensor(option != options[0]).any()) for option in options):
         rule = "choices that give equal lengths, or the table of a draw"
-        remedy = "Pass params=chain.draw(ids)."
-        raise ValueError(checks.message("output_lengths", rule, "choices that differ and no table", remedy))
+        got = "choices that differ and no table"
+        raise ValueError(checks.message(type(chain).__name__, rule, got, "Pass params=chain.draw(ids)."))
     return options[0]
 
 
