@@ -9,6 +9,7 @@ from ontheflyspec.data.dataset import AudioDataset
 from ontheflyspec.data.device import DeviceLoader
 from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
+from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
@@ -37,4 +38,5 @@ __all__ = [
     "collate",
     "load",
     "pad",
+    "plot_batch",
 ]

@@ -1,0 +1,151 @@
+"""Pictures of batches as a model sees them; matplotlib is imported when one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ontheflyspec import checks
+from ontheflyspec.batch import PaddedBatch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WHERE = "plot_batch"
+_ROUND_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
+_PADDING: dict[str, Any] = {"facecolor": "0.92", "edgecolor": "0.6", "hatch": "///", "linewidth": 0.0}
+
+
+def plot_batch(
+    batches: PaddedBatch | Mapping[str, PaddedBatch],
+    *,
+    front_end: Any,
+    titles: Sequence[str] | None = None,
+    max_items: int = 4,
+) -> Figure:
+    """Draws the first items of a batch of features, one a column, with the padding hatched.
+
+    Several batches of the same items, such as before and after augmentation, become one row each. All panels share
+    one colour scale and one time axis. Bands stand at equal distances, as the model sees them, and are labelled in Hz.
+
+    Args:
+        batches: features ``[B, F, N]`` or ``[B, C, F, N]`` (the first channel is drawn), or such batches by the names
+            of their rows.
+        front_end: the transform or chain that made them; its ``frequencies`` and ``frame_times`` label the axes.
+        titles: what stands above each column, such as names of classes.
+        max_items: most columns.
+
+    Returns:
+        A matplotlib figure of its own, beside pyplot's; ``.savefig(path)`` writes it.
+
+    Padding:
+        Hatched from half a frame behind each item's last frame to the end of the time axis.
+
+    Raises:
+        ValueError: no batches or items, other axes than these, batches of unlike items, or too few titles.
+        ImportError: matplotlib is missing.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> mel = ofs.Compose([ofs.MelSpectrogram(sample_rate=8_000, n_fft=256, n_mels=40), ofs.AmplitudeToDB()])
+        >>> batch = mel(ofs.pad([torch.randn(8_000), torch.randn(5_000)], rate=8_000))
+        >>> figure = ofs.plot_batch(batch, front_end=mel, titles=["one", "two"])
+        >>> [axes.get_title() for axes in figure.axes[:2]]
+        ['one', 'two']
+    """
+    rows = dict(batches) if isinstance(batches, Mapping) else {"": batches}
+    n_items = _checked(rows, titles, checks.integer(WHERE, "max_items", max_items))
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.2 + 2.7 * n_items, 0.8 + 2.3 * len(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), n_items, sharex=True, sharey=True, squeeze=False)
+    items = [[_first_channel(batch, item) for item in range(n_items)] for batch in rows.values()]
+    values = torch.cat([item.flatten() for row in items for item in row])
+    low, high = (float(end) for end in np.nanquantile(values.numpy(), (0.01, 1.0))) if len(values) else (0.0, 1.0)
+    n_frames = max(1, *(item.shape[-1] for row in items for item in row))
+    times = _edges(front_end.frame_times(n_frames).numpy())
+    for row, (name, panel_row) in enumerate(zip(rows, panels, strict=True)):
+        for column, axes in enumerate(panel_row):
+            drawn = _draw_item(axes, items[row][column], times, low, high)
+            if titles is not None and row == 0:
+                axes.set_title(titles[column])
+        panel_row[0].set_ylabel(f"{name}\nHz".lstrip())
+    _label_bands(panels[0, 0], front_end.frequencies.numpy())
+    for axes in panels[-1]:
+        axes.set_xlabel("seconds")
+    figure.colorbar(drawn, ax=panels, label="value", aspect=30, pad=0.01)
+    return figure
+
+
+def _checked(rows: Mapping[str, Any], titles: Sequence[str] | None, max_items: int) -> int:
+    """Returns how many items are drawn, or raises what is wrong with them."""
+    if not rows:
+        raise ValueError(checks.message(WHERE, "at least one batch", "none", "Pass a batch, or batches by name."))
+    sizes = set()
+    for name, batch in rows.items():
+        if not isinstance(batch, PaddedBatch):
+            got = f"{type(batch).__name__}" + (f" for {name!r}" if name else "")
+            raise TypeError(checks.message(WHERE, "a PaddedBatch", got, "Pass what the front end returns for one."))
+        checks.rank(WHERE, batch.data, 2, batched=True)
+        sizes.add(batch.data.shape[0])
+    if len(sizes) > 1 or 0 in sizes:
+        got = f"batches of {' and '.join(map(str, sorted(sizes)))} items"
+        raise ValueError(
+            checks.message(WHERE, "the same items in every batch", got, "Draw other batches by themselves.")
+        )
+    n_items = min(max_items, sizes.pop())
+    if titles is not None and len(titles) < n_items:
+        got = f"{len(titles)}"
+        raise ValueError(checks.message(WHERE, f"a title for each of {n_items} items", got, "Pass more or none."))
+    return n_items
+
+
+def _first_channel(batch: PaddedBatch, item: int) -> Tensor:
+    """Returns the valid part ``[F, N]`` of an item."""
+    data = batch.data[item, ..., : int(batch.lengths[item])]
+    return data.detach().reshape(-1, *data.shape[-2:])[0].float().cpu()
+
+
+def _edges(centres: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Returns where frames with these evenly spaced centres begin, and where the last one ends."""
+    step = centres[1] - centres[0] if len(centres) > 1 else 1.0
+    edges: np.ndarray[Any, Any] = np.append(centres, centres[-1] + step) - step / 2
+    return edges
+
+
+def _draw_item(axes: Axes, item: Tensor, times: np.ndarray[Any, Any], low: float, high: float) -> Any:
+    """Draws one item and its padding, and returns what carries the colour scale."""
+    n_bands, n_frames = item.shape
+    extent = (times[0], times[n_frames], -0.5, n_bands - 0.5)
+    axes.set_facecolor("0.92")
+    drawn = axes.imshow(
+        item.numpy(),
+        origin="lower",
+        aspect="auto",
+        extent=extent,
+        interpolation="nearest",
+        cmap="magma",
+        vmin=low,
+        vmax=high,
+    )
+    if n_frames + 1 < len(times):
+        axes.axvspan(times[n_frames], times[-1], label="padding", **_PADDING)
+    axes.set_xlim(times[0], times[-1])
+    return drawn
+
+
+def _label_bands(axes: Axes, frequencies: np.ndarray[Any, Any]) -> None:
+    """Puts round numbers of Hz where they lie among evenly spaced bands."""
+    ticks = [hz for hz in _ROUND_HZ if frequencies[0] <= hz <= frequencies[-1]]
+    places = np.interp(ticks, frequencies, np.arange(len(frequencies)))
+    kept: list[tuple[float, int]] = []
+    last = -np.inf
+    for hz, place in zip(ticks, places, strict=True):
+        if place - last >= len(frequencies) / 12:
+            kept, last = [*kept, (place, hz)], place
+    axes.set_yticks([place for place, _ in kept], [f"{hz:g}" for _, hz in kept])
