@@ -1,0 +1,434 @@
+"""The threaded loader against DataLoader, byte for byte; its memory, its threads, its errors, its state."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import hashlib
+import pickle
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+import ontheflyspec as ofs
+from ontheflyspec.data import source as reading
+from ontheflyspec.data.buffers import Buffers
+from tests.data.files import cut, tone
+
+RATE = 16_000
+
+
+@pytest.fixture
+def clips(audio):
+    """Returns 24 clips of all kinds, with classes."""
+    paths = [audio(f"{place}.wav", 400 + 37 * place) for place in range(12)]
+    paths += [audio(f"{place}.flac", 300 + 91 * place, 16_000 if place % 2 else 22_050) for place in range(6)]
+    paths += [audio(f"f{place}.wav", tone(500 + 50 * place, channels=2), subtype="FLOAT") for place in range(6)]
+    return ofs.AudioDataset(paths, [f"class {place % 5}" for place in range(24)], sample_rate=RATE, max_seconds=0.04)
+
+
+def sampled(clips, **options):
+    return ofs.BucketBatchSampler(clips.lengths, **({"max_samples": 4_000, "seed": 3} | options))
+
+
+def threads_alive():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ontheflyspec")]
+
+
+def content(item):
+    """Returns all that a loader handed out as bytes and numbers."""
+    batch, targets = item if isinstance(item, tuple) and not isinstance(item, ofs.PaddedBatch) else (item, None)
+    ids = None if batch.ids is None else batch.ids.tolist()
+    gathered = targets.tolist() if isinstance(targets, torch.Tensor) else targets
+    kind = targets.dtype if isinstance(targets, torch.Tensor) else None
+    data = (hashlib.sha256(batch.data.numpy().tobytes()).hexdigest(), batch.data.dtype, batch.data.shape)
+    return *data, batch.lengths.tolist(), batch.lengths.dtype, batch.rate, ids, gathered, kind
+
+
+def by_torch(clips, sampler, workers=0, **options):
+    return DataLoader(clips, batch_sampler=sampler, collate_fn=ofs.collate, num_workers=workers, **options)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_batches_are_those_of_dataloader(clips, threads, workers):
+    ours = ofs.AudioLoader(clips, sampled(clips, max_items=2), threads=threads)
+    theirs = by_torch(clips, sampled(clips, max_items=2), workers, persistent_workers=workers > 0)
+    for _ in range(2):
+        mine, expected = list(map(content, ours)), list(map(content, theirs))
+        assert mine == expected
+    assert {item[1] for item in mine} == {torch.int16, torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("targets", "kind"),
+    [([1, 2, 3, 4], torch.int64), ([0.5, 1, 2, 3], torch.float32), ([[1], [2, 3], [], [4]], None), (None, None)],
+)
+def test_targets_are_gathered_as_collate_does(audio, targets, kind):
+    clips = ofs.AudioDataset([audio(f"{place}.wav", 10 + place) for place in range(4)], targets, sample_rate=RATE)
+    batches = [[3, 1], [0, 2]]
+    mine = list(map(content, ofs.AudioLoader(clips, batches)))
+    assert mine == list(map(content, by_torch(clips, batches)))
+    assert mine[0][-1] == kind
+
+
+def test_channels_kept(audio):
+    paths = [audio(f"{place}.wav", tone(20 + place, channels=2)) for place in range(4)]
+    clips = ofs.AudioDataset(paths, sample_rate=RATE, mono=False)
+    mine = list(ofs.AudioLoader(clips, [[3, 1], [0, 2]], dtype=torch.float32))
+    assert mine[0].data.shape == (2, 2, 23)
+    for batch, expected in zip(mine, by_torch(clips, [[3, 1], [0, 2]]), strict=True):
+        assert torch.equal(batch.data, expected.data / 32768)
+
+
+def test_float32_on_request(audio):
+    paths = [audio(f"{place}.wav", 40_000 * place + 10) for place in range(3)]
+    clips = ofs.AudioDataset(paths, sample_rate=RATE)
+    (batch,) = ofs.AudioLoader(clips, [[0, 1, 2]], dtype=torch.float32)
+    for row, length, path in zip(batch.data, batch.lengths, paths, strict=True):
+        np.testing.assert_array_equal(row[:length].numpy(), soundfile.read(path, dtype="float32")[0])
+        assert not row[length:].any()
+
+
+def test_padding_is_zero_in_memory_that_was_used_before(audio):
+    loud = audio("loud.wav", np.full(5_000, 0.5))
+    clips = ofs.AudioDataset([loud, audio("short.wav", 10)], sample_rate=RATE)
+    for place, batch in enumerate(ofs.AudioLoader(clips, [[0, 0], [0, 1]] * 20)):
+        assert not batch.data[1, int(batch.lengths[1]) :].any()
+        assert bool(batch.data[:, 10:].all()) == (place % 2 == 0)
+
+
+KEPT = {
+    "batch": lambda batch: batch,
+    "tensor": lambda batch: batch.data,
+    "row": lambda batch: batch.data[1],
+    "slice": lambda batch: batch.data[:, 3:7],
+    "numpy": lambda batch: batch.data.numpy()[1, 2:],
+    "memoryview": lambda batch: memoryview(batch.data.numpy()),
+    "view": lambda batch: batch.data.view(-1),
+    "storage": lambda batch: batch.data.untyped_storage(),
+    "detached": lambda batch: batch.data.detach()[0],
+    "unpadded": lambda batch: batch.unpad()[0],
+}
+
+
+def bytes_of(kept):
+    if isinstance(kept, ofs.PaddedBatch):
+        kept = kept.data
+    if isinstance(kept, torch.UntypedStorage):
+        return bytes(kept.tolist())
+    return kept.tobytes() if isinstance(kept, memoryview) else np.asarray(kept).tobytes()
+
+
+@pytest.mark.parametrize("how", KEPT)
+def test_what_is_kept_is_never_overwritten(audio, how):
+    waves = [np.random.default_rng(place).integers(-(2**15), 2**15, 200).astype(np.int16) for place in range(40)]
+    clips = ofs.AudioDataset([audio(f"{place}.wav", wave) for place, wave in enumerate(waves)], sample_rate=RATE)
+    kept, seen = [], []
+    for place, batch in enumerate(ofs.AudioLoader(clips, [[place, (place + 7) % 40] for place in range(40)])):
+        np.testing.assert_array_equal(batch.data[0].numpy(), waves[place])
+        if place % 3 == 0:
+            kept.append(KEPT[how](batch))
+            seen.append(bytes_of(kept[-1]))
+        del batch
+    assert [bytes_of(one) for one in kept] == seen
+    assert len(set(seen)) == len(seen)
+
+
+def test_memory_is_used_again_when_nobody_sees_it(audio):
+    clips = ofs.AudioDataset([audio("a.wav", 30_000)], sample_rate=RATE)
+    places = [batch.data.data_ptr() for batch in ofs.AudioLoader(clips, [[0]] * 60)]
+    assert len(set(places)) <= 8
+    held = list(ofs.AudioLoader(clips, [[0]] * 20))
+    assert len({batch.data.data_ptr() for batch in held}) == 20
+
+
+def test_buffers_are_aligned_and_large_enough():
+    buffers = Buffers(keep=2)
+    sizes = []
+    for count in (10, 1_000, 10, 500_000, 3, 1):
+        rows = buffers.lease((count, 3), np.int16)
+        rows[...] = 7
+        assert rows.ctypes.data % 64 == 0
+        assert (rows == 7).all()
+        sizes.append(rows.base.nbytes)
+        del rows
+    assert sizes[1] == sizes[2]
+    assert sizes[3] == sizes[4] == sizes[5]
+
+
+# transforms
+
+
+def test_transform_is_called_in_the_main_thread_on_what_is_handed_out(clips):
+    seen = []
+
+    def note(item):
+        seen.append((threading.current_thread(), type(item)))
+        return item[0].lengths.sum().item()
+
+    loader = ofs.AudioLoader(clips, sampled(clips), transform=note)
+    plain = [int(batch.lengths.sum()) for batch, _ in ofs.AudioLoader(clips, sampled(clips))]
+    assert list(loader) == plain
+    assert seen == [(threading.main_thread(), tuple)] * len(plain)
+
+
+def test_mode_is_read_when_iter_starts(clips):
+    class Mode(nn.Module):
+        def forward(self, item):
+            return self.training
+
+    mode = Mode()
+    loader = ofs.AudioLoader(clips, [[0], [1]], transform=mode)
+    running = iter(loader)
+    mode.eval()
+    assert list(running) == [True, True]
+    assert list(loader) == [False, False]
+
+
+def test_front_end_behind_either_loader(clips):
+    front_end = ofs.Compose([ofs.augment.Gain(), ofs.MelSpectrogram(sample_rate=RATE, n_fft=256, n_mels=20)], seed=1)
+    mine = list(ofs.AudioLoader(clips, sampled(clips), transform=front_end))
+    expected = [front_end(item) for item in by_torch(clips, sampled(clips))]
+    assert list(map(content, mine)) == list(map(content, expected))
+    again = ofs.DeviceLoader(ofs.AudioLoader(clips, sampled(clips)), front_end, device="cpu")
+    assert list(map(content, again)) == list(map(content, expected))
+
+
+# errors and ends
+
+
+def test_error_of_a_file_comes_at_its_batch_and_ends_nothing_else(audio):
+    paths = [audio(f"{place}.wav", 100) for place in range(8)]
+    paths[5] = audio("bad.wav", np.full(100, np.nan), subtype="FLOAT")
+    clips = ofs.AudioDataset(paths, sample_rate=RATE)
+    loader = ofs.AudioLoader(clips, [[place] for place in range(8)], threads=2)
+    for _ in range(2):
+        running = iter(loader)
+        for _ in range(5):
+            next(running)
+        with pytest.raises(
+            ValueError, match=r"AudioDataset: expected finite samples, got nan at frame 0 in '.*bad.wav'"
+        ):
+            next(running)
+        assert not threads_alive()
+        with pytest.raises(StopIteration):
+            next(running)
+
+
+def test_what_is_no_fault_of_a_file_is_raised_in_skip_mode_too(clips, monkeypatch):
+    clips = ofs.AudioDataset(list(clips.paths), sample_rate=RATE, on_error="skip")
+
+    def refuse(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(reading.audio, "read_into", refuse)
+    with pytest.raises(MemoryError, match="no room"):
+        list(ofs.AudioLoader(clips, [[0]]))
+    assert clips.failures == []
+
+
+def test_skipped_files_as_dataloader_skips_them(audio):
+    paths = [audio(f"{place}.wav", 100 + place) for place in range(10)]
+    paths[3] = audio("nan.wav", np.full(300, np.nan), subtype="FLOAT")
+    paths[6] = cut(audio("cut.flac", 3_000), 0.5)
+    batches = [[ofs.Draw(place, epoch=2) for place in batch] for batch in ([0, 3], [6, 3], [6], [9, 1, 6], [2])]
+
+    def fresh(**options):
+        return ofs.AudioDataset(paths, list(range(10)), sample_rate=RATE, on_error="skip", **options)
+
+    ours, theirs = fresh(), fresh()
+    mine = list(map(content, ofs.AudioLoader(ours, batches, threads=3)))
+    assert mine == list(map(content, by_torch(theirs, batches)))
+    assert [item[-2] for item in mine] == [[0], [7], [7], [9, 1], [2]]
+    assert all(item[1] == torch.int16 for item in mine)
+    assert ours.failures == theirs.failures
+    assert [failure.index for failure in ours.failures] == [3, 6]
+    assert mine == list(map(content, ofs.AudioLoader(ours, batches)))
+    with pytest.raises(RuntimeError, match="at most max_failures = 1 bad files, got 2"):
+        list(ofs.AudioLoader(fresh(max_failures=1), batches))
+
+
+def test_early_ends_leave_no_threads(clips):
+    loader = ofs.AudioLoader(clips, sampled(clips), threads=3)
+    for _ in loader:
+        break
+    assert not threads_alive()
+    running = iter(loader)
+    next(running)
+    assert threads_alive()
+    running.close()
+    assert not threads_alive()
+    running = iter(loader)
+    next(running)
+    del running
+    gc.collect()
+    assert not threads_alive()
+    batches = len(loader)
+    assert len(list(loader)) == batches
+    iter(loader)
+    assert not threads_alive()
+
+
+def test_error_of_the_sampler_and_of_the_transform(clips):
+    def broken():
+        yield [0]
+        raise LookupError("sampler")
+
+    with pytest.raises(LookupError, match="sampler"):
+        list(ofs.AudioLoader(clips, broken()))
+    with pytest.raises(ZeroDivisionError):
+        list(ofs.AudioLoader(clips, [[0]], transform=lambda _: 1 / 0))
+    with pytest.raises(ValueError, match="AudioLoader: expected a clip in every batch, got none"):
+        list(ofs.AudioLoader(clips, [[]]))
+    with pytest.raises(IndexError, match="an index from -24 to 23, got 24"):
+        list(ofs.AudioLoader(clips, [[24]]))
+    gc.collect()
+    assert not threads_alive()
+
+
+def test_several_iterators_at_once(clips):
+    train, valid = clips.split(0.5)
+    one, two = ofs.AudioLoader(train, sampled(train)), ofs.AudioLoader(valid, sampled(valid))
+    expected = list(map(content, one)), list(map(content, two)), list(map(content, two))
+    again = ofs.AudioLoader(train, sampled(train)), ofs.AudioLoader(valid, sampled(valid))
+    left, right, third = iter(again[0]), iter(again[1]), None
+    mine: tuple[list, list, list] = ([], [], [])
+    for _ in range(max(map(len, expected))):
+        for running, found in ((left, mine[0]), (right, mine[1]), (third, mine[2])):
+            if running is not None:
+                found.extend(content(item) for item in [next(running, None)] if item is not None)
+        third = iter(again[1]) if third is None else third
+    mine[2].extend(map(content, third))
+    assert mine == expected
+
+
+def test_workers_forked_while_threads_decode(audio):
+    paths = [audio(f"{place}.flac", 8_000) for place in range(40)]
+    clips = ofs.AudioDataset(paths, sample_rate=RATE)
+    running = iter(ofs.AudioLoader(clips, [[place % 40] for place in range(300)], threads=4))
+    for _ in range(4):
+        for _ in range(10):
+            next(running)
+        assert len(list(by_torch(clips, [[0], [1]], 2, multiprocessing_context="fork", timeout=60))) == 2
+    assert len(list(running)) == 260
+
+
+def test_interrupt_ends_at_once(audio):
+    path = audio("a.wav", 1_000)
+    code = f"""
+import os, signal, threading, time
+import ontheflyspec as ofs
+from ontheflyspec.data import source
+original = source.audio.read_into
+def slow(*args):
+    time.sleep(0.3)
+    original(*args)
+source.audio.read_into = slow
+clips = ofs.AudioDataset([{path!r}] * 400, sample_rate=16_000)
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    for batch in ofs.AudioLoader(clips, [range(400)]):
+        pass
+except KeyboardInterrupt:
+    print("interrupted", len([t for t in threading.enumerate() if t.name.startswith("ontheflyspec")]))
+"""
+    began = time.monotonic()
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert child.stdout == "interrupted 0\n"
+    assert time.monotonic() - began < 30
+
+
+def test_program_may_end_in_the_middle_of_an_epoch(audio):
+    path = audio("a.wav", 1_000)
+    code = f"""
+import ontheflyspec as ofs
+clips = ofs.AudioDataset([{path!r}] * 40, sample_rate=16_000)
+running = iter(ofs.AudioLoader(clips, [[place] for place in range(40)]))
+kept = next(running)
+"""
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert (child.stdout, child.stderr) == ("", "")
+
+
+# state
+
+
+def test_state_goes_on_with_the_very_same_batches(clips):
+    whole = ofs.AudioLoader(clips, sampled(clips), threads=4)
+    epochs = [list(map(content, whole)) for _ in range(3)]
+    for stop in (0, 1, 3, len(epochs[1]) - 1, len(epochs[1])):
+        first = ofs.AudioLoader(clips, sampled(clips), threads=2)
+        list(first)
+        running = iter(first)
+        for _ in range(stop):
+            next(running)
+        state = pickle.loads(pickle.dumps(first.state_dict()))
+        assert state == first.state_dict()
+        running.close()
+        second = ofs.AudioLoader(clips, sampled(clips), threads=1)
+        second.load_state_dict(state)
+        assert second.state_dict() == state
+        rest = list(map(content, second))
+        if stop == len(epochs[1]):
+            assert rest == epochs[2]
+            continue
+        assert rest == epochs[1][stop:]
+        assert second.state_dict()["epoch"] == 2
+        assert list(map(content, second)) == epochs[2]
+
+
+def test_state_of_a_resumed_run_counts_from_the_start_of_the_epoch(clips):
+    one = ofs.AudioLoader(clips, sampled(clips))
+    expected = list(map(content, one))
+    state = sampled(clips).state_at(0, 0)
+    found = []
+    while len(found) < len(expected):
+        loader = ofs.AudioLoader(clips, sampled(clips))
+        loader.load_state_dict(state)
+        running = iter(loader)
+        found.append(content(next(running)))
+        state = loader.state_dict()
+    assert found == expected
+
+
+def test_state_needs_a_sampler_that_has_one(clips):
+    loader = ofs.AudioLoader(clips, [[0]])
+    with pytest.raises(
+        TypeError, match=r"AudioLoader: expected a sampler with a state, got list without state_at. Use Buck"
+    ):
+        loader.state_dict()
+    with pytest.raises(TypeError, match="got list without load_state_dict"):
+        loader.load_state_dict({})
+
+
+def test_bad_arguments(clips):
+    for error, match, options in (
+        (TypeError, "dtype None or torch.float32, got torch.float16. Convert the batches", {"dtype": torch.float16}),
+        (ValueError, "threads to be an integer of at least 1, got 0", {"threads": 0}),
+        (ValueError, "a device such as 'auto', 'cpu'", {"device": "nowhere"}),
+    ):
+        with pytest.raises(error, match=match):
+            ofs.AudioLoader(clips, [[0]], **options)
+    with pytest.raises(TypeError, match=r"AudioLoader: expected an AudioDataset, got list. Use torch's DataLoader"):
+        ofs.AudioLoader([1, 2], [[0]])
+
+
+def test_torch_keeps_its_thread_count(clips):
+    before = torch.get_num_threads()
+    list(ofs.AudioLoader(clips, sampled(clips), threads=3))
+    assert torch.get_num_threads() == before
+
+
+def test_deepcopy_of_a_loader(clips):
+    loader = ofs.AudioLoader(clips, sampled(clips))
+    twin = copy.deepcopy(loader)
+    assert list(map(content, twin)) == list(map(content, loader))
