@@ -156,7 +156,7 @@ def test_without_shuffling_every_epoch_goes_from_the_longest_to_the_shortest():
 
 def test_ranks_work_on_clips_of_like_length():
     lengths = np.random.default_rng(0).integers(1_000, 100_000, 2_000)
-    made = [sampler(lengths, max_samples=400_000, rank=rank, world_size=4) for rank in range(4)]
+    made = [sampler(lengths, max_samples=400_000, pool=150, rank=rank, world_size=4) for rank in range(4)]
     longest = np.array([[lengths[batch[0]] for batch in one] for one in made])
     assert np.median(longest.max(0) / longest.min(0)) < 1.05
     assert abs(np.corrcoef(longest[0], np.arange(longest.shape[1]))[0, 1]) < 0.2
@@ -173,13 +173,14 @@ def test_drop_last_leaves_out_what_does_not_fill_a_step():
                 assert played == len(whole) // world_size * world_size
             clips = [clip for batches in made for batch in batches for clip in batch]
             assert len(clips) == len(set(clips))
-    dropped = set()
-    one = sampler([5] * 7, max_samples=5, rank=0, world_size=3, drop_last=True)
-    other = sampler([5] * 7, max_samples=5, rank=1, world_size=3, drop_last=True)
-    third = sampler([5] * 7, max_samples=5, rank=2, world_size=3, drop_last=True)
-    for _ in range(12):
-        dropped |= set(range(7)) - {batch[0] for rank in (one, other, third) for batch in rank}
-    assert len(dropped) > 2
+
+
+def test_no_clip_is_the_one_that_is_always_dropped():
+    lengths = [5, 6, 7, 8, 9, 10, 11]
+    made = [sampler(lengths, max_samples=11, max_items=1, rank=r, world_size=3, drop_last=True) for r in range(3)]
+    dropped = [set(range(7)) - {batch[0] for one in made for batch in one} for _ in range(40)]
+    assert {len(clips) for clips in dropped} == {1}
+    assert set().union(*dropped) == set(range(7))
 
 
 @pytest.mark.parametrize("name", ["heavy", "wide"])
