@@ -83,6 +83,12 @@ def test_named_files_exist() -> None:
         assert (ROOT / script).exists(), f"the README runs {script}"
 
 
+def test_tests_named_in_docstrings_exist() -> None:
+    for file in sorted((ROOT / "ontheflyspec").rglob("*.py")):
+        for named in re.findall(r"tests/[\w/]+\.py", file.read_text()):
+            assert (ROOT / named).exists(), f"{file.name} refers to {named}"
+
+
 def test_pins_cover_what_is_asked_for() -> None:
     """Every package of pyproject.toml that CI installs has one exact pin for each Python."""
     project = (ROOT / "pyproject.toml").read_text()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import laws
 import ontheflyspec as ofs
 from laws import Example
-from registry import CASES, RANDOM, Case, build, public_steps
+from registry import CASES, RANDOM, RATE, Case, build, public_steps
 
 EDGES = [0, 1, 2, 3, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 80, 127, 128, 160]
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -77,6 +77,27 @@ def test_gradients(case: Case, spec: Example) -> None:
 @given(examples())
 def test_lengths(case: Case, spec: Example) -> None:
     laws.lengths(case, build(case), spec.batch(case))
+
+
+@every
+def test_axes(case: Case) -> None:
+    """Bands and frames are where ``frequencies`` and ``frame_times`` say, and the rate is that of the frames."""
+    module, batch = build(case), Example((200, 70)).batch(case)
+    out = module(batch)
+    if hasattr(module, "n_features"):
+        assert out.data.shape[-2] == module.n_features
+        hertz = module.frequencies
+        assert hertz.dtype == torch.float64
+        assert hertz.shape == (module.n_features,)
+        assert (hertz.diff() > 0).all()
+        assert 0 <= hertz[0] < hertz[-1] <= RATE / 2
+        times = module.frame_times(out.data.shape[-1])
+        assert times.dtype == torch.float64
+        assert torch.allclose(times.diff(), torch.full_like(times[1:], 1 / out.rate))
+        assert times[-1] <= 200 / RATE
+    if case.rank == 2 or not hasattr(module, "n_features"):
+        old, new = case.steps(80_000), 80_000
+        assert out.rate == pytest.approx(batch.rate * old / new, rel=1e-3)
 
 
 @pytest.mark.parametrize("case", RANDOM, ids=lambda case: case.name)
