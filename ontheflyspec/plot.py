@@ -14,10 +14,12 @@ from ontheflyspec.batch import PaddedBatch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
 WHERE = "plot_batch"
 _ROUND_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
+_COLOURS = "magma"
 _PADDING: dict[str, Any] = {"facecolor": "0.92", "edgecolor": "0.6", "hatch": "///", "linewidth": 0.0}
 
 
@@ -44,7 +46,7 @@ def plot_batch(
         A matplotlib figure of its own, beside pyplot's; ``.savefig(path)`` writes it.
 
     Padding:
-        Hatched from half a frame behind each item's last frame to the end of the time axis.
+        Hatched from half a frame behind each item's last one to the end of the batch.
 
     Raises:
         ValueError: no batches or items, other axes than these, batches of unlike items, or too few titles.
@@ -60,26 +62,34 @@ def plot_batch(
     """
     rows = dict(batches) if isinstance(batches, Mapping) else {"": batches}
     n_items = _checked(rows, titles, checks.integer(WHERE, "max_items", max_items))
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
+    items = [[_first_channel(batch, item) for item in range(n_items)] for batch in rows.values()]
+    n_frames = max(batch.data.shape[-1] for batch in rows.values())
+    times = _edges(front_end.frame_times(max(1, n_frames)).numpy())
+    norm = Normalize(*_span(torch.cat([item.flatten() for row in items for item in row])))
     figure = Figure(figsize=(1.2 + 2.7 * n_items, 0.8 + 2.3 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), n_items, sharex=True, sharey=True, squeeze=False)
-    items = [[_first_channel(batch, item) for item in range(n_items)] for batch in rows.values()]
-    values = torch.cat([item.flatten() for row in items for item in row])
-    low, high = (float(end) for end in np.nanquantile(values.numpy(), (0.01, 1.0))) if len(values) else (0.0, 1.0)
-    n_frames = max(1, *(item.shape[-1] for row in items for item in row))
-    times = _edges(front_end.frame_times(n_frames).numpy())
-    for row, (name, panel_row) in enumerate(zip(rows, panels, strict=True)):
-        for column, axes in enumerate(panel_row):
-            drawn = _draw_item(axes, items[row][column], times, low, high)
-            if titles is not None and row == 0:
-                axes.set_title(titles[column])
+    for name, panel_row, item_row in zip(rows, panels, items, strict=True):
+        for axes, item in zip(panel_row, item_row, strict=True):
+            _draw_item(axes, item, times, norm)
         panel_row[0].set_ylabel(f"{name}\nHz".lstrip())
-    _label_bands(panels[0, 0], front_end.frequencies.numpy())
+    for axes, title in zip(panels[0], titles or (), strict=False):
+        axes.set_title(title)
     for axes in panels[-1]:
         axes.set_xlabel("seconds")
-    figure.colorbar(drawn, ax=panels, label="value", aspect=30, pad=0.01)
+    _label_bands(panels[0, 0], front_end.frequencies.numpy())
+    figure.colorbar(ScalarMappable(norm, _COLOURS), ax=panels, label="value", aspect=30, pad=0.01)
     return figure
+
+
+def _span(values: Tensor) -> tuple[float, float]:
+    """Returns the ends of the colour scale; what is rarer than a hundredth at the dark end is cut off."""
+    if not len(values):
+        return 0.0, 1.0
+    return float(np.quantile(values.numpy(), 0.01)), float(values.max())
 
 
 def _checked(rows: Mapping[str, Any], titles: Sequence[str] | None, max_items: int) -> int:
@@ -91,6 +101,7 @@ def _checked(rows: Mapping[str, Any], titles: Sequence[str] | None, max_items: i
         if not isinstance(batch, PaddedBatch):
             got = f"{type(batch).__name__}" + (f" for {name!r}" if name else "")
             raise TypeError(checks.message(WHERE, "a PaddedBatch", got, "Pass what the front end returns for one."))
+        checks.dtype(WHERE, batch.data, checks.FEATURE_DTYPES)
         checks.rank(WHERE, batch.data, 2, batched=True)
         sizes.add(batch.data.shape[0])
     if len(sizes) > 1 or 0 in sizes:
@@ -107,8 +118,8 @@ def _checked(rows: Mapping[str, Any], titles: Sequence[str] | None, max_items: i
 
 def _first_channel(batch: PaddedBatch, item: int) -> Tensor:
     """Returns the valid part ``[F, N]`` of an item."""
-    data = batch.data[item, ..., : int(batch.lengths[item])]
-    return data.detach().reshape(-1, *data.shape[-2:])[0].float().cpu()
+    data = batch.data[item] if batch.data.dim() == 3 else batch.data[item, 0]
+    return data[:, : int(batch.lengths[item])].detach().float().cpu()
 
 
 def _edges(centres: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -118,25 +129,23 @@ def _edges(centres: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return edges
 
 
-def _draw_item(axes: Axes, item: Tensor, times: np.ndarray[Any, Any], low: float, high: float) -> Any:
-    """Draws one item and its padding, and returns what carries the colour scale."""
+def _draw_item(axes: Axes, item: Tensor, times: np.ndarray[Any, Any], norm: Normalize) -> None:
+    """Draws one item and its padding."""
     n_bands, n_frames = item.shape
-    extent = (times[0], times[n_frames], -0.5, n_bands - 0.5)
-    axes.set_facecolor("0.92")
-    drawn = axes.imshow(
-        item.numpy(),
-        origin="lower",
-        aspect="auto",
-        extent=extent,
-        interpolation="nearest",
-        cmap="magma",
-        vmin=low,
-        vmax=high,
-    )
+    if n_frames:
+        extent = (times[0], times[n_frames], -0.5, n_bands - 0.5)
+        axes.imshow(
+            item.numpy(),
+            origin="lower",
+            aspect="auto",
+            extent=extent,
+            interpolation="nearest",
+            norm=norm,
+            cmap=_COLOURS,
+        )
     if n_frames + 1 < len(times):
         axes.axvspan(times[n_frames], times[-1], label="padding", **_PADDING)
-    axes.set_xlim(times[0], times[-1])
-    return drawn
+    axes.set(xlim=(times[0], times[-1]), ylim=(-0.5, n_bands - 0.5))
 
 
 def _label_bands(axes: Axes, frequencies: np.ndarray[Any, Any]) -> None:
