@@ -121,7 +121,7 @@ class _Pass:
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
-        self.has_state = hasattr(loader, "state_dict")
+        self.has_state = hasattr(loader, "state_dict") and getattr(loader, "resumable", True)
         self.epoch = getattr(getattr(loader, "batch_sampler", None), "epoch", 0)
         self.handed_out = 0
         self.known: Any = None

@@ -103,15 +103,20 @@ class AudioLoader:
         staged = stage(self._host_batches(draws), self.transform, self.device)
         return self._hand_out(staged, self._progress)
 
+    @property
+    def resumable(self) -> bool:
+        """Whether the sampler has a state, so that this loader has one."""
+        return hasattr(self.sampler, "state_at") and hasattr(self.sampler, "load_state_dict")
+
     def state_dict(self) -> dict[str, Any]:
         """Returns where the newest iterator stands, batches that were handed out counted."""
         progress = self._progress
-        state: dict[str, Any] = self._resumable("state_at")(progress.epoch, progress.handed_out)
+        state: dict[str, Any] = self._resumable().state_at(progress.epoch, progress.handed_out)
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Makes the next ``iter()`` go on behind the last batch that was handed out when the state was taken."""
-        self._resumable("load_state_dict")(state)
+        self._resumable().load_state_dict(state)
         self._progress = self._start()
 
     def _start(self) -> _Progress:
@@ -123,11 +128,12 @@ class AudioLoader:
             progress.handed_out += 1
             yield batch
 
-    def _resumable(self, name: str) -> Any:
-        if not hasattr(self.sampler, name):
-            got = f"{type(self.sampler).__name__} without {name}"
+    def _resumable(self) -> Any:
+        """Returns the sampler, or raises if it has no state."""
+        if not self.resumable:
+            got = type(self.sampler).__name__
             raise TypeError(checks.message("AudioLoader", "a sampler with a state", got, "Use BucketBatchSampler."))
-        return getattr(self.sampler, name)
+        return self.sampler
 
     def _host_batches(self, draws: Iterator[Sequence[int]]) -> Iterator[Any]:
         """Yields batches on the host; two are being read while one is used."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import hashlib
+import multiprocessing
 import pickle
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import ontheflyspec as ofs
+from ontheflyspec.data import coded
 from ontheflyspec.data import source as reading
 from ontheflyspec.data.buffers import Buffers
 from tests.data.files import cut, tone
@@ -40,7 +42,7 @@ def sampled(clips, **options):
 
 
 def threads_alive():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("ontheflyspec")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ontheflyspec-read")]
 
 
 def content(item):
@@ -311,6 +313,7 @@ def test_several_iterators_at_once(clips):
     assert mine == expected
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_workers_forked_while_threads_decode(audio):
     paths = [audio(f"{place}.flac", 8_000) for place in range(40)]
     clips = ofs.AudioDataset(paths, sample_rate=RATE)
@@ -320,6 +323,26 @@ def test_workers_forked_while_threads_decode(audio):
             next(running)
         assert len(list(by_torch(clips, [[0], [1]], 2, multiprocessing_context="fork", timeout=60))) == 2
     assert len(list(running)) == 260
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_no_process_is_forked_while_a_file_is_being_opened(audio, monkeypatch):
+    opening = threading.Event()
+
+    def slow(_path):
+        opening.set()
+        time.sleep(0.4)
+
+    monkeypatch.setattr(coded, "_stream", lambda: slow)
+    thread = threading.Thread(target=coded._open, args=["any.flac"])
+    thread.start()
+    opening.wait()
+    child = multiprocessing.get_context("fork").Process(target=coded._open, args=["any.flac"])
+    child.start()
+    assert not thread.join(0.2)
+    assert not thread.is_alive()
+    child.join(10)
+    assert child.exitcode == 0
 
 
 def test_interrupt_ends_at_once(audio):
@@ -339,7 +362,7 @@ try:
     for batch in ofs.AudioLoader(clips, [range(400)]):
         pass
 except KeyboardInterrupt:
-    print("interrupted", len([t for t in threading.enumerate() if t.name.startswith("ontheflyspec")]))
+    print("interrupted", len([t for t in threading.enumerate() if t.name.startswith("ontheflyspec-read")]))
 """
     began = time.monotonic()
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
@@ -402,12 +425,13 @@ def test_state_of_a_resumed_run_counts_from_the_start_of_the_epoch(clips):
 
 def test_state_needs_a_sampler_that_has_one(clips):
     loader = ofs.AudioLoader(clips, [[0]])
-    with pytest.raises(
-        TypeError, match=r"AudioLoader: expected a sampler with a state, got list without state_at. Use Buck"
-    ):
-        loader.state_dict()
-    with pytest.raises(TypeError, match="got list without load_state_dict"):
-        loader.load_state_dict({})
+    for call in (loader.state_dict, lambda: loader.load_state_dict({})):
+        with pytest.raises(TypeError, match=r"AudioLoader: expected a sampler with a state, got list. Use BucketBatch"):
+            call()
+    staged = ofs.DeviceLoader(loader, device="cpu")
+    assert [batch.data.shape[0] for batch, _ in staged] == [1]
+    with pytest.raises(TypeError, match=r"DeviceLoader: expected a loader with a state"):
+        staged.state_dict()
 
 
 def test_bad_arguments(clips):
