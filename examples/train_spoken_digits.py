@@ -170,16 +170,15 @@ def save_plot(path: Path, clips: ofs.AudioDataset, augmented: ofs.Compose, plain
     ofs.plot_batch(rows, front_end=augmented, titles=titles).savefig(path, dpi=120)
 
 
-def positive(kind: type) -> Callable[[str], float]:
-    """Returns what reads a number above 0 from the command line."""
+def at_least(low: float, kind: type) -> Callable[[str], float]:
+    """Returns what reads a number from the command line."""
 
     def number(text: str) -> float:
         value = kind(text)
-        if not 0 < value < math.inf:
-            raise ValueError
+        if not low <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"expected at least {low}, got {text}")
         return value
 
-    number.__name__ = f"number above 0, {kind.__name__}"
     return number
 
 
@@ -197,18 +196,23 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--data", type=Path, default=DIGITS, metavar="FOLDER", help="audio files, one sub-folder a class")
-    add("--sample-rate", type=positive(int), metavar="HZ", help="of all clips (default: the rate that most files have)")
+    add(
+        "--sample-rate",
+        type=at_least(2000, int),
+        metavar="HZ",
+        help="of all clips (default: the rate that most files have)",
+    )
     add(
         "--max-seconds",
-        type=positive(float),
+        type=at_least(0.1, float),
         default=4.0,
         metavar="S",
         help="of a clip, trained on at once (default: 4)",
     )
-    add("--epochs", type=positive(int), default=30, metavar="N", help="passes through the clips (default: 30)")
+    add("--epochs", type=at_least(1, int), default=30, metavar="N", help="passes through the clips (default: 30)")
     add("--seed", type=int, default=0, metavar="N", help="of split, order, augmentation and weights (default: 0)")
     add("--device", type=device, default=best, help="where features are made and learnt from (default: %(default)s)")
-    add("--threads", type=positive(int), metavar="N", help="that read and compute (default: one a processor)")
+    add("--threads", type=at_least(1, int), metavar="N", help="that read and compute (default: one a processor)")
     add("--save-plot", type=Path, metavar="FILE", help="draw four inputs, plain and augmented (needs matplotlib)")
     args = parser.parse_args()
     if args.save_plot and find_spec("matplotlib") is None:
@@ -224,6 +228,10 @@ def main() -> None:
     torch.set_num_threads(args.threads or torch.get_num_threads())
     try:
         train, valid, chosen = load_data(args)
+        front_end = make_front_end(train, args)
+        plain = copy.deepcopy(front_end).eval()  # the same without augmentation
+        if args.save_plot:
+            save_plot(args.save_plot, train, front_end, plain)
     except (OSError, ValueError) as problem:
         print(f"{Path(__file__).name}: {problem}", file=sys.stderr)
         sys.exit(2)
@@ -231,11 +239,6 @@ def main() -> None:
     print(f"{len(train)} clips to train on, {seconds:.0f} s at {train.sample_rate} Hz in {len(train.classes)} classes")
     print(f"{len(valid)} clips to be judged by, {chosen}")
 
-    # The same front end twice: one augments, its copy in eval mode does not.
-    front_end = make_front_end(train, args)
-    plain = copy.deepcopy(front_end).eval()
-    if args.save_plot:
-        save_plot(args.save_plot, train, front_end, plain)
     sampler = ofs.BucketBatchSampler(train.lengths, max_samples=budget(train), seed=args.seed)
     in_order = ofs.BucketBatchSampler(valid.lengths, max_samples=budget(valid), shuffle=False)
     here = {"device": args.device, "threads": args.threads}
@@ -261,4 +264,5 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("stopped")
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
