@@ -219,8 +219,8 @@ class SomeOf(Augment):
         key = rng.fold(0, self.seed) if key is None else key
         unit = self.uniform(ids, key, 2 + len(self.steps))
         count = self.n[0] + (unit[:, 1:2] * (self.n[1] - self.n[0] + 1)).long()
-        rank = unit[:, 2:].argsort(stable=True).argsort()
-        return {"taken": (rank < count) & (unit[:, :1] < self.p), **draw_all(self.steps, ids, key)}
+        shuffled = unit[:, 2:].argsort(stable=True)
+        return {"taken": (shuffled < count) & (unit[:, :1] < self.p), **draw_all(self.steps, ids, key)}
 
     def checked(self, batch: PaddedBatch) -> PaddedBatch:
         """Returns the batch as floats: each step checks what it takes."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import ontheflyspec as ofs
+import pretend
 from ontheflyspec import rng
 from ontheflyspec.augment import AddColoredNoise, Gain, PolarityInversion, SpecAugment, TimeShift
 from ontheflyspec.augment.base import Augment
@@ -441,6 +442,29 @@ def test_wrong_choices() -> None:
         ofs.SomeOf([Gain(), Gain()], n=1.5)
     with pytest.raises(ValueError, match=r"all steps to take waveforms, as step 0 \(Gain\) does, got step 1 \(SpecAug"):
         ofs.OneOf([Gain(), SpecAugment()])
+
+
+# Ids on a device
+
+
+def on_device(table: Any) -> bool:
+    values = table.values() if isinstance(table, dict) else [table]
+    return all(on_device(value) if isinstance(value, dict) else value.device == pretend.DEVICE for value in values)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_draws_where_the_ids_are(noisy: bool) -> None:
+    """Without a wait, and choosing too; noise alone needs its keys on the host."""
+    steps = [Gain(), ofs.Compose([TimeShift(shift_s=0.002), PolarityInversion(p=0.5)])]
+    chain = ofs.Compose([ofs.OneOf(steps, weights=[1, 2]), ofs.SomeOf([Gain(), *steps], n=(0, 3))])
+    chain = ofs.Compose([chain, AddColoredNoise()]) if noisy else chain
+    batch = ragged()
+    with pretend.session():
+        table = chain.draw(pretend.send(batch.ids))
+        out = None if noisy else chain(pretend.send(batch))
+    assert on_device(table)
+    assert as_lists(pretend.fetch(table)) == as_lists(chain.draw(batch.ids))
+    assert out is None or equal(pretend.fetch(out), chain(batch))
 
 
 # torch.compile

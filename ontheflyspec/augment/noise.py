@@ -43,7 +43,7 @@ class AddColoredNoise(Augment):
         The drawn ratio to 1e-3 dB, the spectral slope to 0.1 over two decades (tests/augment/test_noise.py).
 
     References:
-        `f_decay` as in torch-audiomentations' AddColoredNoise, there meant for the power, too.
+        Colours are numbered as in torch-audiomentations' AddColoredNoise.
 
     Example:
         >>> import torch, ontheflyspec as ofs
