@@ -16,7 +16,7 @@ MOST_LINES = 320
 MOST_FUNCTION_LINES = 60
 
 # What each layer may import, besides itself. Ground: checks, batch, rng. Chains: routing, compose.
-GROUND = {"checks", "batch", "rng"}
+GROUND = {"checks", "batch", "rng", "threads"}
 CHAINS = {"routing", "compose"}
 BELOW: dict[str, set[str]] = {
     "ground": set(),

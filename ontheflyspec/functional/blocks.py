@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from ontheflyspec import threads
 from ontheflyspec.batch import as_float
 from ontheflyspec.functional.framing import frame_count, stretch
 
@@ -56,37 +57,44 @@ def map_frames(
     n_fft, kind = window.shape[0], window.dtype
     left = n_fft // 2 if center else 0
     block = max(BLOCK // n_fft, 16)
-    buffer = torch.empty(block, n_fft, dtype=kind)
     size = x.shape[-1]
-    probe = compute(torch.zeros(1, n_fft, dtype=kind))
+    probe = compute(window.new_zeros(1, n_fft))
     total = frame_count(size, n_fft, hop_length, center)
     out = probe.new_zeros((*x.shape[:-1], probe.shape[0], total))
     channels = x.shape[1] if x.dim() == 3 else 1
     rows = x.reshape(x.shape[0] * channels, size)
     outs = out.view(rows.shape[0], probe.shape[0], total)
     sizes = [size] * rows.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
-    for row, target, n in zip(rows, outs, sizes, strict=True):
-        count = frame_count(n, n_fft, hop_length, center)
-        for first in range(0, count, block):
-            m = min(block, count - first)
-            start = first * hop_length - left
-            piece = as_float(stretch(row[:n], start, start + (m - 1) * hop_length + n_fft, pad_mode), kind)
-            windowed = torch.mul(piece.unfold(0, n_fft, hop_length), window, out=buffer[:m])
-            target[:, first : first + m] = compute(windowed)
+    counts = [frame_count(n, n_fft, hop_length, center) for n in sizes]
+    jobs = [(row, first) for row, count in enumerate(counts) for first in range(0, count, block)]
+
+    def job(number: int) -> None:
+        row, first = jobs[number]
+        m = min(block, counts[row] - first)
+        start = first * hop_length - left
+        signal = rows[row, : sizes[row]]
+        piece = as_float(stretch(signal, start, start + (m - 1) * hop_length + n_fft, pad_mode), kind)
+        outs[row, :, first : first + m] = compute(piece.unfold(0, n_fft, hop_length) * window)
+
+    threads.each(job, len(jobs))
     return out
 
 
-def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor], Tensor]) -> Tensor:
+def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, int], Tensor]) -> Tensor:
     """Returns ``compute`` of each item's valid part, 0 past it.
 
     Args:
         x: ``[B, ..., N]``.
         lengths: int64 ``[B]`` on the host, None if all items are full.
-        compute: takes a contiguous ``[1, ..., n]`` with n >= 1, returns the same shape.
+        compute: takes a contiguous ``[1, ..., n]`` with n >= 1 and the item's place, returns the same shape.
     """
     out = torch.zeros_like(x, memory_format=torch.contiguous_format)
     sizes = [x.shape[-1]] * x.shape[0] if lengths is None else lengths.tolist()
-    for place, n in enumerate(sizes):
+
+    def job(place: int) -> None:
+        n = sizes[place]
         if n and x.numel():
-            out[place : place + 1, ..., :n] = compute(x[place : place + 1, ..., :n].contiguous())
+            out[place : place + 1, ..., :n] = compute(x[place : place + 1, ..., :n].contiguous(), place)
+
+    threads.each(job, len(sizes))
     return out

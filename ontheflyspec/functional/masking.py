@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ontheflyspec import threads
 from ontheflyspec.batch import expand_mask, length_mask
 from ontheflyspec.functional.blocks import applicable
 
@@ -15,8 +16,12 @@ def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
     ``data`` is a result of the caller's own, which may be written to: its padding is, on the CPU.
     """
     if applicable(data, lengths):
-        for item, length in zip(data, lengths.tolist(), strict=True):
-            item[..., length:] = 0
+        sizes = lengths.tolist()
+
+        def job(row: int) -> None:
+            data[row, ..., sizes[row] :] = 0
+
+        threads.each(job, len(sizes))
         return data
     mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
     return torch.where(mask, data, 0)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from ontheflyspec import threads
 from ontheflyspec.batch import as_float
 from ontheflyspec.functional.framing import stretch
 
@@ -68,8 +69,10 @@ def resample_rows(x: Tensor, sizes: list[int], kernels: Tensor, *, old: int, new
     """
     step_in, step_out, reach = plan(old, new)
     width = kernels.shape[1]
-    out = torch.zeros(x.shape[0], int(resampled_length(x.shape[-1], old, new)), dtype=kernels.dtype)
-    for row, target, n in zip(x, out, sizes, strict=True):
+    out = kernels.new_zeros(x.shape[0], int(resampled_length(x.shape[-1], old, new)))
+
+    def job(number: int) -> None:
+        row, target, n = x[number], out[number], sizes[number]
         size = int(resampled_length(n, old, new))
         steps = -(-size // step_out)
         for first in range(0, steps, block):
@@ -79,4 +82,6 @@ def resample_rows(x: Tensor, sizes: list[int], kernels: Tensor, *, old: int, new
             values = (piece.unfold(0, width, step_in).contiguous() @ kernels.t()).reshape(-1)
             place = first * step_out
             target[place : min(place + m * step_out, size)] = values[: size - place]
+
+    threads.each(job, len(sizes))
     return out

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ontheflyspec import threads
 from ontheflyspec.batch import expand_mask, length_mask
 from ontheflyspec.functional.blocks import applicable
 from ontheflyspec.functional.fourier import safe_sqrt
@@ -57,8 +58,8 @@ def valid_variance(data: Tensor, lengths: Tensor | None, mean: Tensor, *, per: P
 
 
 def _mean(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None, *, squared: bool, ddof: int) -> Tensor:
-    plain = applicable(data) and (lengths is None or applicable(lengths))
-    sums = _sums_one_by_one if plain and data.shape[0] else _sums_masked
+    known = [x for x in (data, lengths, centre) if x is not None]
+    sums = _sums_one_by_one if applicable(*known) else _sums_masked
     shared = data.shape[1:-1] if per == "item" else data.shape[1:-2]
     shape = (-1, *[1] * (data.dim() - 1)) if per == "item" else (-1, *[1] * (data.dim() - 3), data.shape[-2], 1)
     total = sums(data, lengths, per, centre, squared).reshape(shape)
@@ -71,15 +72,18 @@ def _mean(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None,
 def _sums_one_by_one(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None, squared: bool) -> Tensor:
     """Returns ``[B]`` or ``[B, F]`` sums, each item's from a contiguous copy of its valid part."""
     sizes = [data.shape[-1]] * data.shape[0] if lengths is None else lengths.tolist()
-    sums = []
-    for row, size in enumerate(sizes):
-        part = data[row, ..., :size]
+    sums = data.new_empty((data.shape[0],) if per == "item" else (data.shape[0], data.shape[-2]))
+
+    def job(row: int) -> None:
+        part = data[row, ..., : sizes[row]]
         part = (part if per == "item" else part.movedim(-2, 0)).contiguous()
         if centre is not None:
             part = part - (centre[row] if per == "item" else centre[row].movedim(-2, 0))
         part = part * part if squared else part
-        sums.append(part.sum() if per == "item" else part.flatten(1).sum(1))
-    return torch.stack(sums)
+        sums[row] = part.sum() if per == "item" else part.flatten(1).sum(1)
+
+    threads.each(job, len(sizes))
+    return sums
 
 
 def _sums_masked(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None, squared: bool) -> Tensor:

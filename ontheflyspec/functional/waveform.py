@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ontheflyspec import rng
+from ontheflyspec import rng, threads
 from ontheflyspec.batch import expand_mask
 from ontheflyspec.functional.blocks import applicable
 
@@ -52,12 +52,17 @@ def shift_samples(data: Tensor, lengths: Tensor, shift: Tensor, *, circular: boo
 def _shift_one_by_one(data: Tensor, lengths: Tensor, shift: Tensor, circular: bool) -> Tensor:
     """Returns the same as a gather, by copies of slices, 10 times as fast on a CPU."""
     moved = torch.zeros_like(data)
-    for new, old, size, by in zip(moved, data, lengths.tolist(), shift.tolist(), strict=True):
-        by = by % max(size, 1) if circular else max(-size, min(by, size))
+    sizes, steps = lengths.tolist(), shift.tolist()
+
+    def job(row: int) -> None:
+        new, old, size = moved[row], data[row], sizes[row]
+        by = steps[row] % max(size, 1) if circular else max(-size, min(steps[row], size))
         start, end = max(by, 0), size + min(by, 0)
         new[..., start:end] = old[..., start - by : end - by]
         if circular:
             new[..., :by] = old[..., size - by : size]
+
+    threads.each(job, len(sizes))
     return moved
 
 
@@ -96,15 +101,23 @@ def _noise(like: Tensor, lengths: Tensor, f_decay: Tensor, keys: Tensor, active:
     sizes = lengths.tolist() if lengths.device.type == "cpu" else [like.shape[-1]] * like.shape[0]
     seeds = keys.tolist()
     # One item at a time stays in the CPU's cache; an accelerator rather takes all at once.
-    for group in [[row] for row in rows] if like.device.type == "cpu" else [rows]:
+    groups = [[row] for row in rows] if like.device.type == "cpu" else [rows]
+
+    def job(number: int) -> None:
+        group = groups[number]
         longest = max((sizes[row] for row in group), default=0)
         if longest == 0:
-            continue
+            return
         channels = math.prod(like.shape[1:-1])
         drawn = _draw_blocks(like.device, [(seeds[row], sizes[row]) for row in group], longest, channels)
         made = _join_blocks(drawn, _colour(f_decay[group]).to(like.device, non_blocking=True))
         for row, stream in zip(group, made, strict=True):
             noise[row, ..., : sizes[row]] = stream[:, : sizes[row]].reshape(*like.shape[1:-1], sizes[row])
+
+    if like.device.type == "cpu":
+        threads.each(job, len(groups))
+    else:
+        job(0)
     return noise
 
 
