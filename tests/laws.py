@@ -154,7 +154,12 @@ def fouled(batch: PaddedBatch, fill: float) -> Tensor:
 
 
 def gradients(case: Case, module: nn.Module, batch: PaddedBatch) -> None:
-    """Laws 2 and 5: gradients are finite, 0 in the padding, and do not see what stands there."""
+    """Laws 1, 2 and 5 where a gradient is asked for: the same values, and gradients that stop at each end."""
+    plain, watched = module(batch), module(batch._replace(data=batch.data.clone().requires_grad_()))
+    assert torch.equal(plain.lengths, watched.lengths)
+    for place, steps in enumerate(plain.lengths.tolist()):
+        one, other = plain.data[place : place + 1, ..., :steps], watched.data[place : place + 1, ..., :steps]
+        close(case, one.detach(), other.detach(), only(batch, place))
     clean = gradient(module, batch, batch.data)
     assert torch.isfinite(clean).all(), "a gradient is not finite"
     assert not clean[~valid(batch)].any(), "a gradient reaches the padding"
