@@ -357,6 +357,7 @@ def slow(*args):
     original(*args)
 source.audio.read_into = slow
 clips = ofs.AudioDataset([{path!r}] * 400, sample_rate=16_000)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     for batch in ofs.AudioLoader(clips, [range(400)]):
