@@ -78,9 +78,10 @@ class DeviceLoader:
     Example:
         >>> import torch, ontheflyspec as ofs
         >>> batches = [ofs.pad([torch.zeros(80), torch.zeros(160)], rate=8_000)]
-        >>> for batch in ofs.DeviceLoader(batches, ofs.MelSpectrogram(sample_rate=8_000, n_fft=64), device="cpu"):
+        >>> mel = ofs.MelSpectrogram(sample_rate=8_000, n_fft=256, hop_length=16, n_mels=20)
+        >>> for batch in ofs.DeviceLoader(batches, mel, device="cpu"):
         ...     print(batch.data.shape, batch.lengths.tolist())
-        torch.Size([2, 128, 11]) [6, 11]
+        torch.Size([2, 20, 11]) [6, 11]
     """
 
     def __init__(
