@@ -30,7 +30,8 @@ def adopt(where: str, values: Any, count: int) -> tuple[Targets, list[str] | Non
         classes = sorted({str(value) for value in values})
         codes = {name: code for code, name in enumerate(classes)}
         return np.array([codes[value] for value in values], np.int64), classes
-    kinds = {_kind(value) for value in values}
+    plain = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iubf"
+    kinds = {_kind(values[0])} if plain else set(map(_kind, values))
     if kinds == {"i"}:
         return np.asarray(values, dtype=np.int64), None
     if kinds <= {"i", "f"}:
