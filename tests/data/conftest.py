@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import soundfile
 
+import ontheflyspec as ofs
 from tests.data.files import Wave, tone
 
 
@@ -26,3 +27,12 @@ def audio(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def clips(audio: Callable[..., str]) -> ofs.AudioDataset:
+    """Returns 24 clips of all kinds, with classes."""
+    paths = [audio(f"{place}.wav", 400 + 37 * place) for place in range(12)]
+    paths += [audio(f"{place}.flac", 300 + 91 * place, 16_000 if place % 2 else 22_050) for place in range(6)]
+    paths += [audio(f"f{place}.wav", tone(500 + 50 * place, channels=2), subtype="FLOAT") for place in range(6)]
+    return ofs.AudioDataset(paths, [f"class {place % 5}" for place in range(24)], sample_rate=16_000, max_seconds=0.04)

@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
+import torch
+
+import ontheflyspec as ofs
+
+RATE = 16_000
 
 Wave = np.ndarray[Any, Any]
 
@@ -21,3 +27,15 @@ def cut(path: str, part: float) -> str:
     whole = Path(path).read_bytes()
     Path(path).write_bytes(whole[: int(len(whole) * part)])
     return path
+
+
+def made(paths, targets=None, **options):
+    return ofs.AudioDataset(paths, targets, **({"sample_rate": RATE} | options))
+
+
+def samples(path, start=0, stop=None):
+    return soundfile.read(path, dtype="float32", start=start, stop=stop)[0]
+
+
+def floats(wave):
+    return (wave.float() / 32768 if wave.dtype == torch.int16 else wave).numpy()
