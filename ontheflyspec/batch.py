@@ -92,6 +92,11 @@ class PaddedBatch(NamedTuple):
         return self._replace(data=self.data.pin_memory())
 
 
+def as_tensor(values: Any) -> Tensor:
+    """Returns a tensor as it is; numbers and arrays on the host, whatever torch's default device."""
+    return values if isinstance(values, Tensor) else torch.as_tensor(values, device="cpu")
+
+
 def as_float(data: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Returns samples as floats: int16 divided by 32768, half precision as float32, others as they are."""
     if data.dtype == torch.int16:
@@ -136,7 +141,7 @@ def pad(waves: Sequence[Any], *, rate: float, ids: Sequence[int] | Tensor | None
         >>> ofs.pad([torch.zeros(2), torch.zeros(4)], rate=8_000).mask().sum(1).tolist()
         [2, 4]
     """
-    tensors = [torch.as_tensor(wave) for wave in waves]
+    tensors = [as_tensor(wave) for wave in waves]
     if not tensors:
         raise ValueError(checks.message("pad", "at least one clip", "none", "Drop empty batches before padding."))
     for position, wave in enumerate(tensors):
@@ -150,12 +155,12 @@ def pad(waves: Sequence[Any], *, rate: float, ids: Sequence[int] | Tensor | None
     if kind is None:
         tensors = [as_float(wave) for wave in tensors]
         kind = torch.promote_types(*_extremes([wave.dtype for wave in tensors]))
-    lengths = torch.tensor([wave.shape[-1] for wave in tensors], dtype=torch.int64)
+    lengths = torch.tensor([wave.shape[-1] for wave in tensors], dtype=torch.int64, device="cpu")
     first = tensors[0]
     data = first.new_zeros((len(tensors), *first.shape[:-1], int(lengths.max())), dtype=kind)
     for row, wave in zip(data, tensors, strict=True):
         row[..., : wave.shape[-1]] = wave
-    known = None if ids is None else torch.as_tensor(ids, dtype=torch.int64)
+    known = None if ids is None else as_tensor(ids).to(torch.int64)
     if known is not None and known.shape != lengths.shape:
         raise ValueError(
             checks.message("pad", f"{len(tensors)} ids", list(known.shape), "Give one id a clip, or ids=None.")

@@ -68,7 +68,7 @@ def item_id(index: int, epoch: int) -> int:
 
 def fresh_ids(n: int) -> Tensor:
     """Returns ``n`` ids, int64, from torch's global CPU generator (``torch.manual_seed`` rules them)."""
-    return torch.randint(-(2**63), 2**63 - 1, (n,))
+    return torch.randint(-(2**63), 2**63 - 1, (n,), device="cpu")
 
 
 def generator(device: torch.device, key: int) -> torch.Generator:

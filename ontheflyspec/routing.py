@@ -135,7 +135,7 @@ def chosen_lengths(chain: Any, lengths: Any, params: Params | None, *, unchanged
     if not chain.training:
         return lengths
     options = [*([lengths] if unchanged else []), *(step.output_lengths(lengths) for step in chain.steps)]
-    if any(bool(torch.as_tensor(option != options[0]).any()) for option in options):
+    if any(bool(column(option != options[0], torch.bool).any()) for option in options):
         rule = "choices that give equal lengths, or the table of a draw"
         got = "choices that differ and no table"
         raise ValueError(checks.message(type(chain).__name__, rule, got, "Pass params=chain.draw(ids)."))
@@ -174,7 +174,7 @@ def _select(batch: PaddedBatch, rows: list[int]) -> PaddedBatch:
 
 
 def _take(values: Tensor, rows: list[int]) -> Tensor:
-    return values.index_select(0, torch.tensor(rows).to(values.device, non_blocking=True))
+    return values.index_select(0, torch.tensor(rows, device="cpu").to(values.device, non_blocking=True))
 
 
 def _pick(table: Params, rows: list[int]) -> Params:
@@ -207,7 +207,7 @@ def _merge(where: str, parts: list[tuple[str, list[int], PaddedBatch]]) -> Padde
     data = first.data.new_zeros((count, *first.data.shape[1:-1], longest), dtype=kind)
     lengths = first.lengths.new_zeros(count)
     for _, rows, part in parts:
-        index = torch.tensor(rows)
+        index = torch.tensor(rows, device="cpu")
         there = index.to(data.device, non_blocking=True)
         data[..., : part.data.shape[-1]].index_copy_(0, there, part.data.to(kind))
         lengths.index_copy_(0, index.to(lengths.device, non_blocking=True), part.lengths)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ontheflyspec import checks, rng
-from ontheflyspec.batch import PaddedBatch, as_float, lift
+from ontheflyspec.batch import PaddedBatch, as_float, as_tensor, lift
 
 Params = dict[str, Any]
 """A table of host parameters, one ``[B]`` row or more a name; chains hold tables of tables."""
@@ -99,7 +99,7 @@ class Augment(nn.Module, ABC):
 
 def full_batch(data: Tensor, rate: float = math.nan) -> PaddedBatch:
     """Returns a batch of full items; rate NaN means that nobody said."""
-    return PaddedBatch(data, torch.full((data.shape[0],), data.shape[-1]), rate)
+    return PaddedBatch(data, torch.full((data.shape[0],), data.shape[-1], device="cpu"), rate)
 
 
 def between(unit: Tensor, span: tuple[float, float]) -> Tensor:
@@ -109,4 +109,4 @@ def between(unit: Tensor, span: tuple[float, float]) -> Tensor:
 
 def column(values: Any, dtype: torch.dtype) -> Tensor:
     """Returns one row of a table, as drawn or as JSON gives it back, as a tensor."""
-    return torch.as_tensor(values, dtype=dtype)
+    return as_tensor(values).to(dtype)

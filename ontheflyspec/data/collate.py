@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import get_worker_info
 
 from ontheflyspec import checks
-from ontheflyspec.batch import Clip, PaddedBatch, pad
+from ontheflyspec.batch import Clip, PaddedBatch, as_tensor, pad
 
 
 class Collate:
@@ -95,12 +95,12 @@ class Collate:
 def gather(values: Sequence[Any]) -> Any:
     """Returns what stands beside the clips as one tensor where that is plain, else as a list."""
     if all(isinstance(value, bool | np.bool_) for value in values):
-        return torch.tensor([bool(value) for value in values])
+        return torch.tensor([bool(value) for value in values], device="cpu")
     if all(isinstance(value, Real) and not isinstance(value, bool | np.bool_) for value in values):
         whole = all(isinstance(value, Integral) for value in values)
-        return torch.tensor([*values], dtype=torch.int64 if whole else torch.float32)
+        return torch.tensor([*values], dtype=torch.int64 if whole else torch.float32, device="cpu")
     if all(isinstance(value, Tensor | np.ndarray) for value in values):
-        tensors = [torch.as_tensor(value) for value in values]
+        tensors = [as_tensor(value) for value in values]
         if len({(tensor.shape, tensor.dtype) for tensor in tensors}) == 1:
             return torch.stack(tensors)
     return list(values)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ontheflyspec import checks
-from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.batch import PaddedBatch, as_tensor
 from ontheflyspec.data import targets as labels
 from ontheflyspec.data.collate import gather
 from ontheflyspec.data.dataset import AudioDataset
@@ -81,9 +81,9 @@ class Filling:
         ids = [part.id for part in self.parts]
         batch = PaddedBatch(
             torch.from_numpy(self.rows),
-            torch.tensor([part.length for part in self.parts]),
+            as_tensor([part.length for part in self.parts]),
             float(self.dataset.sample_rate),
-            None if None in ids else torch.tensor(ids, dtype=torch.int64),
+            None if None in ids else as_tensor(ids),
         )
         if self.dataset.targets is None:
             return batch

@@ -162,5 +162,5 @@ class AudioLoader:
         if self.device.type != "cuda":
             return self._buffers.lease(shape, dtype)
         kind = torch.int16 if dtype is np.int16 else torch.float32
-        rows: NDArray[Any] = torch.empty(shape, dtype=kind, pin_memory=True).numpy()
+        rows: NDArray[Any] = torch.empty(shape, dtype=kind, pin_memory=True, device="cpu").numpy()
         return rows

@@ -54,7 +54,7 @@ class Plan(NamedTuple):
 
 def permutation(n: int, key: int) -> Ints:
     """Returns the numbers below ``n`` in an order that depends on ``key`` alone, whatever the versions."""
-    words = rng.words(torch.arange(n), key, 2)
+    words = rng.words(torch.arange(n, device="cpu"), key, 2)
     return np.argsort(((words[:, 0] << 31) ^ words[:, 1]).numpy(), kind="stable")
 
 
@@ -77,7 +77,7 @@ def cut(lengths: Ints, rules: Rules, key: int) -> Plan:
     pool = rules.pool if rules.shuffle else n
     order = order[np.lexsort((-lengths[order], np.arange(n) // pool))]
     most = np.minimum(rules.max_samples // costs(lengths, rules)[order], rules.max_items or n).tolist()
-    chances = rng.uniform(torch.arange(-(-n // pool)), rng.fold(key, 1), 1)[:, 0].tolist()
+    chances = rng.uniform(torch.arange(-(-n // pool), device="cpu"), rng.fold(key, 1), 1)[:, 0].tolist()
     cuts: list[int] = []
     for begin in range(0, n, pool):
         end = min(begin + pool, n)
@@ -138,6 +138,6 @@ def _split(plan: Plan, times: int, world_size: int) -> Plan:
 def _drop(plan: Plan, surplus: int, rules: Rules, key: int) -> Plan:
     """Leaves out ``surplus`` neighbouring batches, anywhere if shuffled, else the shortest."""
     places = len(plan.start) - surplus
-    chance = float(rng.uniform(torch.zeros(1, dtype=torch.int64), rng.fold(key, 3), 1))
+    chance = float(rng.uniform(torch.zeros(1, dtype=torch.int64, device="cpu"), rng.fold(key, 3), 1))
     at = int(chance * (places + 1)) if rules.shuffle else places
     return plan.take(np.r_[0:at, at + surplus : places + surplus])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ontheflyspec import checks, rng
+from ontheflyspec.batch import as_tensor
 from ontheflyspec.data import audio, faults
 from ontheflyspec.data.faults import BadFile
 from ontheflyspec.data.header import INTEGER
@@ -140,9 +141,7 @@ class Source:
         longer = [place for place, length in enumerate(full) if length > (self.max_samples or 0)]
         named = [place for place in longer if ids[place] is not None]
         unnamed = [place for place in longer if ids[place] is None]
-        keys = torch.cat(
-            [torch.tensor([ids[place] for place in named], dtype=torch.int64), rng.fresh_ids(len(unnamed))]
-        )
+        keys = torch.cat([as_tensor([ids[place] for place in named]).long(), rng.fresh_ids(len(unnamed))])
         for place, unit in zip(named + unnamed, rng.uniform(keys, _CROP_KEY, 1)[:, 0].tolist(), strict=True):
             step = self.sample_rate // math.gcd(self.sample_rate, int(self.table.rates[clips[place]]))
             spare = full[place] - (self.max_samples or 0)

@@ -80,7 +80,7 @@ class Table:
         self.offsets = np.zeros(count, np.uint32)
         self.sizes = np.zeros(count, np.int64)
         self.changed = np.zeros(count, np.int64)
-        self.faults = torch.zeros(count, dtype=torch.uint8)
+        self.faults = torch.zeros(count, dtype=torch.uint8, device="cpu")
         self._share()
 
     def __len__(self) -> int:

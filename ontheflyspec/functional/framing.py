@@ -91,6 +91,6 @@ def stretch(signal: Tensor, start: int, stop: int, pad_mode: str) -> Tensor:
     before, after = max(min(0, stop) - start, 0), max(stop - max(n, start), 0)
     if pad_mode == "constant":
         return torch.nn.functional.pad(inside, (before, after))
-    head = signal[reflect(torch.arange(start, start + before), n)]
-    tail = signal[reflect(torch.arange(stop - after, stop), n)]
+    head = signal[reflect(torch.arange(start, start + before, device=signal.device), n)]
+    tail = signal[reflect(torch.arange(stop - after, stop, device=signal.device), n)]
     return torch.cat([head, inside, tail])

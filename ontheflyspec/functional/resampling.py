@@ -40,7 +40,7 @@ def kernel(old: int, new: int) -> Tensor:
     centre = torch.arange(step_out, dtype=torch.float64).unsqueeze(-1) * (old / new)
     t = (position - centre) * cutoff
     shape = (1 - (t / ZEROS).square()).clamp(min=0.0).sqrt()
-    window = torch.special.i0(BETA * shape) / torch.special.i0(torch.tensor(BETA, dtype=torch.float64))
+    window = torch.special.i0(BETA * shape) / torch.special.i0(position.new_tensor(BETA))
     return torch.where(t.abs() < ZEROS, cutoff * torch.sinc(t) * window, 0)
 
 

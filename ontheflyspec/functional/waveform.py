@@ -150,7 +150,7 @@ def _draw_blocks(device: torch.device, streams: list[tuple[int, int]], longest: 
 
 def _colour(f_decay: Tensor) -> Tensor:
     """Returns amplitudes of the bins, float32 ``[items, 1, 1, bins, 1]``, for noise of unit power without DC."""
-    bins = torch.arange(1, NOISE_BLOCK // 2 + 1, dtype=torch.float64)
+    bins = torch.arange(1, NOISE_BLOCK // 2 + 1, dtype=torch.float64, device=f_decay.device)
     shape = torch.exp(bins.log() * (f_decay.unsqueeze(-1) / -2))
     shape = shape / (2 * shape.square().sum(-1, keepdim=True).sqrt())
     return torch.nn.functional.pad(shape, (1, 0)).float()[:, None, None, :, None]

@@ -86,7 +86,7 @@ class Normalize(Transform):
         """
         if self.per != "global":
             raise ValueError(checks.message("Normalize.fit", 'per="global"', f"per={self.per!r}", "Build it so."))
-        count, mean, square = 0, torch.zeros(()), torch.zeros(())
+        count, mean, square = 0, torch.zeros((), device="cpu"), torch.zeros((), device="cpu")
         for entry in batches:
             batch = entry if isinstance(entry, PaddedBatch) else entry[0]
             checks.rank("Normalize.fit", batch.data, self.item_rank, batched=True)
