@@ -92,9 +92,11 @@ class PaddedBatch(NamedTuple):
         return self._replace(data=self.data.pin_memory())
 
 
-def as_tensor(values: Any) -> Tensor:
-    """Returns a tensor as it is; numbers and arrays on the host, whatever torch's default device."""
-    return values if isinstance(values, Tensor) else torch.as_tensor(values, device="cpu")
+def as_tensor(values: Any, dtype: torch.dtype | None = None) -> Tensor:
+    """Returns a tensor where it is; numbers and arrays on the host, whatever torch's default device."""
+    if isinstance(values, Tensor):
+        return values if dtype is None else values.to(dtype)
+    return torch.as_tensor(values, dtype=dtype, device="cpu")
 
 
 def as_float(data: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -160,7 +162,7 @@ def pad(waves: Sequence[Any], *, rate: float, ids: Sequence[int] | Tensor | None
     data = first.new_zeros((len(tensors), *first.shape[:-1], int(lengths.max())), dtype=kind)
     for row, wave in zip(data, tensors, strict=True):
         row[..., : wave.shape[-1]] = wave
-    known = None if ids is None else as_tensor(ids).to(torch.int64)
+    known = None if ids is None else as_tensor(ids, torch.int64)
     if known is not None and known.shape != lengths.shape:
         raise ValueError(
             checks.message("pad", f"{len(tensors)} ids", list(known.shape), "Give one id a clip, or ids=None.")

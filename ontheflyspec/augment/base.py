@@ -109,4 +109,4 @@ def between(unit: Tensor, span: tuple[float, float]) -> Tensor:
 
 def column(values: Any, dtype: torch.dtype) -> Tensor:
     """Returns one row of a table, as drawn or as JSON gives it back, as a tensor."""
-    return as_tensor(values).to(dtype)
+    return as_tensor(values, dtype)

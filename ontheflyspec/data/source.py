@@ -141,7 +141,7 @@ class Source:
         longer = [place for place, length in enumerate(full) if length > (self.max_samples or 0)]
         named = [place for place in longer if ids[place] is not None]
         unnamed = [place for place in longer if ids[place] is None]
-        keys = torch.cat([as_tensor([ids[place] for place in named]).long(), rng.fresh_ids(len(unnamed))])
+        keys = torch.cat([as_tensor([ids[place] for place in named], torch.int64), rng.fresh_ids(len(unnamed))])
         for place, unit in zip(named + unnamed, rng.uniform(keys, _CROP_KEY, 1)[:, 0].tolist(), strict=True):
             step = self.sample_rate // math.gcd(self.sample_rate, int(self.table.rates[clips[place]]))
             spare = full[place] - (self.max_samples or 0)
