@@ -41,19 +41,21 @@ class Network(nn.Module):
 
     def __init__(self, n_classes: int, width: int = 96) -> None:
         super().__init__()
-        sizes = [(N_MELS, 1), (width, 1), (width, 2), (width, 4)]  # channels in, dilation
+        shapes = [(N_MELS, 2, 1), (width, 2, 1), (width, 1, 1), (width, 1, 2)]  # channels in, stride, dilation
         self.layers = nn.ModuleList(
-            nn.Conv1d(n_in, width, 5, padding=2 * step, dilation=step, bias=False) for n_in, step in sizes
+            nn.Conv1d(n_in, width, 5, stride=stride, padding=2 * dilation, dilation=dilation, bias=False)
+            for n_in, stride, dilation in shapes
         )
-        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in sizes)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in shapes)
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(2 * width, n_classes))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Returns ``[B, classes]`` for features ``[B, N_MELS, N]`` and their mask ``[B, N]``."""
         valid = mask.unsqueeze(1)
         for layer, norm in zip(self.layers, self.norms, strict=True):
+            valid = valid[..., :: layer.stride[0]]
             y = F.relu(norm(layer(x))) * valid
-            x = x + y if x.shape == y.shape else y
+            x = x + y if layer.stride == (1,) else y
         mean = x.sum(-1) / valid.sum(-1)
         top = x.masked_fill(~valid, -math.inf).amax(-1)
         return self.head(torch.cat([mean, top], 1))
@@ -110,7 +112,7 @@ def make_front_end(train: ofs.AudioDataset, args: argparse.Namespace) -> ofs.Com
     return ofs.Compose(
         [
             ofs.augment.Gain(gain_db=(-6.0, 6.0)),
-            ofs.augment.AddColoredNoise(snr_db=(5.0, 30.0), p=0.5),
+            ofs.augment.AddColoredNoise(snr_db=(15.0, 40.0), p=0.5),
             ofs.augment.TimeShift(shift_s=(-0.05, 0.05), p=0.5),
             *log_mel,
             normalize,
@@ -209,7 +211,7 @@ def options() -> argparse.Namespace:
         metavar="S",
         help="of a clip, trained on at once (default: 4)",
     )
-    add("--epochs", type=at_least(1, int), default=30, metavar="N", help="passes through the clips (default: 30)")
+    add("--epochs", type=at_least(1, int), default=40, metavar="N", help="passes through the clips (default: 40)")
     add("--seed", type=int, default=0, metavar="N", help="of split, order, augmentation and weights (default: 0)")
     add("--device", type=device, default=best, help="where features are made and learnt from (default: %(default)s)")
     add("--threads", type=at_least(1, int), metavar="N", help="that read and compute (default: one a processor)")

@@ -201,7 +201,7 @@ def test_bad_options_are_told(
 def test_network_does_not_see_padding(example: Any) -> None:
     torch.manual_seed(0)
     network = example("train_spoken_digits").Network(3).eval()
-    x, lengths = torch.randn(3, 64, 41), torch.tensor([41, 20, 7])
+    x, lengths = torch.randn(5, 64, 41), torch.tensor([41, 20, 7, 2, 1])
     mask = torch.arange(41) < lengths[:, None]
     said = network(x * mask[:, None], mask)
     for item, length in enumerate(lengths.tolist()):
