@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
 import ontheflyspec as ofs
-from benchmarks import timing
+from benchmarks import sampler, timing
 
 RATE = 16_000
 SHORTEST_S, LONGEST_S = 1.0, 18.0
@@ -73,8 +73,8 @@ def error(ours: Iterable[Any], theirs: Iterable[Any]) -> float:
 def compare(kind: str, paths: list[str], threads: int, epochs: int) -> list[list[str]]:
     """Returns the rows of one kind of file."""
     clips = ofs.AudioDataset(paths, sample_rate=RATE, progress=False)
-    sampler = ofs.BucketBatchSampler(clips.lengths, max_samples=120 * RATE, seed=0)
-    batches = [list(map(int, batch)) for batch in sampler]
+    plan = ofs.BucketBatchSampler(clips.lengths, max_samples=120 * RATE, seed=0)
+    batches = [list(map(int, batch)) for batch in plan]
     peer: DataLoader[Any] = DataLoader(
         Files(paths), batch_sampler=batches, collate_fn=padded, num_workers=threads, persistent_workers=True
     )
@@ -125,3 +125,4 @@ def main(arguments: list[str]) -> None:
             rows += compare(kind, write(Path(folder), options.clips, kind), options.threads, options.epochs)
     columns = ["", "epoch (median)", "spread", "audio s/s", "times DataLoader", "floor", "largest error"]
     print(timing.table(columns, rows))
+    print(sampler.table(options.epochs))

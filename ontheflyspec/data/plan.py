@@ -54,7 +54,8 @@ class Plan(NamedTuple):
 
 def permutation(n: int, key: int) -> Ints:
     """Returns the numbers below ``n`` in an order that depends on ``key`` alone, whatever the versions."""
-    words = rng.words(torch.arange(n, device="cpu"), key, 2)
+    # Parts that torch does not share out among threads: a busy machine would make these meet at every operation.
+    words = torch.cat([rng.words(part, key, 2) for part in torch.arange(n, device="cpu").split(8192)])
     return np.argsort(((words[:, 0] << 31) ^ words[:, 1]).numpy(), kind="stable")
 
 
