@@ -211,12 +211,18 @@ def options() -> argparse.Namespace:
         metavar="S",
         help="of a clip, trained on at once (default: 4)",
     )
-    add("--epochs", type=at_least(1, int), default=40, metavar="N", help="passes through the clips (default: 40)")
+    add(
+        "--epochs",
+        type=at_least(1, int),
+        metavar="N",
+        help="passes through the clips (default: 20 on the shipped digits, else 40)",
+    )
     add("--seed", type=int, default=0, metavar="N", help="of split, order, augmentation and weights (default: 0)")
     add("--device", type=device, default=best, help="where features are made and learnt from (default: %(default)s)")
     add("--threads", type=at_least(1, int), metavar="N", help="that read and compute (default: one a processor)")
     add("--save-plot", type=Path, metavar="FILE", help="draw four inputs, plain and augmented (needs matplotlib)")
     args = parser.parse_args()
+    args.epochs = args.epochs or (20 if args.data == DIGITS else 40)
     if args.save_plot and find_spec("matplotlib") is None:
         parser.error("--save-plot needs matplotlib: pip install matplotlib")
     if args.save_plot and not args.save_plot.parent.is_dir():
