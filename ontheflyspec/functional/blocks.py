@@ -1,24 +1,32 @@
 """The fast way on a CPU: each item's own valid steps, in blocks that stay in the cache, written once.
 
-Results are bitwise the same alone and in a batch: an item's frames fall into the same blocks, products run on
-buffers of the same layout, and statistics see a contiguous copy of the valid part.
+Results are bitwise the same alone and in a batch: an item's frames fall into the same blocks, whatever depends on the
+shape or place of its operands sees the item alone, and only FFTs and exact operations see several short items at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from ontheflyspec import threads
-from ontheflyspec.batch import as_float
 from ontheflyspec.functional.framing import frame_count, stretch
+
+T = TypeVar("T")
 
 BLOCK = 1 << 19
 """Samples of windowed frames in one block, 2 MiB in float32: smaller blocks lose more to the plan that every FFT call
 makes than they win from the cache."""
+GROUP = 1 << 17
+"""Samples of windowed frames that short clips are put together to, for one FFT call."""
+SMALL = 1 << 15
+"""Values that short items are put together to; torch shares out no operation on so few among its threads."""
 
 
 def applicable(*tensors: Tensor) -> bool:
@@ -34,19 +42,23 @@ def applicable(*tensors: Tensor) -> bool:
 def map_frames(
     x: Tensor,
     lengths: Tensor | None,
-    compute: Callable[[Tensor], Tensor],
+    analyse: Callable[[Tensor], Tensor],
+    finish: Callable[[Tensor], Tensor],
     *,
+    like: Tensor,
     window: Tensor,
     hop_length: int,
     center: bool,
     pad_mode: str,
 ) -> Tensor:
-    """Returns ``compute`` of every windowed frame, 0 past each item's own frames.
+    """Returns features of every windowed frame, 0 past each item's own frames.
 
     Args:
         x: signals ``[B, T]`` or ``[B, C, T]``, float or int16.
         lengths: int64 ``[B]`` on the host, None if all items are full.
-        compute: takes frames ``[n, n_fft]`` that it may overwrite, returns features ``[F, n]``.
+        analyse: makes spectra ``[n, K]`` of frames ``[n, n_fft]``, which may be of several items.
+        finish: makes features ``[F, n]`` of spectra ``[n, K]`` of one item, contiguous, which it may overwrite.
+        like: ``[F]``, for the type and number of features.
         window: ``[n_fft]``.
         hop_length: samples between frames.
         center: whether frame t has its centre at ``t * hop_length``.
@@ -58,43 +70,68 @@ def map_frames(
     left = n_fft // 2 if center else 0
     block = max(BLOCK // n_fft, 16)
     size = x.shape[-1]
-    probe = compute(window.new_zeros(1, n_fft))
     total = frame_count(size, n_fft, hop_length, center)
-    out = probe.new_zeros((*x.shape[:-1], probe.shape[0], total))
+    out = like.new_zeros((*x.shape[:-1], like.shape[0], total))
     channels = x.shape[1] if x.dim() == 3 else 1
     rows = x.reshape(x.shape[0] * channels, size)
-    outs = out.view(rows.shape[0], probe.shape[0], total)
+    outs = out.view(rows.shape[0], like.shape[0], total)
     sizes = [size] * rows.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
     counts = [frame_count(n, n_fft, hop_length, center) for n in sizes]
-    jobs = [(row, first) for row, count in enumerate(counts) for first in range(0, count, block)]
+    pieces = [
+        (row, first, min(block, count - first)) for row, count in enumerate(counts) for first in range(0, count, block)
+    ]
+    groups = list(_grouped(((piece, piece[2]) for piece in pieces), GROUP // n_fft))
 
     def job(number: int) -> None:
-        row, first = jobs[number]
-        m = min(block, counts[row] - first)
-        start = first * hop_length - left
-        signal = rows[row, : sizes[row]]
-        piece = as_float(stretch(signal, start, start + (m - 1) * hop_length + n_fft, pad_mode), kind)
-        outs[row, :, first : first + m] = compute(piece.unfold(0, n_fft, hop_length) * window)
+        group = groups[number]
+        frames = window.new_empty(sum(m for _, _, m in group), n_fft)
+        ends = list(itertools.accumulate(m for _, _, m in group))
+        for (row, first, m), end in zip(group, ends, strict=True):
+            start = first * hop_length - left
+            signal = stretch(rows[row, : sizes[row]], start, start + (m - 1) * hop_length + n_fft, pad_mode, kind)
+            torch.mul(signal.unfold(0, n_fft, hop_length), window, out=frames[end - m : end])
+        spectra = analyse(frames)
+        for (row, first, m), end in zip(group, ends, strict=True):
+            own = spectra if len(group) == 1 else spectra[end - m : end].clone()
+            outs[row, :, first : first + m] = finish(own)
 
-    threads.each(job, len(jobs))
+    threads.each(job, len(groups))
     return out
 
 
-def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, int], Tensor]) -> Tensor:
+def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
     """Returns ``compute`` of each item's valid part, 0 past it.
 
     Args:
         x: ``[B, ..., N]``.
         lengths: int64 ``[B]`` on the host, None if all items are full.
-        compute: takes a contiguous ``[1, ..., n]`` with n >= 1 and the item's place, returns the same shape.
+        compute: takes contiguous ``[b, ..., n]`` and lengths ``[b]``, or None for one full item; returns the same
+            shape, with 0 past the lengths and the same bits for an item in either form.
     """
     out = torch.zeros_like(x, memory_format=torch.contiguous_format)
     sizes = [x.shape[-1]] * x.shape[0] if lengths is None else lengths.tolist()
+    width = math.prod(x.shape[1:-1])
+    groups = list(_grouped(((place, n * width) for place, n in enumerate(sizes) if n * width), SMALL))
 
-    def job(place: int) -> None:
-        n = sizes[place]
-        if n and x.numel():
-            out[place : place + 1, ..., :n] = compute(x[place : place + 1, ..., :n].contiguous(), place)
+    def job(number: int) -> None:
+        first, last = groups[number][0], groups[number][-1] + 1
+        longest = max(sizes[first:last])
+        own = torch.tensor(sizes[first:last], device="cpu") if last - first > 1 else None
+        out[first:last, ..., :longest] = compute(x[first:last, ..., :longest].contiguous(), own)
 
-    threads.each(job, len(sizes))
+    threads.each(job, len(groups))
     return out
+
+
+def _grouped(costs: Iterable[tuple[T, int]], most: int) -> Iterator[list[T]]:
+    """Yields neighbours together as long as their costs stay within ``most``."""
+    group: list[T] = []
+    total = 0
+    for one, cost in costs:
+        if group and total + cost > most:
+            yield group
+            group, total = [], 0
+        group.append(one)
+        total += cost
+    if group:
+        yield group

@@ -8,6 +8,9 @@ from torch import Tensor
 from ontheflyspec.functional.fourier import power_frames, raise_power
 from ontheflyspec.functional.scales import hz_to_mel, mel_to_hz
 
+FEW_FRAMES = 64
+"""Below these the products of several runs cost more than the zeros that they leave out."""
+
 Band = tuple[int, int, int, int]
 """First and last + 1 filter, first and last + 1 bin."""
 
@@ -67,8 +70,14 @@ def bands(weights: Tensor, overhead: int = 2000) -> list[Band]:
     return result[::-1]
 
 
-def mel_frames(windowed: Tensor, *, weights: Tensor, bands: list[Band], power: float) -> Tensor:
-    """Returns filter outputs ``[F, n]`` for windowed frames ``[n, n_fft]``, each run of filters on its own bins."""
-    top = max(band[3] for band in bands)
-    energy = raise_power(power_frames(torch.fft.rfft(windowed)[:, :top]), power)
-    return torch.cat([weights[a:b, low:high] @ energy[:, low:high].t() for a, b, low, high in bands])
+def power_bins(frames: Tensor, top: int) -> Tensor:
+    """Returns squared magnitudes ``[n, top]`` of the lowest bins of windowed frames ``[n, n_fft]``."""
+    return power_frames(torch.fft.rfft(frames)[:, :top])
+
+
+def filter_frames(energy: Tensor, weights: Tensor, bands: list[Band], power: float) -> Tensor:
+    """Returns filter outputs ``[F, n]`` for squared magnitudes ``[n, bins]``, each run of filters on its own bins."""
+    energy = raise_power(energy, power).t()
+    if energy.shape[1] < FEW_FRAMES:
+        return weights[:, : energy.shape[0]] @ energy
+    return torch.cat([weights[first:last, low:high] @ energy[low:high] for first, last, low, high in bands])

@@ -103,9 +103,8 @@ def raise_power(power_spectrum: Tensor, exponent: float) -> Tensor:
     return torch.where(positive, power_spectrum, 1).pow(exponent / 2).masked_fill(~positive, 0)
 
 
-def present_frames(windowed: Tensor, output: str) -> Tensor:
-    """Returns the spectrum of windowed frames ``[n, n_fft]`` as ``[bins, n]`` in the form asked for."""
-    spectrum = torch.fft.rfft(windowed)
+def present_frames(spectrum: Tensor, output: str) -> Tensor:
+    """Returns spectra ``[n, bins]``, which are overwritten, as ``[bins, n]`` in the form asked for."""
     shown: dict[str, Callable[[Tensor], Tensor]] = {"power": power_frames, "magnitude": torch.abs, "phase": torch.angle}
     return shown.get(output, torch.positive)(spectrum).t()
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ontheflyspec.batch import expand_mask, length_mask
+from ontheflyspec.batch import as_float, expand_mask, length_mask
 
 
 def frame_count(lengths: Any, n_fft: int, hop_length: int, center: bool) -> Any:
@@ -82,15 +82,15 @@ def frames(
     return torch.nn.functional.pad(x, (0, max(n_fft - x.shape[-1], 0))), count
 
 
-def stretch(signal: Tensor, start: int, stop: int, pad_mode: str) -> Tensor:
-    """Returns samples ``start`` to ``stop`` of one signal ``[n]``, beyond its ends as `extend` continues it."""
+def stretch(signal: Tensor, start: int, stop: int, pad_mode: str, dtype: torch.dtype) -> Tensor:
+    """Returns samples ``start`` to ``stop`` of one signal ``[n]``, as floats, beyond its ends as `extend` goes on."""
     n = signal.shape[0]
+    inside = as_float(signal[max(start, 0) : max(min(stop, n), 0)], dtype)
     if start >= 0 and stop <= n:
-        return signal[start:stop]
-    inside = signal[max(start, 0) : max(min(stop, n), 0)]
+        return inside
     before, after = max(min(0, stop) - start, 0), max(stop - max(n, start), 0)
     if pad_mode == "constant":
         return torch.nn.functional.pad(inside, (before, after))
-    head = signal[reflect(torch.arange(start, start + before, device=signal.device), n)]
-    tail = signal[reflect(torch.arange(stop - after, stop, device=signal.device), n)]
-    return torch.cat([head, inside, tail])
+    if max(before, after) < inside.shape[0]:
+        return torch.nn.functional.pad(inside.unsqueeze(0), (before, after), mode="reflect")[0]
+    return as_float(signal[reflect(torch.arange(start, stop, device=signal.device), n)], dtype)

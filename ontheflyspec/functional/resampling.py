@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import threads
-from ontheflyspec.batch import as_float
 from ontheflyspec.functional.framing import stretch
 
 ZEROS = 64
@@ -78,7 +77,7 @@ def resample_rows(x: Tensor, sizes: list[int], kernels: Tensor, *, old: int, new
         for first in range(0, steps, block):
             m = min(block, steps - first)
             start = first * step_in - reach
-            piece = as_float(stretch(row[:n], start, start + (m - 1) * step_in + width, "constant"), kernels.dtype)
+            piece = stretch(row[:n], start, start + (m - 1) * step_in + width, "constant", kernels.dtype)
             values = (piece.unfold(0, width, step_in).contiguous() @ kernels.t()).reshape(-1)
             place = first * step_out
             target[place : min(place + m * step_out, size)] = values[: size - place]

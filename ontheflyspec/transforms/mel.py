@@ -153,8 +153,10 @@ class MelSpectrogram(Transform):
         if self.stft.backend == "fft" and blocks.applicable(data):
             like = data if data.dtype == torch.float64 else self.filterbank
             weights, window = self.constant("filterbank", like), self.stft.constant("window", like)
-            compute = partial(filterbanks.mel_frames, weights=weights, bands=self.bands, power=self.power)
-            return blocks.map_frames(data, lengths, compute, window=window, **self.stft.framing)
+            analyse = partial(filterbanks.power_bins, top=max(high for *_, high in self.bands))
+            finish = partial(filterbanks.filter_frames, weights=weights, bands=self.bands, power=self.power)
+            like = weights[:, 0]
+            return blocks.map_frames(data, lengths, analyse, finish, like=like, window=window, **self.stft.framing)
         data = as_float(data)
         with fourier.full_precision(data.device):
             energy = fourier.present(*self.stft.parts(data, lengths), "power")

@@ -62,6 +62,7 @@ class STFT(Transform):
     """
 
     sample_rate: float
+    window: Tensor
 
     def __init__(
         self,
@@ -123,10 +124,11 @@ class STFT(Transform):
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the spectrogram of ``[B, T]`` or ``[B, C, T]`` samples."""
         if self.backend == "fft" and blocks.applicable(data):
-            kind = torch.float64 if data.dtype == torch.float64 else torch.float32
-            window = self.constant("window", data if kind == data.dtype else data.new_empty(0, dtype=kind))
-            present = partial(fourier.present_frames, output=self.output)
-            return blocks.map_frames(data, lengths, present, window=window, **self.framing)
+            window = self.constant("window", data if data.dtype == torch.float64 else self.window)
+            kind = window.dtype.to_complex() if self.output == "complex" else window.dtype
+            like = window.new_empty(self.n_features, dtype=kind)
+            finish = partial(fourier.present_frames, output=self.output)
+            return blocks.map_frames(data, lengths, torch.fft.rfft, finish, like=like, window=window, **self.framing)
         data = as_float(data)
         with fourier.full_precision(data.device):
             return fourier.present(*self.parts(data, lengths), self.output)
