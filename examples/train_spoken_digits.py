@@ -219,7 +219,13 @@ def options() -> argparse.Namespace:
     )
     add("--seed", type=int, default=0, metavar="N", help="of split, order, augmentation and weights (default: 0)")
     add("--device", type=device, default=best, help="where features are made and learnt from (default: %(default)s)")
-    add("--threads", type=at_least(1, int), metavar="N", help="that read and compute (default: one a processor)")
+    add(
+        "--threads",
+        type=at_least(1, int),
+        default=1,
+        metavar="N",
+        help="that read and compute (default: 1, enough here)",
+    )
     add("--save-plot", type=Path, metavar="FILE", help="draw four inputs, plain and augmented (needs matplotlib)")
     args = parser.parse_args()
     args.epochs = args.epochs or (20 if args.data == DIGITS else 40)
@@ -233,7 +239,7 @@ def options() -> argparse.Namespace:
 def main() -> None:
     args = options()
     torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads or torch.get_num_threads())
+    torch.set_num_threads(args.threads)
     try:
         train, valid, chosen = load_data(args)
         front_end = make_front_end(train, args)

@@ -29,14 +29,16 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Any:
     def load(name: str) -> ModuleType:
         return __import__(name)
 
+    threads = torch.get_num_threads()
     yield load
+    torch.set_num_threads(threads)
     for name in ("train_spoken_digits", "make_spoken_digits", "meters"):
         sys.modules.pop(name, None)
 
 
 def run(folder: Path, *options: str) -> str:
     """Runs the example in an empty folder and returns its report."""
-    command = [sys.executable, str(SCRIPT), "--threads", "1", *options]
+    command = [sys.executable, str(SCRIPT), *options]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "100%" in done.stderr, "a progress bar"
@@ -147,7 +149,7 @@ def test_any_folder_is_learnt_and_drawn(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 def test_interrupt_ends_with_a_word(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), "--threads", "1", "--epochs", "999"],
+        [sys.executable, str(SCRIPT), "--epochs", "999"],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
