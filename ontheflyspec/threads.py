@@ -22,10 +22,19 @@ _OPENMP = "OpenMP" in torch.__config__.parallel_info()
 """With it the number of threads belongs to the calling thread; elsewhere operations are left to torch."""
 
 
-def each(task: Callable[[int], None], count: int) -> None:
+SHARE = 1 << 19
+"""Values that are worth a thread of their own: with less to do, threads wait for the interpreter and each other."""
+
+
+def each(task: Callable[[int], None], count: int, values: int) -> None:
     """Calls ``task(0)`` to ``task(count - 1)``, on as many threads as torch may use here, in no certain order.
 
     Tasks must not need gradients. Their own torch operations run on one thread; the first error is raised.
+
+    Args:
+        task: takes a number.
+        count: how many there are.
+        values: numbers that all tasks together touch, to decide how many threads that is worth.
     """
     threads = torch.get_num_threads()
     if threads == 1 or count == 0 or not _OPENMP or getattr(_INSIDE, "pool", False):
@@ -41,7 +50,7 @@ def each(task: Callable[[int], None], count: int) -> None:
                 task(number)
 
     pool = _pool(threads)
-    for done in [pool.submit(work) for _ in range(min(threads, count))]:
+    for done in [pool.submit(work) for _ in range(min(threads, count, 1 + values // SHARE))]:
         done.result()
 
 

@@ -57,12 +57,12 @@ def test_every_task_runs_once_and_on_several_threads(two_threads):
             met.wait()
         done.append((number, torch.get_num_threads(), torch.is_grad_enabled()))
 
-    threads.each(task, 50)
+    threads.each(task, 50, 2 * threads.SHARE)
     assert sorted(done) == [(number, 1, False) for number in range(50)]
 
 
 def test_thread_counts_of_others_stay(two_threads):
-    threads.each(lambda number: None, 3)
+    threads.each(lambda number: None, 3, 9)
     seen = []
     stranger = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
     stranger.start()
@@ -76,9 +76,9 @@ def test_errors_come_through_and_leave_threads_that_work(two_threads):
             raise ValueError("third")
 
     with pytest.raises(ValueError, match="third"):
-        threads.each(task, 8)
+        threads.each(task, 8, 2 * threads.SHARE)
     done = []
-    threads.each(done.append, 8)
+    threads.each(done.append, 8, 9)
     assert sorted(done) == list(range(8))
 
 
@@ -87,9 +87,9 @@ def test_tasks_of_tasks_stay_where_they_are(two_threads):
 
     def outer(number):
         here = threading.get_ident()
-        threads.each(lambda inner: seen.append(threading.get_ident() == here), 4)
+        threads.each(lambda inner: seen.append(threading.get_ident() == here), 4, 2 * threads.SHARE)
 
-    threads.each(outer, 4)
+    threads.each(outer, 4, 2 * threads.SHARE)
     assert seen == [True] * 16
 
 

@@ -95,7 +95,7 @@ def map_frames(
             own = spectra if len(group) == 1 else spectra[end - m : end].clone()
             outs[row, :, first : first + m] = finish(own)
 
-    threads.each(job, len(groups))
+    threads.each(job, len(groups), sum(m for _, _, m in pieces) * n_fft)
     return out
 
 
@@ -119,7 +119,7 @@ def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, Tens
         own = torch.tensor(sizes[first:last], device="cpu") if last - first > 1 else None
         out[first:last, ..., :longest] = compute(x[first:last, ..., :longest].contiguous(), own)
 
-    threads.each(job, len(groups))
+    threads.each(job, len(groups), sum(sizes) * width)
     return out
 
 

@@ -21,7 +21,7 @@ def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
         def job(row: int) -> None:
             data[row, ..., sizes[row] :] = 0
 
-        threads.each(job, len(sizes))
+        threads.each(job, len(sizes), data.numel() // 4)
         return data
     mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
     return torch.where(mask, data, 0)

@@ -82,5 +82,5 @@ def resample_rows(x: Tensor, sizes: list[int], kernels: Tensor, *, old: int, new
             place = first * step_out
             target[place : min(place + m * step_out, size)] = values[: size - place]
 
-    threads.each(job, len(sizes))
+    threads.each(job, len(sizes), sum(sizes) * width // step_in)
     return out

@@ -82,7 +82,7 @@ def _sums_one_by_one(data: Tensor, lengths: Tensor | None, per: Per, centre: Ten
         part = part * part if squared else part
         sums[row] = part.sum() if per == "item" else part.flatten(1).sum(1)
 
-    threads.each(job, len(sizes))
+    threads.each(job, len(sizes), data.numel())
     return sums
 
 

@@ -62,7 +62,7 @@ def _shift_one_by_one(data: Tensor, lengths: Tensor, shift: Tensor, circular: bo
         if circular:
             new[..., :by] = old[..., size - by : size]
 
-    threads.each(job, len(sizes))
+    threads.each(job, len(sizes), data.numel())
     return moved
 
 
@@ -115,7 +115,7 @@ def _noise(like: Tensor, lengths: Tensor, f_decay: Tensor, keys: Tensor, active:
             noise[row, ..., : sizes[row]] = stream[:, : sizes[row]].reshape(*like.shape[1:-1], sizes[row])
 
     if like.device.type == "cpu":
-        threads.each(job, len(groups))
+        threads.each(job, len(groups), like.numel() * 4)
     else:
         job(0)
     return noise
