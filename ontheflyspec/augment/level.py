@@ -10,7 +10,7 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Params, between, column
 from ontheflyspec.batch import PaddedBatch, per_item
-from ontheflyspec.functional.masking import zero_past
+from ontheflyspec.functional.masking import scale_items
 from ontheflyspec.functional.waveform import db_to_amplitude
 
 
@@ -52,8 +52,8 @@ class Gain(Augment):
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch with each item at its drawn level."""
         gain_db = torch.where(column(params["active"], torch.bool), column(params["gain_db"], torch.float64), 0)
-        louder = batch.data * per_item(db_to_amplitude(gain_db), batch.data)
-        return batch._replace(data=zero_past(louder, batch.lengths))
+        gain = per_item(db_to_amplitude(gain_db), batch.data)
+        return batch._replace(data=scale_items(batch.data, batch.lengths, gain))
 
 
 class PolarityInversion(Augment):
@@ -88,4 +88,4 @@ class PolarityInversion(Augment):
     def change(self, batch: PaddedBatch, params: dict[str, Any]) -> PaddedBatch:
         """Returns the batch with its active items inverted."""
         sign = torch.where(column(params["active"], torch.bool), -1, 1)
-        return batch._replace(data=zero_past(batch.data * per_item(sign, batch.data), batch.lengths))
+        return batch._replace(data=scale_items(batch.data, batch.lengths, per_item(sign, batch.data)))

@@ -8,9 +8,8 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Params, between, column
 from ontheflyspec.batch import PaddedBatch, per_item
-from ontheflyspec.functional.masking import zero_past
 from ontheflyspec.functional.statistics import valid_power
-from ontheflyspec.functional.waveform import colored_noise, snr_scale
+from ontheflyspec.functional.waveform import colored_noise, mix, snr_scale
 
 
 class AddColoredNoise(Augment):
@@ -83,6 +82,5 @@ class AddColoredNoise(Augment):
         f_decay = column(params["f_decay"], torch.float64).cpu()
         noise = colored_noise(data, lengths, f_decay, column(params["noise_key"], torch.int64).cpu(), active)
         snr_db = per_item(column(params["snr_db"], torch.float64), data)
-        noise = noise * snr_scale(valid_power(data, lengths), valid_power(noise, lengths), snr_db)
-        noisy = torch.where(per_item(active, data) != 0, data + noise, data)
-        return batch._replace(data=zero_past(noisy, lengths))
+        scale = snr_scale(valid_power(data, lengths), valid_power(noise, lengths), snr_db)
+        return batch._replace(data=mix(data, lengths, noise, scale, per_item(active, data) != 0))

@@ -8,7 +8,7 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Params, column
 from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.masking import mask_spans, span_mask, spans, zero_past
+from ontheflyspec.functional.masking import mask_spans, span_mask, spans
 from ontheflyspec.functional.statistics import valid_mean
 
 
@@ -93,8 +93,11 @@ class SpecAugment(Augment):
         frames = self._mask(params, "time", lengths, data.shape[-1], data.device)
         n_bands = torch.full_like(lengths, data.shape[-2])
         bands = self._mask(params, "freq", n_bands, data.shape[-2], data.device)
-        fill = valid_mean(data, lengths) if self.fill == "mean" else 0.0 if self.fill == "zero" else float(self.fill)
-        return batch._replace(data=zero_past(mask_spans(data, frames, bands, fill), lengths))
+        if self.fill == "mean":
+            fill = valid_mean(data, lengths)
+        else:
+            fill = data.new_full((1,), 0.0 if self.fill == "zero" else float(self.fill))
+        return batch._replace(data=mask_spans(data, lengths, frames, bands, fill))
 
     def _mask(self, params: Params, axis: str, sizes: Tensor, size: int, device: torch.device) -> Tensor:
         active = column(params["active"], torch.bool).unsqueeze(-1)

@@ -71,14 +71,16 @@ def map_frames(
     block = max(BLOCK // n_fft, 16)
     size = x.shape[-1]
     total = frame_count(size, n_fft, hop_length, center)
-    out = like.new_zeros((*x.shape[:-1], like.shape[0], total))
+    out = like.new_empty((*x.shape[:-1], like.shape[0], total))
     channels = x.shape[1] if x.dim() == 3 else 1
     rows = x.reshape(x.shape[0] * channels, size)
     outs = out.view(rows.shape[0], like.shape[0], total)
     sizes = [size] * rows.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
     counts = [frame_count(n, n_fft, hop_length, center) for n in sizes]
     pieces = [
-        (row, first, min(block, count - first)) for row, count in enumerate(counts) for first in range(0, count, block)
+        (row, first, min(block, count - first))
+        for row, count in enumerate(counts)
+        for first in range(0, max(count, 1), block)
     ]
     groups = list(_grouped(((piece, piece[2]) for piece in pieces), GROUP // n_fft))
 
@@ -88,36 +90,42 @@ def map_frames(
         ends = list(itertools.accumulate(m for _, _, m in group))
         for (row, first, m), end in zip(group, ends, strict=True):
             start = first * hop_length - left
-            signal = stretch(rows[row, : sizes[row]], start, start + (m - 1) * hop_length + n_fft, pad_mode, kind)
-            torch.mul(signal.unfold(0, n_fft, hop_length), window, out=frames[end - m : end])
-        spectra = analyse(frames)
+            if m:
+                signal = stretch(rows[row, : sizes[row]], start, start + (m - 1) * hop_length + n_fft, pad_mode, kind)
+                torch.mul(signal.unfold(0, n_fft, hop_length), window, out=frames[end - m : end])
+        spectra = analyse(frames) if ends[-1] else frames
         for (row, first, m), end in zip(group, ends, strict=True):
-            own = spectra if len(group) == 1 else spectra[end - m : end].clone()
-            outs[row, :, first : first + m] = finish(own)
+            if m:
+                own = spectra if m == len(spectra) else spectra[end - m : end].clone()
+                outs[row, :, first : first + m] = finish(own)
+            if first + m == counts[row]:
+                outs[row, :, first + m :] = 0
 
     threads.each(job, len(groups), sum(m for _, _, m in pieces) * n_fft)
     return out
 
 
-def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
+def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, Tensor | None, slice], Tensor]) -> Tensor:
     """Returns ``compute`` of each item's valid part, 0 past it.
 
     Args:
         x: ``[B, ..., N]``.
         lengths: int64 ``[B]`` on the host, None if all items are full.
-        compute: takes contiguous ``[b, ..., n]`` and lengths ``[b]``, or None for one full item; returns the same
-            shape, with 0 past the lengths and the same bits for an item in either form.
+        compute: takes contiguous ``[b, ..., n]``, lengths ``[b]`` or None for one full item, and which items they
+            are; returns the same shape, with 0 past the lengths and the same bits for an item in either form.
     """
-    out = torch.zeros_like(x, memory_format=torch.contiguous_format)
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
     sizes = [x.shape[-1]] * x.shape[0] if lengths is None else lengths.tolist()
     width = math.prod(x.shape[1:-1])
-    groups = list(_grouped(((place, n * width) for place, n in enumerate(sizes) if n * width), SMALL))
+    groups = list(_grouped(((place, n * width) for place, n in enumerate(sizes)), SMALL))
 
     def job(number: int) -> None:
-        first, last = groups[number][0], groups[number][-1] + 1
-        longest = max(sizes[first:last])
-        own = torch.tensor(sizes[first:last], device="cpu") if last - first > 1 else None
-        out[first:last, ..., :longest] = compute(x[first:last, ..., :longest].contiguous(), own)
+        items = slice(groups[number][0], groups[number][-1] + 1)
+        longest = max(sizes[items])
+        own = torch.tensor(sizes[items], device="cpu") if len(groups[number]) > 1 else None
+        if longest:
+            out[items, ..., :longest] = compute(x[items, ..., :longest].contiguous(), own, items)
+        out[items, ..., longest:] = 0
 
     threads.each(job, len(groups), sum(sizes) * width)
     return out

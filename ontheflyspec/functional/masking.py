@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ontheflyspec import threads
 from ontheflyspec.batch import expand_mask, length_mask
-from ontheflyspec.functional.blocks import applicable
+from ontheflyspec.functional.blocks import applicable, map_items
 
 
 def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
@@ -53,14 +53,39 @@ def span_mask(starts: Tensor, ends: Tensor, size: int, device: torch.device) -> 
     return ((positions >= starts) & (positions < ends)).any(1)
 
 
-def mask_spans(data: Tensor, frames: Tensor, bands: Tensor, fill: Tensor | float) -> Tensor:
-    """Returns spectrograms with ``fill`` in masked frames and bands, the same in all channels.
+def mask_spans(data: Tensor, lengths: Tensor, frames: Tensor, bands: Tensor, fill: Tensor) -> Tensor:
+    """Returns spectrograms with ``fill`` in masked frames and bands, the same in all channels, 0 past each length.
 
     Args:
         data: ``[B, F, N]`` or ``[B, C, F, N]``.
+        lengths: int64 ``[B]`` on any device.
         frames: bool ``[B, N]``.
         bands: bool ``[B, F]``.
-        fill: a number, or what broadcasts over the data.
+        fill: ``[B, 1, ...]``, or ``[1]`` for all items.
     """
-    masked = expand_mask(frames, data) | expand_mask(bands, data).transpose(-1, -2)
-    return torch.where(masked, fill, data)
+
+    def hide(part: Tensor, frames: Tensor, bands: Tensor, fill: Tensor) -> Tensor:
+        masked = expand_mask(frames, part) | expand_mask(bands, part).transpose(-1, -2)
+        return torch.where(masked, fill, part)
+
+    if not applicable(data, lengths, fill):
+        return zero_past(hide(data, frames, bands, fill), lengths)
+
+    def compute(part: Tensor, own: Tensor | None, items: slice) -> Tensor:
+        here = fill[items] if fill.dim() > 1 else fill
+        hidden = hide(part, frames[items, : part.shape[-1]], bands[items], here)
+        return hidden if own is None else zero_past(hidden, own)
+
+    return map_items(data, lengths, compute)
+
+
+def scale_items(data: Tensor, lengths: Tensor, factors: Tensor) -> Tensor:
+    """Returns ``[B, ..., N]`` data times a factor ``[B, 1, ...]`` an item, exactly 0 past each length."""
+    if not applicable(data, lengths, factors):
+        return zero_past(data * factors, lengths)
+
+    def compute(part: Tensor, own: Tensor | None, items: slice) -> Tensor:
+        scaled = part * factors[items]
+        return scaled if own is None else zero_past(scaled, own)
+
+    return map_items(data, lengths, compute)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ontheflyspec import rng, threads
 from ontheflyspec.batch import expand_mask
-from ontheflyspec.functional.blocks import applicable
+from ontheflyspec.functional.blocks import applicable, map_items
+from ontheflyspec.functional.masking import zero_past
 
 NOISE_BLOCK = 4096
 """Samples of one block of noise: its spectrum has this many points."""
@@ -71,6 +72,26 @@ def snr_scale(signal_power: Tensor, noise_power: Tensor, snr_db: Tensor) -> Tens
     heard = (signal_power > 0) & (noise_power > 0)
     ratio = torch.where(heard, signal_power, 1).sqrt() / torch.where(heard, noise_power, 1).sqrt()
     return torch.where(heard, ratio / db_to_amplitude(snr_db), 0)
+
+
+def mix(data: Tensor, lengths: Tensor, other: Tensor, scale: Tensor, active: Tensor) -> Tensor:
+    """Returns ``data + other * scale`` for the active items, exactly 0 past each length.
+
+    Args:
+        data: ``[B, T]`` or ``[B, C, T]``.
+        lengths: int64 ``[B]`` on any device.
+        other: of the shape of ``data``.
+        scale: ``[B, 1, ...]``.
+        active: bool ``[B, 1, ...]``; other items keep their valid part bit for bit.
+    """
+    if not applicable(data, lengths, other, scale):
+        return zero_past(torch.where(active, data + other * scale, data), lengths)
+
+    def compute(part: Tensor, own: Tensor | None, items: slice) -> Tensor:
+        mixed = torch.where(active[items], part + other[items, ..., : part.shape[-1]] * scale[items], part)
+        return mixed if own is None else zero_past(mixed, own)
+
+    return map_items(data, lengths, compute)
 
 
 def colored_noise(like: Tensor, lengths: Tensor, f_decay: Tensor, keys: Tensor, active: Tensor) -> Tensor:

@@ -116,7 +116,7 @@ class Normalize(Transform):
         else:
             compute = partial(statistics.normalise, per=self.per, eps=self.eps, ddof=self.ddof)
         if blocks.applicable(data):
-            return blocks.map_items(data, lengths, compute)
+            return blocks.map_items(data, lengths, lambda part, own, _: compute(part, own))
         return compute(data, lengths)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

@@ -69,7 +69,7 @@ class AmplitudeToDB(Transform):
         data = as_float(data)
         compute = partial(compression.decibels, stype=self.stype, ref=self.ref, amin=self.amin, top_db=self.top_db)
         if blocks.applicable(data):
-            return blocks.map_items(data, lengths, compute)
+            return blocks.map_items(data, lengths, lambda part, own, _: compute(part, own))
         return compute(data, lengths)
 
 
@@ -110,5 +110,5 @@ class Log(Transform):
         data = as_float(data)
         compute = partial(compression.log, floor=self.floor)
         if blocks.applicable(data):
-            return blocks.map_items(data, lengths, compute)
+            return blocks.map_items(data, lengths, lambda part, own, _: compute(part, own))
         return compute(data, lengths)
