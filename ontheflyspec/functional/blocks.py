@@ -82,24 +82,29 @@ def map_frames(
         for row, count in enumerate(counts)
         for first in range(0, max(count, 1), block)
     ]
-    groups = list(_grouped(((piece, piece[2]) for piece in pieces), GROUP // n_fft))
+    groups = list(_grouped(enumerate(pieces), lambda piece: piece[1][2], GROUP // n_fft))
+    # Views are made here, once: every operation in a thread waits for the interpreter.
+    signals = [row[:n] for row, n in zip(rows.unbind(), sizes, strict=True)]
+    targets = [outs[row, :, first : first + m] for row, first, m in pieces]
+    tails = [outs[row, :, count:] if count < total else None for row, count in enumerate(counts)]
 
     def job(number: int) -> None:
         group = groups[number]
-        frames = window.new_empty(sum(m for _, _, m in group), n_fft)
-        ends = list(itertools.accumulate(m for _, _, m in group))
-        for (row, first, m), end in zip(group, ends, strict=True):
+        ends = list(itertools.accumulate(m for _, (_, _, m) in group))
+        frames = window.new_empty(ends[-1], n_fft)
+        for (_, (row, first, m)), end in zip(group, ends, strict=True):
             start = first * hop_length - left
             if m:
-                signal = stretch(rows[row, : sizes[row]], start, start + (m - 1) * hop_length + n_fft, pad_mode, kind)
-                torch.mul(signal.unfold(0, n_fft, hop_length), window, out=frames[end - m : end])
+                signal = stretch(signals[row], start, start + (m - 1) * hop_length + n_fft, pad_mode, kind)
+                own = frames if m == ends[-1] else frames[end - m : end]
+                torch.mul(signal.unfold(0, n_fft, hop_length), window, out=own)
         spectra = analyse(frames) if ends[-1] else frames
-        for (row, first, m), end in zip(group, ends, strict=True):
+        for (place, (row, first, m)), end in zip(group, ends, strict=True):
             if m:
-                own = spectra if m == len(spectra) else spectra[end - m : end].clone()
-                outs[row, :, first : first + m] = finish(own)
-            if first + m == counts[row]:
-                outs[row, :, first + m :] = 0
+                targets[place].copy_(finish(spectra if m == ends[-1] else spectra[end - m : end].clone()))
+            tail = tails[row]
+            if tail is not None and first + m == counts[row]:
+                tail.zero_()
 
     threads.each(job, len(groups), sum(m for _, _, m in pieces) * n_fft)
     return out
@@ -117,25 +122,33 @@ def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, Tens
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     sizes = [x.shape[-1]] * x.shape[0] if lengths is None else lengths.tolist()
     width = math.prod(x.shape[1:-1])
-    groups = list(_grouped(((place, n * width) for place, n in enumerate(sizes)), SMALL))
+    groups = [
+        slice(group[0], group[-1] + 1)
+        for group in _grouped(range(len(sizes)), lambda place: sizes[place] * width, SMALL)
+    ]
+    tops = [max(sizes[items]) for items in groups]
+    parts = [x[items, ..., :top] for items, top in zip(groups, tops, strict=True)]
+    targets = [out[items, ..., :top] for items, top in zip(groups, tops, strict=True)]
+    tails = [out[items, ..., top:] for items, top in zip(groups, tops, strict=True)]
 
     def job(number: int) -> None:
-        items = slice(groups[number][0], groups[number][-1] + 1)
-        longest = max(sizes[items])
-        own = torch.tensor(sizes[items], device="cpu") if len(groups[number]) > 1 else None
-        if longest:
-            out[items, ..., :longest] = compute(x[items, ..., :longest].contiguous(), own, items)
-        out[items, ..., longest:] = 0
+        items = groups[number]
+        if tops[number]:
+            own = torch.tensor(sizes[items], device="cpu") if items.stop - items.start > 1 else None
+            targets[number].copy_(compute(parts[number].contiguous(), own, items))
+        if tops[number] < x.shape[-1]:
+            tails[number].zero_()
 
     threads.each(job, len(groups), sum(sizes) * width)
     return out
 
 
-def _grouped(costs: Iterable[tuple[T, int]], most: int) -> Iterator[list[T]]:
+def _grouped(items: Iterable[T], cost_of: Callable[[T], int], most: int) -> Iterator[list[T]]:
     """Yields neighbours together as long as their costs stay within ``most``."""
     group: list[T] = []
     total = 0
-    for one, cost in costs:
+    for one in items:
+        cost = cost_of(one)
         if group and total + cost > most:
             yield group
             group, total = [], 0

@@ -75,9 +75,16 @@ def power_bins(frames: Tensor, top: int) -> Tensor:
     return power_frames(torch.fft.rfft(frames)[:, :top])
 
 
-def filter_frames(energy: Tensor, weights: Tensor, bands: list[Band], power: float) -> Tensor:
-    """Returns filter outputs ``[F, n]`` for squared magnitudes ``[n, bins]``, each run of filters on its own bins."""
+def filter_frames(energy: Tensor, weights: Tensor, runs: list[tuple[Tensor, int, int]], power: float) -> Tensor:
+    """Returns filter outputs ``[F, n]`` for squared magnitudes ``[n, bins]``.
+
+    Args:
+        energy: of the lowest bins.
+        weights: ``[F, bins]``, for few frames.
+        runs: weights of neighbouring filters with their first and last + 1 bin, for many frames.
+        power: exponent of the magnitudes.
+    """
     energy = raise_power(energy, power).t()
     if energy.shape[1] < FEW_FRAMES:
-        return weights[:, : energy.shape[0]] @ energy
-    return torch.cat([weights[first:last, low:high] @ energy[low:high] for first, last, low, high in bands])
+        return weights @ energy
+    return torch.cat([part @ energy[low:high] for part, low, high in runs])

@@ -112,8 +112,8 @@ def present_frames(spectrum: Tensor, output: str) -> Tensor:
 def power_frames(spectrum: Tensor) -> Tensor:
     """Returns squared magnitudes of a spectrum, which is overwritten."""
     parts = torch.view_as_real(spectrum)
-    parts.mul_(parts)
-    return parts[..., 0] + parts[..., 1]
+    real, imaginary = parts.mul_(parts).unbind(-1)
+    return real + imaginary
 
 
 def cut(x: Tensor, lengths: Tensor) -> Tensor:

@@ -92,5 +92,6 @@ def stretch(signal: Tensor, start: int, stop: int, pad_mode: str, dtype: torch.d
     if pad_mode == "constant":
         return torch.nn.functional.pad(inside, (before, after))
     if max(before, after) < inside.shape[0]:
-        return torch.nn.functional.pad(inside.unsqueeze(0), (before, after), mode="reflect")[0]
+        last = inside.shape[0] - 1
+        return torch.cat([inside[1 : before + 1].flip(0), inside, inside[last - after : last].flip(0)])
     return as_float(signal[reflect(torch.arange(start, stop, device=signal.device), n)], dtype)

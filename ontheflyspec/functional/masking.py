@@ -19,7 +19,7 @@ def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
         sizes = lengths.tolist()
 
         def job(row: int) -> None:
-            data[row, ..., sizes[row] :] = 0
+            data[row, ..., sizes[row] :].zero_()
 
         threads.each(job, len(sizes), data.numel() // 4)
         return data

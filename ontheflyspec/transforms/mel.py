@@ -153,8 +153,10 @@ class MelSpectrogram(Transform):
         if self.stft.backend == "fft" and blocks.applicable(data):
             like = data if data.dtype == torch.float64 else self.filterbank
             weights, window = self.constant("filterbank", like), self.stft.constant("window", like)
-            analyse = partial(filterbanks.power_bins, top=max(high for *_, high in self.bands))
-            finish = partial(filterbanks.filter_frames, weights=weights, bands=self.bands, power=self.power)
+            top = max(high for *_, high in self.bands)
+            runs = [(weights[first:last, low:high], low, high) for first, last, low, high in self.bands]
+            analyse = partial(filterbanks.power_bins, top=top)
+            finish = partial(filterbanks.filter_frames, weights=weights[:, :top], runs=runs, power=self.power)
             like = weights[:, 0]
             return blocks.map_frames(data, lengths, analyse, finish, like=like, window=window, **self.stft.framing)
         data = as_float(data)
