@@ -55,7 +55,7 @@ class Plan(NamedTuple):
 def permutation(n: int, key: int) -> Ints:
     """Returns the numbers below ``n`` in an order that depends on ``key`` alone, whatever the versions."""
     # Parts that torch does not share out among threads: a busy machine would make these meet at every operation.
-    parts = (torch.arange(start, min(start + 8192, n), device="cpu") for start in range(0, n, 8192))
+    parts = (torch.arange(start, min(start + 8192, n), device="cpu") for start in range(0, max(n, 1), 8192))
     words = torch.cat([rng.words(part, key, 2) for part in parts])
     return np.argsort(((words[:, 0] << 31) ^ words[:, 1]).numpy(), kind="stable")
 
