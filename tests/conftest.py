@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "ci",
-    max_examples=8,
+    max_examples=5,
     derandomize=True,
     deadline=None,
     database=None,

@@ -66,7 +66,7 @@ def map_frames(
 
     Shape: ``[B, F, N]`` or ``[B, C, F, N]``.
     """
-    n_fft, kind = window.shape[0], window.dtype
+    n_fft = window.shape[0]
     left = n_fft // 2 if center else 0
     block = max(BLOCK // n_fft, 16)
     size = x.shape[-1]
@@ -77,11 +77,7 @@ def map_frames(
     outs = out.view(rows.shape[0], like.shape[0], total)
     sizes = [size] * rows.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
     counts = [frame_count(n, n_fft, hop_length, center) for n in sizes]
-    pieces = [
-        (row, first, min(block, count - first))
-        for row, count in enumerate(counts)
-        for first in range(0, max(count, 1), block)
-    ]
+    pieces = _pieces(counts, block)
     groups = list(_grouped(enumerate(pieces), lambda piece: piece[1][2], GROUP // n_fft))
     # Views are made here, once: every operation in a thread waits for the interpreter.
     signals = [row[:n] for row, n in zip(rows.unbind(), sizes, strict=True)]
@@ -93,11 +89,8 @@ def map_frames(
         ends = list(itertools.accumulate(m for _, (_, _, m) in group))
         frames = window.new_empty(ends[-1], n_fft)
         for (_, (row, first, m)), end in zip(group, ends, strict=True):
-            start = first * hop_length - left
-            if m:
-                signal = stretch(signals[row], start, start + (m - 1) * hop_length + n_fft, pad_mode, kind)
-                own = frames if m == ends[-1] else frames[end - m : end]
-                torch.mul(signal.unfold(0, n_fft, hop_length), window, out=own)
+            own = frames if m == ends[-1] else frames[end - m : end]
+            _cut(signals[row], first * hop_length - left, hop_length, pad_mode, window, out=own)
         spectra = analyse(frames) if ends[-1] else frames
         for (place, (row, first, m)), end in zip(group, ends, strict=True):
             if m:
@@ -108,6 +101,23 @@ def map_frames(
 
     threads.each(job, len(groups), sum(m for _, _, m in pieces) * n_fft)
     return out
+
+
+def _pieces(counts: list[int], block: int) -> list[tuple[int, int, int]]:
+    """Returns row, first frame and number of frames of each block; an item without frames is one empty block."""
+    return [
+        (row, first, min(block, count - first))
+        for row, count in enumerate(counts)
+        for first in range(0, max(count, 1), block)
+    ]
+
+
+def _cut(signal: Tensor, start: int, hop_length: int, pad_mode: str, window: Tensor, *, out: Tensor) -> None:
+    """Puts the windowed frames of one signal from sample ``start`` on into ``out``, ``[n, n_fft]``."""
+    if n := out.shape[0]:
+        n_fft = window.shape[0]
+        piece = stretch(signal, start, start + (n - 1) * hop_length + n_fft, pad_mode, window.dtype)
+        torch.mul(piece.unfold(0, n_fft, hop_length), window, out=out)
 
 
 def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, Tensor | None, slice], Tensor]) -> Tensor:
