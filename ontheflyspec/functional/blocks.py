@@ -66,10 +66,8 @@ def map_frames(
 
     Shape: ``[B, F, N]`` or ``[B, C, F, N]``.
     """
-    n_fft = window.shape[0]
+    n_fft, size = window.shape[0], x.shape[-1]
     left = n_fft // 2 if center else 0
-    block = max(BLOCK // n_fft, 16)
-    size = x.shape[-1]
     total = frame_count(size, n_fft, hop_length, center)
     out = like.new_empty((*x.shape[:-1], like.shape[0], total))
     channels = x.shape[1] if x.dim() == 3 else 1
@@ -77,7 +75,7 @@ def map_frames(
     outs = out.view(rows.shape[0], like.shape[0], total)
     sizes = [size] * rows.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
     counts = [frame_count(n, n_fft, hop_length, center) for n in sizes]
-    pieces = _pieces(counts, block)
+    pieces = _pieces(counts, max(BLOCK // n_fft, 16))
     groups = list(_grouped(enumerate(pieces), lambda piece: piece[1][2], GROUP // n_fft))
     # Views are made here, once: every operation in a thread waits for the interpreter.
     signals = [row[:n] for row, n in zip(rows.unbind(), sizes, strict=True)]
