@@ -148,8 +148,14 @@ def test_any_folder_is_learnt_and_drawn(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 def test_interrupt_ends_with_a_word(tmp_path: Path) -> None:
+    # Where this suite itself runs in the background, its children would be born deaf to SIGINT.
+    code = (
+        "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"sys.path.insert(0, {str(SCRIPT.parent)!r}); sys.argv = ['train', '--epochs', '999']; "
+        f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
+    )
     process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), "--epochs", "999"],
+        [sys.executable, "-c", code],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -160,7 +166,10 @@ def test_interrupt_ends_with_a_word(tmp_path: Path) -> None:
     while "epoch=1/" not in shown:
         shown += process.stderr.read(1)
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=60)
+    try:
+        _, rest = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert rest.splitlines()[-1] == "stopped"
     assert "Traceback" not in rest
