@@ -25,6 +25,9 @@ _OPENMP = "OpenMP" in torch.__config__.parallel_info()
 SHARE = 1 << 19
 """Values that are worth a thread of their own: with less to do, threads wait for the interpreter and each other."""
 
+MOST = 8
+"""Threads at most: more of them wait for the interpreter."""
+
 
 def each(task: Callable[[int], None], count: int, values: int) -> None:
     """Calls ``task(0)`` to ``task(count - 1)``, on as many threads as torch may use here, in no certain order.
@@ -49,8 +52,8 @@ def each(task: Callable[[int], None], count: int, values: int) -> None:
             while (number := next(numbers)) < count:
                 task(number)
 
-    pool = _pool(threads)
-    for done in [pool.submit(work) for _ in range(min(threads, count, 1 + values // SHARE))]:
+    pool = _pool(min(threads, MOST))
+    for done in [pool.submit(work) for _ in range(min(threads, MOST, count, 1 + values // SHARE))]:
         done.result()
 
 
@@ -63,6 +66,7 @@ def _pool(size: int) -> ThreadPoolExecutor:
 
 def _start(size: int) -> ThreadPoolExecutor:
     """Returns threads on which torch computes without help; the number for all others stays what it is."""
+    common = torch.get_num_threads()
     ready = threading.Barrier(size + 1)
 
     def begin() -> None:
@@ -75,7 +79,7 @@ def _start(size: int) -> ThreadPoolExecutor:
     for _ in range(size):
         pool.submit(int)
     ready.wait()
-    torch.set_num_threads(size)
+    torch.set_num_threads(common)
     return pool
 
 

@@ -70,6 +70,14 @@ def test_thread_counts_of_others_stay(two_threads):
     assert [torch.get_num_threads(), *seen] == [2, 2]
 
 
+def test_thread_counts_stay_where_there_are_more_than_are_used():
+    def call():
+        threads.each(lambda number: None, 3, 9)
+        return torch.get_num_threads()
+
+    assert on_threads(threads.MOST + 3, call) == threads.MOST + 3
+
+
 def test_errors_come_through_and_leave_threads_that_work(two_threads):
     def task(number):
         if number == 3:
