@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ontheflyspec.batch import expand_mask, length_mask
 from ontheflyspec.functional.framing import frames
 
 OUTPUTS = ("complex", "magnitude", "power", "phase")
@@ -114,8 +113,3 @@ def power_frames(spectrum: Tensor) -> Tensor:
     parts = torch.view_as_real(spectrum)
     real, imaginary = parts.mul_(parts).unbind(-1)
     return real + imaginary
-
-
-def cut(x: Tensor, lengths: Tensor) -> Tensor:
-    """Returns ``x`` with exactly 0 past each length of its last axis."""
-    return x.masked_fill(~expand_mask(length_mask(lengths, x.shape[-1], x.device), x), 0)

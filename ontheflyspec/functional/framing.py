@@ -33,6 +33,11 @@ def reflect(index: Tensor, n: Tensor | int) -> Tensor:
     return torch.minimum(folded, 2 * last - folded).clamp(min=0)
 
 
+def cut(x: Tensor, lengths: Tensor) -> Tensor:
+    """Returns ``x`` with exactly 0 past each length of its last axis."""
+    return x.masked_fill(~expand_mask(length_mask(lengths, x.shape[-1], x.device), x), 0)
+
+
 def extend(x: Tensor, lengths: Tensor | None, left: int, right: int, pad_mode: str) -> Tensor:
     """Returns signals with ``left`` and ``right`` samples more, each reflected or zero at its own end.
 
@@ -47,7 +52,7 @@ def extend(x: Tensor, lengths: Tensor | None, left: int, right: int, pad_mode: s
     """
     size = x.shape[-1]
     if lengths is not None:
-        x = x.masked_fill(~expand_mask(length_mask(lengths, size, x.device), x), 0)
+        x = cut(x, lengths)
     if pad_mode == "constant" or left + right == 0:
         return torch.nn.functional.pad(x, (left, right))
     before = torch.arange(-left, 0, device=x.device)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import threads
-from ontheflyspec.batch import expand_mask, length_mask
+from ontheflyspec.batch import expand_mask
 from ontheflyspec.functional.blocks import applicable, map_items
+from ontheflyspec.functional.framing import cut
 
 
 def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
@@ -23,8 +24,7 @@ def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
 
         threads.each(job, len(sizes), data.numel() // 4)
         return data
-    mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
-    return torch.where(mask, data, 0)
+    return cut(data, lengths)
 
 
 def spans(widths: Tensor, fractions: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import as_float, expand_mask, length_mask
+from ontheflyspec.batch import as_float
 from ontheflyspec.functional import blocks, fourier, resampling
+from ontheflyspec.functional.framing import cut
 from ontheflyspec.transforms.base import Transform
 
 LARGEST_KERNEL = 2**24
@@ -78,7 +79,7 @@ class Resample(Transform):
         """Returns ``[B, T]`` or ``[B, C, T]`` samples at the new rate."""
         if self.rates["old"] == self.rates["new"] or data.shape[-1] == 0:
             out = as_float(data).clone()
-            return out if lengths is None else fourier.cut(out, lengths)
+            return out if lengths is None else cut(out, lengths)
         if blocks.applicable(data):
             like = data if data.dtype == torch.float64 else self.kernels
             rows = data.reshape(-1, data.shape[-1])
@@ -90,7 +91,7 @@ class Resample(Transform):
             return out.reshape(*data.shape[:-1], out.shape[-1])
         data = as_float(data)
         if lengths is not None:
-            data = data.masked_fill(~expand_mask(length_mask(lengths, data.shape[-1], data.device), data), 0)
+            data = cut(data, lengths)
         with fourier.full_precision(data.device):
             out = resampling.resample(data, self.constant("kernels", data), **self.rates)
-        return out if lengths is None else fourier.cut(out, self.output_lengths(lengths))
+        return out if lengths is None else cut(out, self.output_lengths(lengths))

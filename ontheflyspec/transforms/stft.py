@@ -11,7 +11,7 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
 from ontheflyspec.functional import blocks, fourier, windows
-from ontheflyspec.functional.framing import frame_count
+from ontheflyspec.functional.framing import cut, frame_count
 from ontheflyspec.transforms.base import Transform
 
 Backend = Literal["auto", "fft", "conv"]
@@ -141,7 +141,8 @@ class STFT(Transform):
             real, imaginary = fourier.conv_parts(data, lengths, self.constant("kernels", data), **self.framing)
         if lengths is None:
             return real, imaginary
-        return fourier.cut(real, self.output_lengths(lengths)), fourier.cut(imaginary, self.output_lengths(lengths))
+        valid = self.output_lengths(lengths)
+        return cut(real, valid), cut(imaginary, valid)
 
     @property
     def framing(self) -> dict[str, Any]:
