@@ -20,6 +20,7 @@ from ontheflyspec.routing import (
     output_lengths,
     route,
     run,
+    run_all,
     takes,
     ways,
 )
@@ -61,9 +62,7 @@ class Compose(Augment):
 
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch after every step, random ones as their tables say."""
-        for place in range(len(self.steps)):
-            batch = run(self, place, batch, params.get(str(place)))
-        return batch
+        return run_all(self, batch, params)
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
         """Returns steps out for steps in, through all steps."""
@@ -112,9 +111,8 @@ class Compose(Augment):
     def _on_tensor(self, data: Tensor) -> Tensor:
         if self.is_random():
             return super()._on_tensor(data)
-        for place in range(len(self.steps)):
-            data = run(self, place, data, None)
-        return data
+        result: Tensor = run_all(self, data, {})
+        return result
 
 
 class OneOf(Augment):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from ontheflyspec import checks, rng
 from ontheflyspec.augment.base import Augment, Params, column
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.functional.masking import zero_past
-from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.base import Pointwise, Transform
 
 
 def checked_steps(where: str, steps: Iterable[nn.Module], *, alike: bool) -> nn.ModuleList:
@@ -53,13 +53,43 @@ def draw_all(steps: nn.ModuleList, ids: Tensor, key: int) -> Params:
     }
 
 
-def run(chain: nn.Module, place: int, x: Any, params: Params | None) -> Any:
-    """Runs one step, random as its table says, and names the step if it raises."""
+def run_all(chain: Any, x: Any, params: Params) -> Any:
+    """Runs all steps of a chain on a Tensor or a PaddedBatch, pointwise ones together with what they follow."""
+    place = 0
+    while place < len(chain.steps):
+        after = _finishing(chain.steps, place, x)
+        x = run(chain, place, x, params.get(str(place)), after)
+        place += 1 + len(after)
+    return x
+
+
+def _finishing(steps: Any, place: int, x: Any) -> list[Pointwise]:
+    """Returns the pointwise steps right after one that it can do at once; none where a hook wants to see between."""
+    first, data = steps[place], x.data if isinstance(x, PaddedBatch) else x
+    after: list[Pointwise] = []
+    if not isinstance(first, Transform) or not first.finishes(data) or _hooked(first):
+        return after
+    for step in steps[place + 1 :]:
+        if not isinstance(step, Transform) or _hooked(step):
+            break
+        function = step.pointwise(first.n_features)  # type: ignore[attr-defined]
+        if function is None:
+            break
+        after.append(function)
+    return after
+
+
+def _hooked(step: nn.Module) -> bool:
+    return bool(step._forward_hooks or step._forward_pre_hooks or torch.nn.modules.module._has_any_global_hook())
+
+
+def run(chain: nn.Module, place: int, x: Any, params: Params | None, after: Sequence[Pointwise] = ()) -> Any:
+    """Runs one step, random as its table says, with pointwise ones after it, and names the step if it raises."""
     step: Any = chain.steps[place]  # type: ignore[index]
     if torch.compiler.is_compiling():
         return _call(step, x, params)
     try:
-        return _call(step, x, params)
+        return step.forward(x, after) if after else _call(step, x, params)
     except (TypeError, ValueError, RuntimeError) as error:
         if len(error.args) != 1 or not isinstance(error.args[0], str):
             raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from ontheflyspec import threads
-from ontheflyspec.functional.framing import frame_count, stretch
+from ontheflyspec.functional.framing import edges, frame_count, stretch
 
 T = TypeVar("T")
 
@@ -50,6 +50,7 @@ def map_frames(
     hop_length: int,
     center: bool,
     pad_mode: str,
+    after: Sequence[Callable[[Tensor], Tensor]] = (),
 ) -> Tensor:
     """Returns features of every windowed frame, 0 past each item's own frames.
 
@@ -63,6 +64,7 @@ def map_frames(
         hop_length: samples between frames.
         center: whether frame t has its centre at ``t * hop_length``.
         pad_mode: how a signal goes on beyond its ends.
+        after: further steps on what ``finish`` made, which they may overwrite.
 
     Shape: ``[B, F, N]`` or ``[B, C, F, N]``.
     """
@@ -79,23 +81,32 @@ def map_frames(
     groups = list(_grouped(enumerate(pieces), lambda piece: piece[1][2], GROUP // n_fft))
     # Views are made here, once: every operation in a thread waits for the interpreter.
     signals = [row[:n] for row, n in zip(rows.unbind(), sizes, strict=True)]
+    around = edges(rows, torch.tensor(sizes, device="cpu"), left, n_fft - left if center else 0, pad_mode, window.dtype)
+    heads, tails = around[0].unbind(), around[1].unbind()
     targets = [outs[row, :, first : first + m] for row, first, m in pieces]
-    tails = [outs[row, :, count:] if count < total else None for row, count in enumerate(counts)]
+    rests = [outs[row, :, count:] if count < total else None for row, count in enumerate(counts)]
 
     def job(number: int) -> None:
         group = groups[number]
         ends = list(itertools.accumulate(m for _, (_, _, m) in group))
         frames = window.new_empty(ends[-1], n_fft)
         for (_, (row, first, m)), end in zip(group, ends, strict=True):
-            own = frames if m == ends[-1] else frames[end - m : end]
-            _cut(signals[row], first * hop_length - left, hop_length, pad_mode, window, out=own)
+            if m:
+                start = first * hop_length - left
+                stop = start + (m - 1) * hop_length + n_fft
+                piece = stretch(signals[row], start, stop, heads[row], tails[row], window.dtype)
+                own = frames if m == ends[-1] else frames[end - m : end]
+                torch.mul(piece.unfold(0, n_fft, hop_length), window, out=own)
         spectra = analyse(frames) if ends[-1] else frames
         for (place, (row, first, m)), end in zip(group, ends, strict=True):
             if m:
-                targets[place].copy_(finish(spectra if m == ends[-1] else spectra[end - m : end].clone()))
-            tail = tails[row]
-            if tail is not None and first + m == counts[row]:
-                tail.zero_()
+                made = finish(spectra if m == ends[-1] else spectra[end - m : end].clone())
+                for step in after:
+                    made = step(made)
+                targets[place].copy_(made)
+            rest = rests[row]
+            if rest is not None and first + m == counts[row]:
+                rest.zero_()
 
     threads.each(job, len(groups), sum(m for _, _, m in pieces) * n_fft)
     return out
@@ -108,14 +119,6 @@ def _pieces(counts: list[int], block: int) -> list[tuple[int, int, int]]:
         for row, count in enumerate(counts)
         for first in range(0, max(count, 1), block)
     ]
-
-
-def _cut(signal: Tensor, start: int, hop_length: int, pad_mode: str, window: Tensor, *, out: Tensor) -> None:
-    """Puts the windowed frames of one signal from sample ``start`` on into ``out``, ``[n, n_fft]``."""
-    if n := out.shape[0]:
-        n_fft = window.shape[0]
-        piece = stretch(signal, start, start + (n - 1) * hop_length + n_fft, pad_mode, window.dtype)
-        torch.mul(piece.unfold(0, n_fft, hop_length), window, out=out)
 
 
 def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, Tensor | None, slice], Tensor]) -> Tensor:

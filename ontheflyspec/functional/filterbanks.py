@@ -72,7 +72,8 @@ def bands(weights: Tensor, overhead: int = 2000) -> list[Band]:
 
 def power_bins(frames: Tensor, top: int) -> Tensor:
     """Returns squared magnitudes ``[n, top]`` of the lowest bins of windowed frames ``[n, n_fft]``."""
-    return power_frames(torch.fft.rfft(frames)[:, :top])
+    spectrum = torch.fft.rfft(frames)
+    return power_frames(spectrum if top > 0.9 * spectrum.shape[1] else spectrum[:, :top])
 
 
 def filter_frames(energy: Tensor, weights: Tensor, runs: list[tuple[Tensor, int, int]], power: float) -> Tensor:
@@ -86,5 +87,5 @@ def filter_frames(energy: Tensor, weights: Tensor, runs: list[tuple[Tensor, int,
     """
     energy = raise_power(energy, power).t()
     if energy.shape[1] < FEW_FRAMES:
-        return weights @ energy
-    return torch.cat([part @ energy[low:high] for part, low, high in runs])
+        return weights @ energy[: weights.shape[1]]
+    return torch.cat([torch.mm(part, energy.narrow(0, low, high - low)) for part, low, high in runs])

@@ -112,4 +112,4 @@ def power_frames(spectrum: Tensor) -> Tensor:
     """Returns squared magnitudes of a spectrum, which is overwritten."""
     parts = torch.view_as_real(spectrum)
     real, imaginary = parts.mul_(parts).unbind(-1)
-    return real + imaginary
+    return torch.add(real, imaginary)

@@ -68,6 +68,7 @@ def resample_rows(x: Tensor, sizes: list[int], kernels: Tensor, *, old: int, new
     """
     step_in, step_out, reach = plan(old, new)
     width = kernels.shape[1]
+    silence = kernels.new_zeros(width)
     out = kernels.new_zeros(x.shape[0], int(resampled_length(x.shape[-1], old, new)))
 
     def job(number: int) -> None:
@@ -77,7 +78,7 @@ def resample_rows(x: Tensor, sizes: list[int], kernels: Tensor, *, old: int, new
         for first in range(0, steps, block):
             m = min(block, steps - first)
             start = first * step_in - reach
-            piece = stretch(row[:n], start, start + (m - 1) * step_in + width, "constant", kernels.dtype)
+            piece = stretch(row[:n], start, start + (m - 1) * step_in + width, silence, silence, kernels.dtype)
             values = (piece.unfold(0, width, step_in).contiguous() @ kernels.t()).reshape(-1)
             place = first * step_out
             target[place : min(place + m * step_out, size)] = values[: size - place]

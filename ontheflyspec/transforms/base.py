@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, overload
 
 import torch
@@ -13,10 +14,16 @@ from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch, lift
 
 
+Pointwise = Callable[[Tensor], Tensor]
+"""Makes features ``[F, n]`` of features, which it may overwrite, each value by itself and its band alone."""
+
+
 class Transform(nn.Module, ABC):
     """A deterministic step, called with a Tensor, a PaddedBatch, or a tuple or list that begins with one.
 
     A subclass computes in `transform` and says in `output_lengths` and `output_rate` what becomes of the last axis.
+    If it says that it `finishes` data, ``transform`` takes a third argument: `pointwise` steps to do on its output
+    while that is in the cache.
     Constants come from `keep`: float32 buffers that stay out of checkpoints, made anew in float64 for float64 input.
     """
 
@@ -42,9 +49,18 @@ class Transform(nn.Module, ABC):
         """Returns steps per second of the output's last axis."""
         return rate
 
-    def forward(self, x: Any) -> Any:
-        """Transforms what loaders yield; see the class."""
-        return lift(type(self).__name__, x, self._on_batch, self._on_tensor)
+    def finishes(self, data: Tensor) -> bool:  # noqa: ARG002
+        """Returns whether `transform` takes pointwise steps to do after its own."""
+        return False
+
+    def pointwise(self, n_features: int) -> Pointwise | None:  # noqa: ARG002
+        """Returns the step on features of so many bands as a function of each value alone, None if it is more."""
+        return None
+
+    def forward(self, x: Any, after: Sequence[Pointwise] = ()) -> Any:
+        """Transforms what loaders yield, and does the steps ``after``, if it `finishes` them; see the class."""
+        on_batch, on_tensor = partial(self._on_batch, after=after), partial(self._on_tensor, after=after)
+        return lift(type(self).__name__, x, on_batch, on_tensor)
 
     def keep(self, name: str, maker: Callable[[], Tensor], *, trainable: bool = False) -> None:
         """Keeps the float64 constant that ``maker`` makes, as a buffer or as a parameter."""
@@ -74,23 +90,26 @@ class Transform(nn.Module, ABC):
         """Transforms what loaders yield; see the class."""
         return super().__call__(x)
 
-    def _on_batch(self, batch: PaddedBatch) -> PaddedBatch:
+    def _on_batch(self, batch: PaddedBatch, after: Sequence[Pointwise]) -> PaddedBatch:
         where, data = type(self).__name__, batch.data
         checks.dtype(where, data, self.dtypes)
         checks.rank(where, data, self.item_rank, batched=True)
         checks.lengths(where, batch.lengths, data.shape[0], data.shape[-1])
         if self.sample_rate is not None:
             checks.sample_rate(where, self.sample_rate, batch.rate)
-        out = self.transform(data, batch.lengths)
+        out = self._transform(data, batch.lengths, after)
         return PaddedBatch(out, self.output_lengths(batch.lengths), self.output_rate(batch.rate), batch.ids)
 
-    def _on_tensor(self, data: Tensor) -> Tensor:
+    def _on_tensor(self, data: Tensor, after: Sequence[Pointwise]) -> Tensor:
         where = type(self).__name__
         checks.dtype(where, data, self.dtypes)
         checks.rank(where, data, self.item_rank, batched=False)
         if data.dim() == self.item_rank:
-            return self.transform(data.unsqueeze(0), None)[0]
-        return self.transform(data, None)
+            return self._transform(data.unsqueeze(0), None, after)[0]
+        return self._transform(data, None, after)
+
+    def _transform(self, data: Tensor, lengths: Tensor | None, after: Sequence[Pointwise]) -> Tensor:
+        return self.transform(data, lengths, *([after] if after else []))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Moves constants but keeps their type: ``.half()`` must not round windows and filters."""

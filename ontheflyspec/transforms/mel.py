@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
 from ontheflyspec.functional import blocks, filterbanks, fourier, scales
-from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.base import Pointwise, Transform
 from ontheflyspec.transforms.stft import STFT, Backend, PadMode
 
 
@@ -148,9 +149,13 @@ class MelSpectrogram(Transform):
         """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
         return self.stft.frame_times(n_frames)
 
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
+    def finishes(self, data: Tensor) -> bool:
+        """Returns whether items go through in blocks, where pointwise steps can follow at once."""
+        return self.stft.backend == "fft" and blocks.applicable(data)
+
+    def transform(self, data: Tensor, lengths: Tensor | None, after: Sequence[Pointwise] = ()) -> Tensor:
         """Returns the mel spectrogram of ``[B, T]`` or ``[B, C, T]`` samples."""
-        if self.stft.backend == "fft" and blocks.applicable(data):
+        if self.finishes(data):
             like = data if data.dtype == torch.float64 else self.filterbank
             weights, window = self.constant("filterbank", like), self.stft.constant("window", like)
             top = max(high for *_, high in self.bands)
@@ -158,7 +163,7 @@ class MelSpectrogram(Transform):
             analyse = partial(filterbanks.power_bins, top=top)
             finish = partial(filterbanks.filter_frames, weights=weights[:, :top], runs=runs, power=self.power)
             like = weights[:, 0]
-            return blocks.map_frames(data, lengths, analyse, finish, like=like, window=window, **self.stft.framing)
+            return blocks.map_frames(data, lengths, analyse, finish, like=like, window=window, after=after, **self.stft.framing)
         data = as_float(data)
         with fourier.full_precision(data.device):
             energy = fourier.present(*self.stft.parts(data, lengths), "power")

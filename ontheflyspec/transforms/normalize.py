@@ -12,7 +12,7 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch, as_float
 from ontheflyspec.functional import blocks, statistics
-from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.base import Pointwise, Transform
 
 
 class Normalize(Transform):
@@ -104,6 +104,12 @@ class Normalize(Transform):
         std = (square / max(count - self.ddof, 1)).sqrt()
         self.mean, self.std = (value.float().to(self.mean.device)[:, None] for value in (mean, std))
         return self
+
+    def pointwise(self, n_features: int) -> Pointwise | None:
+        """Returns the normalisation of each value by fixed statistics, None where they are the item's or do not fit."""
+        if self.per != "global" or self.mean.numel() not in (1, n_features):
+            return None
+        return partial(statistics.standardise, lengths=None, mean=self.mean, std=self.std, eps=self.eps)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns normalised ``[B, ..., F, N]`` features."""

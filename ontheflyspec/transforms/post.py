@@ -11,7 +11,7 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
 from ontheflyspec.functional import blocks, compression
-from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.base import Pointwise, Transform
 
 
 class AmplitudeToDB(Transform):
@@ -64,6 +64,12 @@ class AmplitudeToDB(Transform):
         self.amin = checks.positive(where, "amin", amin)
         self.top_db = None if top_db is None else checks.number(where, "top_db", top_db, low=0.0)
 
+    def pointwise(self, n_features: int) -> Pointwise | None:  # noqa: ARG002
+        """Returns decibels of each value, None where an item's maximum counts."""
+        if isinstance(self.ref, str) or self.top_db is not None:
+            return None
+        return partial(compression.decibels_, stype=self.stype, ref=self.ref, amin=self.amin)
+
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns decibels of ``[B, ..., N]`` features."""
         data = as_float(data)
@@ -104,6 +110,10 @@ class Log(Transform):
     def __init__(self, *, floor: float = 1e-10) -> None:
         super().__init__()
         self.floor = checks.positive("Log", "floor", floor)
+
+    def pointwise(self, n_features: int) -> Pointwise | None:  # noqa: ARG002
+        """Returns logarithms of each value."""
+        return lambda x: x.clamp_(min=self.floor).log_()
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns logarithms of ``[B, ..., N]`` features."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from ontheflyspec import checks
 from ontheflyspec.batch import as_float
 from ontheflyspec.functional import blocks, fourier, windows
 from ontheflyspec.functional.framing import cut, frame_count
-from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.base import Pointwise, Transform
 
 Backend = Literal["auto", "fft", "conv"]
 PadMode = Literal["reflect", "constant"]
@@ -121,14 +122,18 @@ class STFT(Transform):
         first = 0 if self.center else self.n_fft // 2
         return (torch.arange(n_frames, dtype=torch.float64) * self.hop_length + first) / self.sample_rate
 
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
+    def finishes(self, data: Tensor) -> bool:
+        """Returns whether items go through in blocks, where pointwise steps can follow at once."""
+        return self.backend == "fft" and self.output != "complex" and blocks.applicable(data)
+
+    def transform(self, data: Tensor, lengths: Tensor | None, after: Sequence[Pointwise] = ()) -> Tensor:
         """Returns the spectrogram of ``[B, T]`` or ``[B, C, T]`` samples."""
         if self.backend == "fft" and blocks.applicable(data):
             window = self.constant("window", data if data.dtype == torch.float64 else self.window)
             kind = window.dtype.to_complex() if self.output == "complex" else window.dtype
             like = window.new_empty(self.n_features, dtype=kind)
             finish = partial(fourier.present_frames, output=self.output)
-            return blocks.map_frames(data, lengths, torch.fft.rfft, finish, like=like, window=window, **self.framing)
+            return blocks.map_frames(data, lengths, torch.fft.rfft, finish, like=like, window=window, after=after, **self.framing)
         data = as_float(data)
         with fourier.full_precision(data.device):
             return fourier.present(*self.parts(data, lengths), self.output)
