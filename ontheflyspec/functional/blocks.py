@@ -1,12 +1,11 @@
 """The fast way on a CPU: each item's own valid steps, in blocks that stay in the cache, written once.
 
 Results are bitwise the same alone and in a batch: an item's frames fall into the same blocks, whatever depends on the
-shape or place of its operands sees the item alone, and only FFTs and exact operations see several short items at once.
+shape or place of its operands sees the item alone, and several items share a block only where nothing does.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -24,7 +23,9 @@ BLOCK = 1 << 19
 """Samples of windowed frames in one block, 2 MiB in float32: smaller blocks lose more to the plan that every FFT call
 makes than they win from the cache."""
 GROUP = 1 << 17
-"""Samples of windowed frames that short clips are put together to, for one FFT call."""
+"""Samples of windowed frames that short clips are put together to at least: each operation waits for the interpreter."""
+SHARES = 8
+"""Parts that a batch is cut into at least, if they are large enough, so that all threads have work to the end."""
 SMALL = 1 << 15
 """Values that short items are put together to; torch shares out no operation on so few among its threads."""
 
@@ -39,32 +40,38 @@ def applicable(*tensors: Tensor) -> bool:
     return plain and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
 
 
+def rows(n_fft: int) -> int:
+    """Returns the most frames of one block."""
+    return min(max(BLOCK // n_fft, 16), 2048)
+
+
 def map_frames(
     x: Tensor,
     lengths: Tensor | None,
-    analyse: Callable[[Tensor], Tensor],
-    finish: Callable[[Tensor], Tensor],
+    compute: Callable[[Tensor], Tensor],
     *,
+    together: bool,
     like: Tensor,
     window: Tensor,
     hop_length: int,
     center: bool,
     pad_mode: str,
-    after: Sequence[Callable[[Tensor], Tensor]] = (),
+    after: Sequence[Callable[[Tensor], object]] = (),
 ) -> Tensor:
     """Returns features of every windowed frame, 0 past each item's own frames.
 
     Args:
         x: signals ``[B, T]`` or ``[B, C, T]``, float or int16.
         lengths: int64 ``[B]`` on the host, None if all items are full.
-        analyse: makes spectra ``[n, K]`` of frames ``[n, n_fft]``, which may be of several items.
-        finish: makes features ``[F, n]`` of spectra ``[n, K]`` of one item, contiguous, which it may overwrite.
+        compute: makes features ``[F, n]`` of windowed frames ``[n, n_fft]``.
+        together: whether ``compute`` gives a frame the same bits whatever frames stand beside it, so that several
+            items may share a block.
         like: ``[F]``, for the type and number of features.
         window: ``[n_fft]``.
         hop_length: samples between frames.
         center: whether frame t has its centre at ``t * hop_length``.
         pad_mode: how a signal goes on beyond its ends.
-        after: further steps on what ``finish`` made, which they may overwrite.
+        after: further steps, which overwrite features ``[F, n]``, each value by itself and its band alone.
 
     Shape: ``[B, F, N]`` or ``[B, C, F, N]``.
     """
@@ -73,51 +80,51 @@ def map_frames(
     total = frame_count(size, n_fft, hop_length, center)
     out = like.new_empty((*x.shape[:-1], like.shape[0], total))
     channels = x.shape[1] if x.dim() == 3 else 1
-    rows = x.reshape(x.shape[0] * channels, size)
-    outs = out.view(rows.shape[0], like.shape[0], total)
-    sizes = [size] * rows.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
+    waves = x.reshape(x.shape[0] * channels, size)
+    items = out.view(waves.shape[0], like.shape[0], total).unbind()
+    sizes = [size] * waves.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
     counts = [frame_count(n, n_fft, hop_length, center) for n in sizes]
-    pieces = _pieces(counts, max(BLOCK // n_fft, 16))
-    groups = list(_grouped(enumerate(pieces), lambda piece: piece[1][2], GROUP // n_fft))
-    # Views are made here, once: every operation in a thread waits for the interpreter.
-    signals = [row[:n] for row, n in zip(rows.unbind(), sizes, strict=True)]
-    around = edges(rows, torch.tensor(sizes, device="cpu"), left, n_fft - left if center else 0, pad_mode, window.dtype)
+    pieces = _pieces(counts, rows(n_fft))
+    most = min(max(sum(counts) // SHARES, GROUP // n_fft), rows(n_fft)) if together else 0
+    groups = list(_grouped(pieces, lambda piece: piece[2], most))
+    signals = [row if n == size else row.narrow(0, 0, n) for row, n in zip(waves.unbind(), sizes, strict=True)]
+    around = edges(waves, torch.tensor(sizes, device="cpu"), left, n_fft - left if center else 0, pad_mode, window.dtype)
     heads, tails = around[0].unbind(), around[1].unbind()
-    targets = [outs[row, :, first : first + m] for row, first, m in pieces]
-    rests = [outs[row, :, count:] if count < total else None for row, count in enumerate(counts)]
+
+    def cut(row: int, first: int, m: int) -> Tensor:
+        start = first * hop_length - left
+        stop = start + (m - 1) * hop_length + n_fft
+        return stretch(signals[row], start, stop, heads[row], tails[row], window.dtype).unfold(0, n_fft, hop_length)
 
     def job(number: int) -> None:
         group = groups[number]
-        ends = list(itertools.accumulate(m for _, (_, _, m) in group))
-        frames = window.new_empty(ends[-1], n_fft)
-        for (_, (row, first, m)), end in zip(group, ends, strict=True):
-            if m:
-                start = first * hop_length - left
-                stop = start + (m - 1) * hop_length + n_fft
-                piece = stretch(signals[row], start, stop, heads[row], tails[row], window.dtype)
-                own = frames if m == ends[-1] else frames[end - m : end]
-                torch.mul(piece.unfold(0, n_fft, hop_length), window, out=own)
-        spectra = analyse(frames) if ends[-1] else frames
-        for (place, (row, first, m)), end in zip(group, ends, strict=True):
-            if m:
-                made = finish(spectra if m == ends[-1] else spectra[end - m : end].clone())
-                for step in after:
-                    made = step(made)
-                targets[place].copy_(made)
-            rest = rests[row]
-            if rest is not None and first + m == counts[row]:
-                rest.zero_()
+        parts = [m for _, _, m in group]
+        if len(group) == 1:
+            frames = torch.mul(cut(*group[0]), window)
+        else:
+            frames = window.new_empty(sum(parts), n_fft)
+            for own, piece in zip(frames.split(parts), group, strict=True):
+                torch.mul(cut(*piece), window, out=own)
+        features = compute(frames)
+        for step in after:
+            step(features)
+        made = features.split(parts, 1) if len(group) > 1 else (features,)
+        for own, (row, first, m) in zip(made, group, strict=True):
+            items[row].narrow(1, first, m).copy_(own)
+            if first + m == counts[row] < total:
+                items[row].narrow(1, first + m, total - first - m).zero_()
 
-    threads.each(job, len(groups), sum(m for _, _, m in pieces) * n_fft)
+    for item, count in zip(items, counts, strict=True):
+        if count == 0:
+            item.zero_()
+    threads.each(job, len(groups), sum(counts) * n_fft)
     return out
 
 
 def _pieces(counts: list[int], block: int) -> list[tuple[int, int, int]]:
-    """Returns row, first frame and number of frames of each block; an item without frames is one empty block."""
+    """Returns row, first frame and number of frames of each block."""
     return [
-        (row, first, min(block, count - first))
-        for row, count in enumerate(counts)
-        for first in range(0, max(count, 1), block)
+        (row, first, min(block, count - first)) for row, count in enumerate(counts) for first in range(0, count, block)
     ]
 
 

@@ -45,12 +45,12 @@ def decibels(
     return out if mask is None else out.masked_fill(~mask, 0)
 
 
-def decibels_(x: Tensor, *, stype: str, ref: float, amin: float) -> Tensor:
+def decibels_(x: Tensor, *, stype: str, ref: float, amin: float) -> None:
     """Overwrites non-negative ``x``, any shape, with its decibels relative to a number."""
     factor = 10.0 if stype == "power" else 20.0
     x.clamp_(min=amin).log10_().mul_(factor)
-    offset = factor * math.log10(max(ref, amin))
-    return x.sub_(offset) if offset else x
+    if offset := factor * math.log10(max(ref, amin)):
+        x.sub_(offset)
 
 
 def log(x: Tensor, lengths: Tensor | None, floor: float) -> Tensor:

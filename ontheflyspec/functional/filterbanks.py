@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
-from ontheflyspec.functional.fourier import power_frames, raise_power
+from ontheflyspec import threads
+from ontheflyspec.functional.fourier import add_squares, raise_power
 from ontheflyspec.functional.scales import hz_to_mel, mel_to_hz
 
-FEW_FRAMES = 64
-"""Below these the products of several runs cost more than the zeros that they leave out."""
+TILE = 64
+"""Rows of filter products are rounded up to multiples of this: tiny products take other ways through a library."""
 
 Band = tuple[int, int, int, int]
 """First and last + 1 filter, first and last + 1 bin."""
+Run = tuple[Tensor, int, int]
+"""Weights of neighbouring filters, first and last + 1 bin."""
 
 
 def mel_frequencies(n_mels: int, fmin: float, fmax: float, scale: str) -> Tensor:
@@ -70,22 +78,44 @@ def bands(weights: Tensor, overhead: int = 2000) -> list[Band]:
     return result[::-1]
 
 
-def power_bins(frames: Tensor, top: int) -> Tensor:
-    """Returns squared magnitudes ``[n, top]`` of the lowest bins of windowed frames ``[n, n_fft]``."""
-    spectrum = torch.fft.rfft(frames)
-    return power_frames(spectrum if top > 0.9 * spectrum.shape[1] else spectrum[:, :top])
+def filtered_power(frames: Tensor, runs: list[Run], power: float) -> Tensor:
+    """Returns filter outputs ``[F, n]`` for windowed frames ``[n, n_fft]``, with magnitudes to the power ``power``."""
+    n = frames.shape[0]
+    energy = frames.new_empty(-(-n // TILE) * TILE, frames.shape[1] // 2 + 1)
+    add_squares(torch.fft.rfft(frames), out=energy.narrow(0, 0, n))
+    return products(raise_power(energy, power), runs).narrow(1, 0, n)
 
 
-def filter_frames(energy: Tensor, weights: Tensor, runs: list[tuple[Tensor, int, int]], power: float) -> Tensor:
-    """Returns filter outputs ``[F, n]`` for squared magnitudes ``[n, bins]``.
+def products(energy: Tensor, runs: list[Run]) -> Tensor:
+    """Returns filter outputs ``[F, n]`` for ``[n, bins]``, one product for each run of filters."""
+    return torch.cat([linear(weights, energy.narrow(1, low, high - low)) for weights, low, high in runs])
 
-    Args:
-        energy: of the lowest bins.
-        weights: ``[F, bins]``, for few frames.
-        runs: weights of neighbouring filters with their first and last + 1 bin, for many frames.
-        power: exponent of the magnitudes.
+
+def places_agree(runs: list[Run], bins: int, rows: int) -> bool:
+    """Returns whether `products` have the same bits in any row of up to ``rows``, rounded up to whole tiles.
+
+    No library promises it, but most add up the bins of any row in one order; tried on this machine, once.
     """
-    energy = raise_power(energy, power).t()
-    if energy.shape[1] < FEW_FRAMES:
-        return weights @ energy[: weights.shape[1]]
-    return torch.cat([torch.mm(part, energy.narrow(0, low, high - low)) for part, low, high in runs])
+    shapes = tuple((tuple(weights.shape), low, high) for weights, low, high in runs)
+    return _places_agree(shapes, bins, rows, runs[0][0].dtype, torch.get_num_threads())
+
+
+@functools.lru_cache(maxsize=256)
+def _places_agree(
+    shapes: tuple[tuple[Any, int, int], ...], bins: int, rows: int, dtype: torch.dtype, threads_used: int
+) -> bool:
+    def numbers(*shape: int) -> Tensor:
+        return torch.arange(math.prod(shape), dtype=dtype, device="cpu").sin().abs().reshape(shape)
+
+    runs = [(numbers(*shape), low, high) for shape, low, high in shapes]
+    trials = numbers(2, bins).split(1)
+    agree: list[bool] = []
+
+    def task(_: int) -> None:
+        for row in trials:
+            first = products(row.expand(TILE, bins).contiguous(), runs)[:, :1]
+            for size in range(TILE, rows + TILE, TILE):
+                agree.append(bool((products(row.expand(size, bins).contiguous(), runs) == first).all()))
+
+    threads.each(task, 1, threads.SHARE)
+    return all(agree)

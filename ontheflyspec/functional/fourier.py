@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -102,14 +102,19 @@ def raise_power(power_spectrum: Tensor, exponent: float) -> Tensor:
     return torch.where(positive, power_spectrum, 1).pow(exponent / 2).masked_fill(~positive, 0)
 
 
-def present_frames(spectrum: Tensor, output: str) -> Tensor:
-    """Returns spectra ``[n, bins]``, which are overwritten, as ``[bins, n]`` in the form asked for."""
-    shown: dict[str, Callable[[Tensor], Tensor]] = {"power": power_frames, "magnitude": torch.abs, "phase": torch.angle}
-    return shown.get(output, torch.positive)(spectrum).t()
+def present_frames(frames: Tensor, *, output: str) -> Tensor:
+    """Returns spectra ``[bins, n]`` of windowed frames ``[n, n_fft]`` in the form asked for."""
+    spectrum = torch.fft.rfft(frames)
+    if output == "complex":
+        return spectrum.t()
+    if output == "phase":
+        return torch.angle(spectrum).t()
+    power = add_squares(spectrum)
+    return (power if output == "power" else power.sqrt_()).t()
 
 
-def power_frames(spectrum: Tensor) -> Tensor:
+def add_squares(spectrum: Tensor, out: Tensor | None = None) -> Tensor:
     """Returns squared magnitudes of a spectrum, which is overwritten."""
     parts = torch.view_as_real(spectrum)
     real, imaginary = parts.mul_(parts).unbind(-1)
-    return torch.add(real, imaginary)
+    return torch.add(real, imaginary, out=out)

@@ -108,10 +108,19 @@ def normalise(data: Tensor, lengths: Tensor | None, *, per: Per, eps: float, ddo
 
 def standardise(data: Tensor, lengths: Tensor | None, *, mean: Tensor, std: Tensor, eps: float) -> Tensor:
     """Returns ``(x - mean) / (std + eps)``, exactly 0 past each length and where ``std + eps`` is 0."""
-    scale = (std + eps).to(data.dtype)
-    kept = scale > 0
-    scale = torch.where(kept, torch.where(kept, scale, 1).reciprocal(), 0)
+    scale = _scale(std, eps, data.dtype)
     if lengths is None:
         return (data - mean.to(data.dtype)) * scale
     mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
     return torch.where(mask, (torch.where(mask, data, 0) - mean.to(data.dtype)) * scale, 0)
+
+
+def standardise_(data: Tensor, *, mean: Tensor, std: Tensor, eps: float) -> None:
+    """Overwrites data with ``(x - mean) / (std + eps)``, 0 where ``std + eps`` is 0."""
+    data.sub_(mean.to(data.dtype)).mul_(_scale(std, eps, data.dtype))
+
+
+def _scale(std: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+    scale = (std + eps).to(dtype)
+    kept = scale > 0
+    return torch.where(kept, torch.where(kept, scale, 1).reciprocal(), 0)

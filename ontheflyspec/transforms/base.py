@@ -14,8 +14,8 @@ from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch, lift
 
 
-Pointwise = Callable[[Tensor], Tensor]
-"""Makes features ``[F, n]`` of features, which it may overwrite, each value by itself and its band alone."""
+Pointwise = Callable[[Tensor], object]
+"""Overwrites features ``[F, n]``, each value by itself and its band alone."""
 
 
 class Transform(nn.Module, ABC):

@@ -158,12 +158,11 @@ class MelSpectrogram(Transform):
         if self.finishes(data):
             like = data if data.dtype == torch.float64 else self.filterbank
             weights, window = self.constant("filterbank", like), self.stft.constant("window", like)
-            top = max(high for *_, high in self.bands)
             runs = [(weights[first:last, low:high], low, high) for first, last, low, high in self.bands]
-            analyse = partial(filterbanks.power_bins, top=top)
-            finish = partial(filterbanks.filter_frames, weights=weights[:, :top], runs=runs, power=self.power)
-            like = weights[:, 0]
-            return blocks.map_frames(data, lengths, analyse, finish, like=like, window=window, after=after, **self.stft.framing)
+            compute = partial(filterbanks.filtered_power, runs=runs, power=self.power)
+            together = self.power in (1, 2) and filterbanks.places_agree(runs, weights.shape[1], blocks.rows(self.stft.n_fft))
+            options = {"together": together, "like": weights[:, 0], "window": window, "after": after}
+            return blocks.map_frames(data, lengths, compute, **options, **self.stft.framing)
         data = as_float(data)
         with fourier.full_precision(data.device):
             energy = fourier.present(*self.stft.parts(data, lengths), "power")

@@ -109,7 +109,7 @@ class Normalize(Transform):
         """Returns the normalisation of each value by fixed statistics, None where they are the item's or do not fit."""
         if self.per != "global" or self.mean.numel() not in (1, n_features):
             return None
-        return partial(statistics.standardise, lengths=None, mean=self.mean, std=self.std, eps=self.eps)
+        return partial(statistics.standardise_, mean=self.mean, std=self.std, eps=self.eps)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns normalised ``[B, ..., F, N]`` features."""

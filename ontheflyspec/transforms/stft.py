@@ -132,8 +132,9 @@ class STFT(Transform):
             window = self.constant("window", data if data.dtype == torch.float64 else self.window)
             kind = window.dtype.to_complex() if self.output == "complex" else window.dtype
             like = window.new_empty(self.n_features, dtype=kind)
-            finish = partial(fourier.present_frames, output=self.output)
-            return blocks.map_frames(data, lengths, torch.fft.rfft, finish, like=like, window=window, after=after, **self.framing)
+            compute = partial(fourier.present_frames, output=self.output)
+            options = {"together": self.output != "phase", "like": like, "window": window, "after": after}
+            return blocks.map_frames(data, lengths, compute, **options, **self.framing)
         data = as_float(data)
         with fourier.full_precision(data.device):
             return fourier.present(*self.parts(data, lengths), self.output)
