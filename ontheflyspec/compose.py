@@ -19,7 +19,6 @@ from ontheflyspec.routing import (
     fits_masks,
     output_lengths,
     route,
-    run,
     run_all,
     takes,
     ways,
@@ -62,7 +61,8 @@ class Compose(Augment):
 
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch after every step, random ones as their tables say."""
-        return run_all(self, batch, params)
+        result: PaddedBatch = run_all(self, batch, params)
+        return result
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
         """Returns steps out for steps in, through all steps."""

@@ -55,15 +55,15 @@ def draw_all(steps: nn.ModuleList, ids: Tensor, key: int) -> Params:
 
 def run_all(chain: Any, x: Any, params: Params) -> Any:
     """Runs all steps of a chain on a Tensor or a PaddedBatch, pointwise ones together with what they follow."""
-    place = 0
-    while place < len(chain.steps):
-        after = _finishing(chain.steps, place, x)
+    place, steps = 0, list(chain.steps)
+    while place < len(steps):
+        after = _finishing(steps, place, x)
         x = run(chain, place, x, params.get(str(place)), after)
         place += 1 + len(after)
     return x
 
 
-def _finishing(steps: Any, place: int, x: Any) -> list[Pointwise]:
+def _finishing(steps: list[nn.Module], place: int, x: Any) -> list[Pointwise]:
     """Returns the pointwise steps right after one that it can do at once; none where a hook wants to see between."""
     first, data = steps[place], x.data if isinstance(x, PaddedBatch) else x
     after: list[Pointwise] = []
@@ -72,7 +72,7 @@ def _finishing(steps: Any, place: int, x: Any) -> list[Pointwise]:
     for step in steps[place + 1 :]:
         if not isinstance(step, Transform) or _hooked(step):
             break
-        function = step.pointwise(first.n_features)  # type: ignore[attr-defined]
+        function = step.pointwise(getattr(first, "n_features", 0))
         if function is None:
             break
         after.append(function)
@@ -80,7 +80,8 @@ def _finishing(steps: Any, place: int, x: Any) -> list[Pointwise]:
 
 
 def _hooked(step: nn.Module) -> bool:
-    return bool(step._forward_hooks or step._forward_pre_hooks or torch.nn.modules.module._has_any_global_hook())
+    everywhere: bool = torch.nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
+    return everywhere or bool(step._forward_hooks or step._forward_pre_hooks)
 
 
 def run(chain: nn.Module, place: int, x: Any, params: Params | None, after: Sequence[Pointwise] = ()) -> Any:

@@ -45,10 +45,9 @@ def each(task: Callable[[int], None], count: int, values: int) -> None:
             task(number)
         return
     numbers = itertools.count()
-    inference = torch.is_inference_mode_enabled()
 
     def work() -> None:
-        with torch.inference_mode(inference), torch.no_grad():
+        with torch.inference_mode():
             while (number := next(numbers)) < count:
                 task(number)
 

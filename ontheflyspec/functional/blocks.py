@@ -7,27 +7,26 @@ shape or place of its operands sees the item alone, and several items share a bl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from ontheflyspec import threads
-from ontheflyspec.functional.framing import edges, frame_count, stretch
-
-T = TypeVar("T")
+from ontheflyspec.functional import programs
+from ontheflyspec.functional.framing import edges, frame_count
+from ontheflyspec.functional.programs import fast
 
 BLOCK = 1 << 19
 """Samples of windowed frames in one block, 2 MiB in float32: smaller blocks lose more to the plan that every FFT call
 makes than they win from the cache."""
 GROUP = 1 << 17
-"""Samples of windowed frames that short clips are put together to at least: each operation waits for the interpreter."""
-SHARES = 8
-"""Parts that a batch is cut into at least, if they are large enough, so that all threads have work to the end."""
+"""Samples of windowed frames that short clips are put together to at least: every call waits for the interpreter."""
 SMALL = 1 << 15
 """Values that short items are put together to; torch shares out no operation on so few among its threads."""
+
+CUT, DEAL = fast(programs.cut_frames), fast(programs.deal_frames)
 
 
 def applicable(*tensors: Tensor) -> bool:
@@ -81,43 +80,26 @@ def map_frames(
     out = like.new_empty((*x.shape[:-1], like.shape[0], total))
     channels = x.shape[1] if x.dim() == 3 else 1
     waves = x.reshape(x.shape[0] * channels, size)
-    items = out.view(waves.shape[0], like.shape[0], total).unbind()
+    outs = out.view(waves.shape[0], like.shape[0], total)
     sizes = [size] * waves.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
-    counts = [frame_count(n, n_fft, hop_length, center) for n in sizes]
-    pieces = _pieces(counts, rows(n_fft))
-    most = min(max(sum(counts) // SHARES, GROUP // n_fft), rows(n_fft)) if together else 0
-    groups = list(_grouped(pieces, lambda piece: piece[2], most))
-    signals = [row if n == size else row.narrow(0, 0, n) for row, n in zip(waves.unbind(), sizes, strict=True)]
-    around = edges(waves, torch.tensor(sizes, device="cpu"), left, n_fft - left if center else 0, pad_mode, window.dtype)
-    heads, tails = around[0].unbind(), around[1].unbind()
-
-    def cut(row: int, first: int, m: int) -> Tensor:
-        start = first * hop_length - left
-        stop = start + (m - 1) * hop_length + n_fft
-        return stretch(signals[row], start, stop, heads[row], tails[row], window.dtype).unfold(0, n_fft, hop_length)
+    ends = [frame_count(n, n_fft, hop_length, center) for n in sizes]
+    heads, tails = edges(waves, sizes, left, n_fft - left if center else 0, pad_mode, window.dtype)
+    pieces = _pieces(ends, rows(n_fft))
+    # Large groups first, smaller ones towards the end, so that all threads have work to the end.
+    share, least, most = 2 * torch.get_num_threads(), GROUP // n_fft, rows(n_fft) if together else 0
+    costs = [m for *_, m in pieces]
+    groups = [pieces[one] for one in _grouped(costs, lambda remaining: min(max(remaining // share, least), most))]
 
     def job(number: int) -> None:
-        group = groups[number]
-        parts = [m for _, _, m in group]
-        if len(group) == 1:
-            frames = torch.mul(cut(*group[0]), window)
-        else:
-            frames = window.new_empty(sum(parts), n_fft)
-            for own, piece in zip(frames.split(parts), group, strict=True):
-                torch.mul(cut(*piece), window, out=own)
-        features = compute(frames)
+        which, firsts, counts = (list(column) for column in zip(*groups[number], strict=True))
+        features = compute(CUT(waves, sizes, heads, tails, window, hop_length, which, firsts, counts))
         for step in after:
             step(features)
-        made = features.split(parts, 1) if len(group) > 1 else (features,)
-        for own, (row, first, m) in zip(made, group, strict=True):
-            items[row].narrow(1, first, m).copy_(own)
-            if first + m == counts[row] < total:
-                items[row].narrow(1, first + m, total - first - m).zero_()
+        DEAL(features, outs, ends, which, firsts, counts)
 
-    for item, count in zip(items, counts, strict=True):
-        if count == 0:
-            item.zero_()
-    threads.each(job, len(groups), sum(counts) * n_fft)
+    if 0 in ends:
+        outs[[row for row, end in enumerate(ends) if end == 0]] = 0
+    threads.each(job, len(groups), sum(ends) * n_fft)
     return out
 
 
@@ -140,10 +122,7 @@ def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, Tens
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     sizes = [x.shape[-1]] * x.shape[0] if lengths is None else lengths.tolist()
     width = math.prod(x.shape[1:-1])
-    groups = [
-        slice(group[0], group[-1] + 1)
-        for group in _grouped(range(len(sizes)), lambda place: sizes[place] * width, SMALL)
-    ]
+    groups = _grouped([n * width for n in sizes], lambda _: SMALL)
     tops = [max(sizes[items]) for items in groups]
     parts = [x[items, ..., :top] for items, top in zip(groups, tops, strict=True)]
     targets = [out[items, ..., :top] for items, top in zip(groups, tops, strict=True)]
@@ -161,16 +140,13 @@ def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, Tens
     return out
 
 
-def _grouped(items: Iterable[T], cost_of: Callable[[T], int], most: int) -> Iterator[list[T]]:
-    """Yields neighbours together as long as their costs stay within ``most``."""
-    group: list[T] = []
-    total = 0
-    for one in items:
-        cost = cost_of(one)
-        if group and total + cost > most:
-            yield group
-            group, total = [], 0
-        group.append(one)
-        total += cost
-    if group:
-        yield group
+def _grouped(costs: list[int], most: Callable[[int], int]) -> list[slice]:
+    """Returns neighbours together, as long as their costs stay within ``most`` of all costs that are left."""
+    groups: list[slice] = []
+    start, held, left = 0, 0, sum(costs)
+    for place, cost in enumerate(costs):
+        if place > start and held + cost > most(left):
+            groups.append(slice(start, place))
+            start, held, left = place, 0, left - held
+        held += cost
+    return [*groups, slice(start, len(costs))] if costs else []

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from ontheflyspec import threads
-from ontheflyspec.functional.fourier import add_squares, raise_power
+from ontheflyspec.functional import programs
+from ontheflyspec.functional.fourier import raise_power
+from ontheflyspec.functional.programs import fast
 from ontheflyspec.functional.scales import hz_to_mel, mel_to_hz
 
 TILE = 64
@@ -19,8 +19,9 @@ TILE = 64
 
 Band = tuple[int, int, int, int]
 """First and last + 1 filter, first and last + 1 bin."""
-Run = tuple[Tensor, int, int]
-"""Weights of neighbouring filters, first and last + 1 bin."""
+Run = tuple[Tensor, int]
+"""Weights of neighbouring filters on their own bins, and the first of these."""
+SPECTRA, PRODUCTS = fast(programs.power_spectra), fast(programs.filter_products)
 
 
 def mel_frequencies(n_mels: int, fmin: float, fmax: float, scale: str) -> Tensor:
@@ -78,17 +79,15 @@ def bands(weights: Tensor, overhead: int = 2000) -> list[Band]:
     return result[::-1]
 
 
-def filtered_power(frames: Tensor, runs: list[Run], power: float) -> Tensor:
+def filtered_power(frames: Tensor, *, runs: list[Run], power: float) -> Tensor:
     """Returns filter outputs ``[F, n]`` for windowed frames ``[n, n_fft]``, with magnitudes to the power ``power``."""
     n = frames.shape[0]
-    energy = frames.new_empty(-(-n // TILE) * TILE, frames.shape[1] // 2 + 1)
-    add_squares(torch.fft.rfft(frames), out=energy.narrow(0, 0, n))
-    return products(raise_power(energy, power), runs).narrow(1, 0, n)
+    return products(raise_power(SPECTRA(frames, -(-n // TILE) * TILE), power), runs, n)
 
 
-def products(energy: Tensor, runs: list[Run]) -> Tensor:
-    """Returns filter outputs ``[F, n]`` for ``[n, bins]``, one product for each run of filters."""
-    return torch.cat([linear(weights, energy.narrow(1, low, high - low)) for weights, low, high in runs])
+def products(energy: Tensor, runs: list[Run], n: int) -> Tensor:
+    """Returns filter outputs ``[F, n]`` for the first n rows of ``[m, bins]``, one product for each run of filters."""
+    return PRODUCTS(energy, [weights for weights, _ in runs], [low for _, low in runs], n)
 
 
 def places_agree(runs: list[Run], bins: int, rows: int) -> bool:
@@ -96,26 +95,29 @@ def places_agree(runs: list[Run], bins: int, rows: int) -> bool:
 
     No library promises it, but most add up the bins of any row in one order; tried on this machine, once.
     """
-    shapes = tuple((tuple(weights.shape), low, high) for weights, low, high in runs)
+    shapes = tuple((*weights.shape, low) for weights, low in runs)
     return _places_agree(shapes, bins, rows, runs[0][0].dtype, torch.get_num_threads())
 
 
 @functools.lru_cache(maxsize=256)
 def _places_agree(
-    shapes: tuple[tuple[Any, int, int], ...], bins: int, rows: int, dtype: torch.dtype, threads_used: int
+    shapes: tuple[tuple[int, int, int], ...],
+    bins: int,
+    rows: int,
+    dtype: torch.dtype,
+    threads_used: int,  # noqa: ARG001
 ) -> bool:
     def numbers(*shape: int) -> Tensor:
         return torch.arange(math.prod(shape), dtype=dtype, device="cpu").sin().abs().reshape(shape)
 
-    runs = [(numbers(*shape), low, high) for shape, low, high in shapes]
-    trials = numbers(2, bins).split(1)
+    runs = [(numbers(filters, width), low) for filters, width, low in shapes]
+    row = numbers(1, bins)
     agree: list[bool] = []
 
     def task(_: int) -> None:
-        for row in trials:
-            first = products(row.expand(TILE, bins).contiguous(), runs)[:, :1]
-            for size in range(TILE, rows + TILE, TILE):
-                agree.append(bool((products(row.expand(size, bins).contiguous(), runs) == first).all()))
+        first = products(row.expand(TILE, bins).contiguous(), runs, 1)
+        for size in range(TILE, rows + TILE, TILE):
+            agree.append(bool((products(row.expand(size, bins).contiguous(), runs, size) == first).all()))
 
     threads.each(task, 1, threads.SHARE)
     return all(agree)

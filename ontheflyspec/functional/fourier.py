@@ -9,8 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ontheflyspec.functional import programs
 from ontheflyspec.functional.framing import frames
+from ontheflyspec.functional.programs import fast
 
+SPECTRA = fast(programs.power_spectra)
 OUTPUTS = ("complex", "magnitude", "power", "phase")
 
 
@@ -104,17 +107,8 @@ def raise_power(power_spectrum: Tensor, exponent: float) -> Tensor:
 
 def present_frames(frames: Tensor, *, output: str) -> Tensor:
     """Returns spectra ``[bins, n]`` of windowed frames ``[n, n_fft]`` in the form asked for."""
-    spectrum = torch.fft.rfft(frames)
-    if output == "complex":
-        return spectrum.t()
-    if output == "phase":
-        return torch.angle(spectrum).t()
-    power = add_squares(spectrum)
+    if output in ("complex", "phase"):
+        spectrum: Tensor = torch.fft.rfft(frames)
+        return (spectrum if output == "complex" else spectrum.angle()).t()
+    power = SPECTRA(frames, frames.shape[0])
     return (power if output == "power" else power.sqrt_()).t()
-
-
-def add_squares(spectrum: Tensor, out: Tensor | None = None) -> Tensor:
-    """Returns squared magnitudes of a spectrum, which is overwritten."""
-    parts = torch.view_as_real(spectrum)
-    real, imaginary = parts.mul_(parts).unbind(-1)
-    return torch.add(real, imaginary, out=out)

@@ -88,46 +88,23 @@ def frames(
 
 
 def edges(
-    rows: Tensor, sizes: Tensor, left: int, right: int, pad_mode: str, dtype: torch.dtype
+    rows: Tensor, sizes: list[int], left: int, right: int, pad_mode: str, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Returns what lies before and after each signal, ``[R, left]`` and ``[R, right]``, as floats.
 
     Args:
         rows: signals ``[R, T]``.
-        sizes: int64 ``[R]``, samples of each signal.
+        sizes: samples of each signal.
         left: samples before.
         right: samples after.
         pad_mode: ``"reflect"`` or ``"constant"`` (zeros).
         dtype: of the floats.
     """
     count, size = rows.shape
-    if pad_mode == "constant" or size == 0:
+    if pad_mode == "constant" or left + right == 0 or size == 0:
         return rows.new_zeros(count, left, dtype=dtype), rows.new_zeros(count, right, dtype=dtype)
-    sizes = sizes.unsqueeze(-1)
-    before = reflect(torch.arange(-left, 0, device=rows.device), sizes)
-    after = reflect(sizes + torch.arange(right, device=rows.device), sizes)
-    return as_float(rows.gather(1, before), dtype), as_float(rows.gather(1, after), dtype)
-
-
-def stretch(signal: Tensor, start: int, stop: int, head: Tensor, tail: Tensor, dtype: torch.dtype) -> Tensor:
-    """Returns samples ``start`` to ``stop`` of one signal ``[n]``, as floats, with its `edges` where it reaches there.
-
-    Args:
-        signal: any length.
-        start: first sample, at least ``-len(head)`` and at most n.
-        stop: last sample + 1, at least 0 and at most ``n + len(tail)``.
-        head: what lies before.
-        tail: what lies after.
-        dtype: of the floats.
-    """
-    n = signal.shape[0]
-    first, last = max(start, 0), min(stop, n)
-    inside = signal if first == 0 and last == n else signal[first:last]
-    if inside.dtype != dtype:
-        inside = as_float(inside, dtype)
-    parts = [inside]
-    if start < 0:
-        parts.insert(0, head if start == -head.shape[0] else head[start:])
-    if stop > n:
-        parts.append(tail if stop - n == tail.shape[0] else tail[: stop - n])
-    return inside if len(parts) == 1 else torch.cat(parts)
+    ends = torch.tensor(sizes, device=rows.device).unsqueeze(-1)
+    places = torch.arange(-left, right, device=rows.device)
+    around = rows.gather(1, reflect(places + ends * (places >= 0), ends))
+    floats = as_float(around, dtype)
+    return floats[:, :left], floats[:, left:]

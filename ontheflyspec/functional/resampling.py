@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import threads
-from ontheflyspec.functional.framing import stretch
+from ontheflyspec.functional.programs import stretch
 
 ZEROS = 64
 """Zero crossings of the sinc on each side."""
@@ -78,7 +78,7 @@ def resample_rows(x: Tensor, sizes: list[int], kernels: Tensor, *, old: int, new
         for first in range(0, steps, block):
             m = min(block, steps - first)
             start = first * step_in - reach
-            piece = stretch(row[:n], start, start + (m - 1) * step_in + width, silence, silence, kernels.dtype)
+            piece = stretch(row[:n], start, start + (m - 1) * step_in + width, silence, silence)
             values = (piece.unfold(0, width, step_in).contiguous() @ kernels.t()).reshape(-1)
             place = first * step_out
             target[place : min(place + m * step_out, size)] = values[: size - place]

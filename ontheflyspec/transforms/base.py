@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch, lift
 
-
 Pointwise = Callable[[Tensor], object]
 """Overwrites features ``[F, n]``, each value by itself and its band alone."""
 

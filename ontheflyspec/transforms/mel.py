@@ -158,10 +158,11 @@ class MelSpectrogram(Transform):
         if self.finishes(data):
             like = data if data.dtype == torch.float64 else self.filterbank
             weights, window = self.constant("filterbank", like), self.stft.constant("window", like)
-            runs = [(weights[first:last, low:high], low, high) for first, last, low, high in self.bands]
+            runs = [(weights[first:last, low:high], low) for first, last, low, high in self.bands]
             compute = partial(filterbanks.filtered_power, runs=runs, power=self.power)
-            together = self.power in (1, 2) and filterbanks.places_agree(runs, weights.shape[1], blocks.rows(self.stft.n_fft))
-            options = {"together": together, "like": weights[:, 0], "window": window, "after": after}
+            rows = blocks.rows(self.stft.n_fft)
+            together = self.power in (1, 2) and filterbanks.places_agree(runs, weights.shape[1], rows)
+            options: dict[str, Any] = {"together": together, "like": weights[:, 0], "window": window, "after": after}
             return blocks.map_frames(data, lengths, compute, **options, **self.stft.framing)
         data = as_float(data)
         with fourier.full_precision(data.device):

@@ -133,7 +133,12 @@ class STFT(Transform):
             kind = window.dtype.to_complex() if self.output == "complex" else window.dtype
             like = window.new_empty(self.n_features, dtype=kind)
             compute = partial(fourier.present_frames, output=self.output)
-            options = {"together": self.output != "phase", "like": like, "window": window, "after": after}
+            options: dict[str, Any] = {
+                "together": self.output != "phase",
+                "like": like,
+                "window": window,
+                "after": after,
+            }
             return blocks.map_frames(data, lengths, compute, **options, **self.framing)
         data = as_float(data)
         with fourier.full_precision(data.device):

@@ -1,0 +1,87 @@
+"""Programs for TorchScript: the same bits as the Python they are written in, which agrees with torch's operations."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ontheflyspec.functional import programs
+
+SIZES = [50, 9, 31]
+
+
+@pytest.fixture(params=[torch.float32, torch.float64, torch.int16], ids=str)
+def given(request):
+    torch.manual_seed(0)
+    waves = torch.randn(3, 50) * 3000
+    kind = torch.float32 if request.param == torch.int16 else request.param
+    return {
+        "waves": waves.to(request.param),
+        "sizes": SIZES,
+        "heads": torch.randn(3, 8, dtype=kind),
+        "tails": torch.randn(3, 8, dtype=kind),
+        "window": torch.rand(16, dtype=kind),
+        "hop_length": 5,
+        "rows": [1, 0, 0, 2],
+        "firsts": [0, 0, 4, 2],
+        "counts": [2, 4, 7, 5],
+    }
+
+
+def test_they_are_compiled_here():
+    assert programs.fast(programs.cut_frames) is not programs.cut_frames
+
+
+def test_without_torchscript_the_functions_run_as_they_stand(monkeypatch):
+    monkeypatch.setattr(programs, "_COMPILED", None)
+    assert programs.fast(programs.cut_frames) is programs.cut_frames
+
+
+def test_text_that_torchscript_does_not_take_is_left_alone():
+    def strange(x):
+        yield x
+
+    assert programs._compile([strange]) is None
+
+
+def test_cut_frames_are_those_of_the_signal_with_its_surroundings(given):
+    waves = given["waves"].double() / (32768 if given["waves"].dtype == torch.int16 else 1)
+    wanted = []
+    for row, first, count in zip(given["rows"], given["firsts"], given["counts"], strict=True):
+        whole = torch.cat([given["heads"][row], waves[row, : SIZES[row]], given["tails"][row]])
+        wanted.append(whole.unfold(0, 16, 5)[first : first + count] * given["window"])
+    plain, compiled = programs.cut_frames(**given), programs.fast(programs.cut_frames)(**given)
+    assert plain.dtype == given["window"].dtype
+    torch.testing.assert_close(plain.double(), torch.cat(wanted).double(), rtol=1e-6, atol=1e-6)
+    assert torch.equal(plain, compiled)
+
+
+def test_deal_frames_puts_each_stretch_in_its_place():
+    features = torch.randn(2, 9)
+    where = {"ends": [4, 0, 6], "rows": [0, 2, 2], "firsts": [0, 0, 3], "counts": [3 + 1, 3, 2]}
+    plain, compiled = torch.full((3, 2, 7), 9.0), torch.full((3, 2, 7), 9.0)
+    programs.deal_frames(features, plain, **where)
+    programs.fast(programs.deal_frames)(features, compiled, **where)
+    assert torch.equal(plain, compiled)
+    assert torch.equal(plain[0], torch.cat([features[:, :4], torch.zeros(2, 3)], 1))
+    assert bool((plain[1] == 9).all())
+    assert torch.equal(plain[2], torch.cat([features[:, 4:], torch.full((2, 2), 9.0)], 1))
+    where = {"ends": [4, 0, 5], "rows": [2], "firsts": [3], "counts": [2]}
+    programs.deal_frames(features, plain, **where)
+    assert torch.equal(plain[2, :, 3:], torch.cat([features[:, :2], torch.zeros(2, 2)], 1))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_spectra_and_products(kind):
+    torch.manual_seed(0)
+    frames, tolerance = torch.randn(5, 16, dtype=kind), {"rtol": 1e-5, "atol": 1e-5}
+    energy = programs.power_spectra(frames, 8)
+    assert energy.shape == (8, 9)
+    assert torch.equal(energy[:5], programs.fast(programs.power_spectra)(frames, 8)[:5])
+    torch.testing.assert_close(energy[:5], torch.fft.rfft(frames).abs().square(), **tolerance)
+    bank = torch.zeros(4, 9, dtype=kind)
+    bank[:2, 1:4], bank[2:, 3:9] = torch.rand(2, 3), torch.rand(2, 6)
+    weights, lows = [bank[:2, 1:4], bank[2:, 3:9]], [1, 3]
+    made = programs.filter_products(energy, weights, lows, 5)
+    assert torch.equal(made, programs.fast(programs.filter_products)(energy, weights, lows, 5))
+    torch.testing.assert_close(made, bank @ energy[:5].t(), **tolerance)
