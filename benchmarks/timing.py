@@ -14,13 +14,17 @@ from typing import Any
 import torch
 
 
-def rotate(functions: dict[str, Callable[[], Any]], *, rounds: int, warmup: int = 1) -> dict[str, list[float]]:
+def rotate(
+    functions: dict[str, Callable[[], Any]], *, rounds: int, warmup: int = 1, settle: float = 0.0
+) -> dict[str, list[float]]:
     """Times functions in turn (A B C A B C ...), so that a slow spell of the machine meets all of them.
 
     Args:
         functions: what to time, by name.
         rounds: timed calls of each.
         warmup: calls of each before the first timed one.
+        settle: seconds of untimed calls right before each timed one, so that short functions do not pay for what the
+            one before left behind: threads that spin on for up to 0.1 s, cold caches, a sleeping core.
 
     Returns:
         Seconds of each timed call, by name, in the order in which they ran.
@@ -31,6 +35,9 @@ def rotate(functions: dict[str, Callable[[], Any]], *, rounds: int, warmup: int 
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
+            begin = time.perf_counter()
+            while time.perf_counter() - begin < settle:
+                function()
             synchronise()
             start = time.perf_counter()
             function()

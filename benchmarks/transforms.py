@@ -19,6 +19,7 @@ from benchmarks.timing import header, median, rotate, spread, table
 
 PACKAGES = ("torch", "numpy", "ontheflyspec", "torchaudio", "nnAudio", "nnaudio2", "torchlibrosa", "librosa")
 CONFIGURATIONS = ((16_000, 400, 160, 80), (22_050, 1024, 256, 80), (22_050, 2048, 512, 128))
+SETTLE = 0.15
 Transform = Callable[[Tensor], Tensor]
 
 
@@ -142,7 +143,7 @@ def run(configuration: tuple[int, int, int, int], options: argparse.Namespace) -
     functions |= {"ontheflyspec, full batch": lambda: own(full), "ontheflyspec, half padding": lambda: own(padded)}
     exact = reference(x, *configuration)
     errors = {name: error(call(x), exact) for name, call in transforms.items()}
-    times = rotate(functions, rounds=options.rounds, warmup=2)
+    times = rotate(functions, rounds=options.rounds, warmup=2, settle=SETTLE)
     best = median(times["ontheflyspec"])
     rows = []
     for name, taken in times.items():
