@@ -110,7 +110,7 @@ def _places_agree(
     def numbers(*shape: int) -> Tensor:
         return torch.arange(math.prod(shape), dtype=dtype, device="cpu").sin().abs().reshape(shape)
 
-    runs = [(numbers(filters, width), low) for filters, width, low in shapes]
+    runs = [(numbers(filters, bins)[:, low : low + width], low) for filters, width, low in shapes]
     row = numbers(1, bins)
     agree: list[bool] = []
 
