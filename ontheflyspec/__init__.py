@@ -14,6 +14,7 @@ from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
 from ontheflyspec.transforms.resample import Resample
+from ontheflyspec.transforms.slopes import Deltas
 from ontheflyspec.transforms.stft import STFT
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Clip",
     "Collate",
     "Compose",
+    "Deltas",
     "DeviceLoader",
     "Draw",
     "Log",

@@ -159,6 +159,8 @@ def _post() -> list[Case]:
         db("max-top", ref="max", top_db=30.0),
         Case("Log", ofs.Log, "power", undo=torch.exp),
         Case("Log-floor", functools.partial(ofs.Log, floor=1e-3), "power", undo=torch.exp),
+        Case("Deltas", ofs.Deltas, "features"),
+        Case("Deltas-second", functools.partial(ofs.Deltas, width=5, order=2), "features"),
         norm("item"),
         norm("item-ddof", ddof=1),
         norm("feature", per="feature"),
