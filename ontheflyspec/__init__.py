@@ -10,6 +10,7 @@ from ontheflyspec.data.device import DeviceLoader
 from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
+from ontheflyspec.transforms.cepstrum import MFCC
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
@@ -18,6 +19,7 @@ from ontheflyspec.transforms.slopes import Deltas
 from ontheflyspec.transforms.stft import STFT
 
 __all__ = [
+    "MFCC",
     "STFT",
     "AmplitudeToDB",
     "AudioDataset",

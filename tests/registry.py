@@ -138,6 +138,19 @@ def _mel() -> list[Case]:
     ]
 
 
+def _mfcc() -> list[Case]:
+    def case(name: str, exact: bool = True, **extra: Any) -> Case:
+        make = functools.partial(ofs.MFCC, **{**MEL, "n_mfcc": 4, **extra})
+        return Case(f"MFCC-{name}", make, steps=centred(16), exact=exact)
+
+    return [
+        case("fft", backend="fft"),
+        case("lifter", lifter=3.0, top_db=None),
+        case("conv", backend="conv", exact=False),
+        case("trainable", trainable=True, exact=False),
+    ]
+
+
 def _post() -> list[Case]:
     def db(name: str, **options: Any) -> Case:
         undo = from_db_magnitude if options.get("stype") == "magnitude" else from_db
@@ -257,7 +270,7 @@ def _chains() -> list[Case]:
     ]
 
 
-CASES: list[Case] = [*_stft(), *_mel(), *_post(), *_augmentations(), *_chains()]
+CASES: list[Case] = [*_stft(), *_mel(), *_mfcc(), *_post(), *_augmentations(), *_chains()]
 TRANSFORMS = [case for case in CASES if not case.random]
 RANDOM = [case for case in CASES if case.random]
 
