@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 import ontheflyspec as ofs
+from case import RATE, Case, build
 from ontheflyspec import rng
 from ontheflyspec.augment.base import Augment
 from ontheflyspec.batch import PaddedBatch
-from registry import BANDS, RATE, Case, build
 
 TOLERANCE = 1e-5
 Law = Callable[[Case, Any, PaddedBatch], None]
@@ -54,12 +54,14 @@ class Example:
         lead = () if self.channels is None else (self.channels,)
         items = []
         for place, length in enumerate(self.lengths):
-            shape = (*lead, length) if case.rank == 1 else (*lead, BANDS, length)
+            shape = (*lead, length) if case.rank == 1 else (*lead, case.bands, length)
             item = torch.randn(shape, generator=draws, dtype=torch.float64)
+            if case.takes == "complex":
+                item = torch.complex(item, torch.randn(shape, generator=draws, dtype=torch.float64))
             if case.takes == "power":
                 item = item.square()
             level = 10 ** (self.levels[place % len(self.levels)] / 20)
-            items.append((item * level * 0.2).to(dtype))
+            items.append((item * level * 0.2).to(dtype.to_complex() if item.is_complex() else dtype))
         return items
 
     def batch(self, case: Case, dtype: torch.dtype = torch.float32) -> PaddedBatch:
@@ -322,7 +324,8 @@ def layouts(case: Case, module: nn.Module, batch: PaddedBatch) -> None:
 def types(case: Case, module: nn.Module, example: Example) -> None:
     """float64 stays float64 and agrees with float32; int16 means value / 32768."""
     batch = example.batch(case)
-    single, double = module(batch), module(batch.to(dtype=torch.float64))
+    doubled = batch._replace(data=batch.data.to(torch.complex128 if batch.data.is_complex() else torch.float64))
+    single, double = module(batch), module(doubled)
     wide = torch.complex128 if single.data.is_complex() else torch.float64
     assert double.data.dtype == wide
     assert single.data.dtype in (torch.float32, torch.complex64)

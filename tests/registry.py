@@ -8,75 +8,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import ontheflyspec as ofs
-
-RATE = 8_000
-BANDS = 6
-FOURIER: dict[str, Any] = {"sample_rate": RATE, "n_fft": 64, "hop_length": 16}
-MEL: dict[str, Any] = {**FOURIER, "n_mels": BANDS}
-
-
-@dataclass(frozen=True)
-class Case:
-    """One public class with one choice of options.
-
-    Args:
-        name: of the test, ``Class-option-...``.
-        make: builds it.
-        takes: a wave, a power spectrogram (positive), or features of either sign.
-        steps: steps out for steps in, by the formula of the laws and not by the class.
-        exact: alone and in a batch are bitwise equal on the CPU; else within 1e-5 of the item's peak.
-        undo: takes the logarithm off an output before values are compared.
-        magnitude: builds what gives the magnitude that weights a phase when phases are compared.
-        random: draws by ids.
-        constant: draws nothing that can differ between items.
-        noise: makes samples on the device, so that values differ between kinds of device.
-        smooth: has a derivative almost everywhere that gradcheck can check.
-    """
-
-    name: str
-    make: Callable[[], nn.Module]
-    takes: Literal["wave", "power", "features"] = "wave"
-    steps: Callable[[int], int] = lambda n: n
-    exact: bool = True
-    undo: Callable[[Tensor], Tensor] = lambda values: values
-    magnitude: Callable[[], nn.Module] | None = None
-    random: bool = False
-    constant: bool = False
-    noise: bool = False
-    smooth: bool = True
-
-    @property
-    def rank(self) -> int:
-        """Axes of one item."""
-        return 1 if self.takes == "wave" else 2
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the module has parameters."""
-        return any(True for _ in build(self).parameters())
-
-
-def centred(hop: int) -> Callable[[int], int]:
-    return lambda n: 1 + n // hop if n else 0
-
-
-def uncentred(n_fft: int, hop: int) -> Callable[[int], int]:
-    return lambda n: max(0, 1 + (n - n_fft) // hop)
-
-
-def from_db(values: Tensor) -> Tensor:
-    return 10 ** (values / 10)
-
-
-def from_db_magnitude(values: Tensor) -> Tensor:
-    return 10 ** (values / 20)
+from case import FOURIER, MEL, RATE, Case, centred, from_db, from_db_magnitude, uncentred
+from families import bands, constant_q, inverse, pitch, shape
 
 
 def _stft() -> list[Case]:
@@ -270,15 +210,11 @@ def _chains() -> list[Case]:
     ]
 
 
+FAMILIES = (constant_q, inverse, bands, pitch, shape)
 CASES: list[Case] = [*_stft(), *_mel(), *_mfcc(), *_post(), *_augmentations(), *_chains()]
+CASES += [case for family in FAMILIES for case in family.CASES]
 TRANSFORMS = [case for case in CASES if not case.random]
 RANDOM = [case for case in CASES if case.random]
-
-
-@functools.cache
-def build(case: Case) -> nn.Module:
-    """Returns the module of a case, made once."""
-    return case.make()
 
 
 def public_steps() -> set[str]:

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 import laws
 import ontheflyspec as ofs
+from case import MEL, RATE, Case, build
 from laws import Example
 from ontheflyspec.batch import PaddedBatch
-from registry import MEL, RATE, TRANSFORMS, Case, build
+from registry import TRANSFORMS
 
 
 @pytest.fixture(autouse=True)

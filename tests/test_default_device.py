@@ -8,8 +8,9 @@ import soundfile
 import torch
 
 import ontheflyspec as ofs
+from case import Case, build
 from laws import Example
-from registry import CASES, Case, build
+from registry import CASES
 
 
 @pytest.fixture

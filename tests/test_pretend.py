@@ -15,10 +15,11 @@ from torch.utils._pytree import tree_map
 import laws
 import ontheflyspec as ofs
 import pretend
+from case import Case, build
 from laws import Example
 from ontheflyspec.batch import PaddedBatch
 from pretend import DEVICE, Violation
-from registry import CASES, TRANSFORMS, Case, build, front_end
+from registry import CASES, TRANSFORMS, front_end
 
 MIXED = Example((160, 0, 1, 33, 128), spare=3)
 STEREO = Example((65, 200), channels=2)

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from case import Case, build
 from laws import Example
-from registry import CASES, Case, build, front_end
+from registry import CASES, front_end
 
 SHAPES = [(160, 40, 97), (33, 1, 128), (200,), (64, 65, 66, 67)]
 
