@@ -131,6 +131,27 @@ def filter_products(energy: Tensor, weights: List[Tensor], lows: List[int], n: i
     return torch.cat(made).narrow(1, 0, n)
 
 
+def between_bins(spectra: Tensor, weights: List[Tensor], lows: List[int]) -> Tensor:
+    """Returns what lies between the bins of spectra, real and imaginary parts in turn, ``[m, 2 * F]``.
+
+    Args:
+        spectra: ``[m, 2 * bins]``, real and imaginary parts in turn.
+        weights: of runs of neighbouring outputs on their own columns.
+        lows: first column of each run.
+    """
+    total = 0
+    for block in weights:
+        total += block.size(1)
+    out = spectra.new_empty([spectra.size(0), total])
+    place = 0
+    for i in range(len(lows)):
+        width = weights[i].size(1)
+        columns = spectra.narrow(1, lows[i], weights[i].size(0))
+        torch.mm(columns, weights[i], out=out.narrow(1, place, width))
+        place += width
+    return out
+
+
 def _compile(functions: list[Any]) -> Any:
     """Returns TorchScript's version of functions that may call each other, or None."""
     try:
@@ -141,7 +162,7 @@ def _compile(functions: list[Any]) -> Any:
         return None
 
 
-_COMPILED = _compile([stretch, cut_frames, deal_frames, power_spectra, filter_products])
+_COMPILED = _compile([stretch, cut_frames, deal_frames, power_spectra, filter_products, between_bins])
 
 
 def fast(function: F) -> F:
