@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -61,20 +62,35 @@ def bands(weights: Tensor, overhead: int = 2000) -> list[Band]:
         overhead: cost of one product in multiplications.
     """
     used = [row.nonzero().flatten().tolist() or [0] for row in weights.cpu() != 0]
-    n = len(used)
+    return cheapest([row[0] for row in used], [row[-1] + 1 for row in used], overhead)
+
+
+def cheapest(lows: list[int], highs: list[int], overhead: int, most: float = math.inf) -> list[Band]:
+    """Returns the runs of `bands` for filters of which the first and last + 1 bin is known.
+
+    Args:
+        lows: first bin of each filter.
+        highs: last bin + 1 of each filter.
+        overhead: cost of one product in multiplications.
+        most: filters times bins that no run of several filters needs to exceed.
+    """
+    n = len(lows)
     best, cut = [0.0] + [float("inf")] * n, [0] * (n + 1)
     for end in range(1, n + 1):
-        low, high = weights.shape[1], 0
+        low, high = lows[end - 1], highs[end - 1]
         for start in range(end - 1, -1, -1):
-            low, high = min(low, used[start][0]), max(high, used[start][-1] + 1)
-            cost = best[start] + (end - start) * (high - low) + overhead
+            low = lows[start] if lows[start] < low else low
+            high = highs[start] if highs[start] > high else high
+            area = (end - start) * (high - low)
+            if area > most and start < end - 1:
+                break
+            cost = best[start] + area + overhead
             if cost < best[end]:
                 best[end], cut[end] = cost, start
     result: list[Band] = []
     while n:
         start = cut[n]
-        run = used[start:n]
-        result.append((start, n, min(row[0] for row in run), max(row[-1] for row in run) + 1))
+        result.append((start, n, min(lows[start:n]), max(highs[start:n])))
         n = start
     return result[::-1]
 
@@ -107,17 +123,24 @@ def _places_agree(
     dtype: torch.dtype,
     threads_used: int,  # noqa: ARG001
 ) -> bool:
-    def numbers(*shape: int) -> Tensor:
-        return torch.arange(math.prod(shape), dtype=dtype, device="cpu").sin().abs().reshape(shape)
+    runs = [(numbers(filters, bins, dtype)[:, low : low + width], low) for filters, width, low in shapes]
+    return rows_agree(lambda energy: products(energy, runs, energy.shape[0]).t(), bins, rows, dtype)
 
-    runs = [(numbers(filters, bins)[:, low : low + width], low) for filters, width, low in shapes]
-    row = numbers(1, bins)
+
+def numbers(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+    """Returns some positive numbers ``[rows, columns]``."""
+    return torch.arange(rows * columns, dtype=dtype, device="cpu").sin().abs().reshape(rows, columns)
+
+
+def rows_agree(compute: Callable[[Tensor], Tensor], columns: int, rows: int, dtype: torch.dtype) -> bool:
+    """Returns whether ``compute`` gives equal rows equal bits, in any place of up to ``rows`` in whole tiles."""
+    row = numbers(1, columns, dtype)
     agree: list[bool] = []
 
     def task(_: int) -> None:
-        first = products(row.expand(TILE, bins).contiguous(), runs, 1)
+        first = compute(row.expand(TILE, columns).contiguous())[:1]
         for size in range(TILE, rows + TILE, TILE):
-            agree.append(bool((products(row.expand(size, bins).contiguous(), runs, size) == first).all()))
+            agree.append(bool((compute(row.expand(size, columns).contiguous()) == first).all()))
 
     threads.each(task, 1, threads.SHARE)
     return all(agree)

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import threads
-from ontheflyspec.functional import programs
+from ontheflyspec.functional import octave_programs, programs
 from ontheflyspec.functional.constant_q import Group
 from ontheflyspec.functional.framing import edges, extend, frame_count
-from ontheflyspec.functional.programs import fast
 
 TAPS = 31
 """The halving filter reaches so many samples to both sides."""
@@ -21,7 +20,7 @@ CHUNK = 1 << 18
 """Samples of a signal that are worked on at once, so that an hour of audio needs no more memory than a minute."""
 VALUES = 1 << 20
 """Values of frames that one product takes."""
-STRETCH, BINS = fast(programs.stretch), fast(programs.octave_bins)
+STRETCH, BINS = programs.fast(programs.stretch), octave_programs.fast(octave_programs.octave_bins)
 
 
 def half_band() -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import conv_transpose1d, pad
 
 from ontheflyspec.functional.constant_q import Group
-from ontheflyspec.functional.octaves import ROW, TAPS, analyse, margins
+from ontheflyspec.functional.octaves import ROW, TAPS, margins
 
 
 def synthesise(
@@ -36,7 +36,11 @@ def synthesise(
     sizes = [size, *(before[level] + (span >> level) + after[level] + 1 for level in range(1, len(before)))]
     total: Tensor | None = None
     for level in range(len(sizes) - 1, -1, -1):
-        made = [] if total is None else [_double(total, before[level] - 2 * before[level + 1] - TAPS, sizes[level], filters)]
+        made = (
+            []
+            if total is None
+            else [_double(total, before[level] - 2 * before[level + 1] - TAPS, sizes[level], filters)]
+        )
         for part, kernel, group in zip(parts, kernels, groups, strict=True):
             if group.level == level:
                 made.append(_spread(part, kernel, group, before[level], hop_length, sizes[level]))
