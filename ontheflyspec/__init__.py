@@ -10,6 +10,7 @@ from ontheflyspec.data.device import DeviceLoader
 from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
+from ontheflyspec.transforms.bark import BarkSpectrogram
 from ontheflyspec.transforms.cepstrum import MFCC
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
@@ -24,6 +25,7 @@ __all__ = [
     "AmplitudeToDB",
     "AudioDataset",
     "AudioLoader",
+    "BarkSpectrogram",
     "BucketBatchSampler",
     "Clip",
     "Collate",

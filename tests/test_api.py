@@ -34,6 +34,9 @@ output='complex', backend='auto', trainable=False)
 MelSpectrogram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
 pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, backend='auto', \
 trainable=False)
+BarkSpectrogram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
+pad_mode='reflect', n_bands=24, fmin=0.0, fmax=None, bark_scale='traunmuller', norm=None, power=2.0, backend='auto', \
+trainable=False)
 Deltas(*, width=9, order=1)
 MFCC(*, sample_rate, n_mfcc=20, lifter=0.0, top_db=80.0, n_fft=2048, win_length=None, hop_length=None, window='hann', \
 center=True, pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, \
