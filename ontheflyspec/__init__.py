@@ -11,7 +11,7 @@ from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.bark import BarkSpectrogram
-from ontheflyspec.transforms.cepstrum import MFCC
+from ontheflyspec.transforms.cepstrum import LFCC, MFCC
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
@@ -20,6 +20,7 @@ from ontheflyspec.transforms.slopes import Deltas
 from ontheflyspec.transforms.stft import STFT
 
 __all__ = [
+    "LFCC",
     "MFCC",
     "STFT",
     "AmplitudeToDB",

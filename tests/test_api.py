@@ -41,6 +41,8 @@ Deltas(*, width=9, order=1)
 MFCC(*, sample_rate, n_mfcc=20, lifter=0.0, top_db=80.0, n_fft=2048, win_length=None, hop_length=None, window='hann', \
 center=True, pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, \
 backend='auto', trainable=False)
+LFCC(*, sample_rate, n_lfcc=40, n_filter=128, log='db', top_db=80.0, n_fft=2048, win_length=None, hop_length=None, \
+window='hann', center=True, pad_mode='reflect', fmin=0.0, fmax=None, power=2.0, backend='auto', trainable=False)
 AmplitudeToDB(*, stype='power', ref=1.0, amin=1e-10, top_db=None)
 Log(*, floor=1e-10)
 Normalize(*, per='item', mean=None, std=None, eps=1e-05, ddof=0)

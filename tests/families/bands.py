@@ -23,4 +23,13 @@ def _bark() -> list[Case]:
     ]
 
 
-CASES: list[Case] = [*_bark()]
+def _lfcc() -> list[Case]:
+    case = functools.partial(_banded, "LFCC", n_filter=BANDS, n_lfcc=4)
+    return [
+        case("fft"),
+        case("log", log="log"),
+        case("trainable", trainable=True, exact=False),
+    ]
+
+
+CASES: list[Case] = [*_bark(), *_lfcc()]
