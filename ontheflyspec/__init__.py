@@ -12,6 +12,7 @@ from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.bark import BarkSpectrogram
 from ontheflyspec.transforms.cepstrum import LFCC, MFCC
+from ontheflyspec.transforms.gammatone import Gammatonegram
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
@@ -34,6 +35,7 @@ __all__ = [
     "Deltas",
     "DeviceLoader",
     "Draw",
+    "Gammatonegram",
     "Log",
     "MelSpectrogram",
     "Normalize",

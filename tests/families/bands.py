@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import ontheflyspec as ofs
-from case import BANDS, FOURIER, Case, centred
+from case import BANDS, FOURIER, Case, centred, uncentred
 
 
-def _banded(kind: str, name: str, exact: bool = True, **options: Any) -> Case:
+def _banded(
+    kind: str, name: str, exact: bool = True, steps: Callable[[int], int] | None = None, **options: Any
+) -> Case:
     make = functools.partial(getattr(ofs, kind), **{**FOURIER, **options})
-    return Case(f"{kind}-{name}", make, steps=centred(16), exact=exact)
+    return Case(f"{kind}-{name}", make, steps=steps or centred(16), exact=exact)
 
 
 def _bark() -> list[Case]:
@@ -32,4 +35,16 @@ def _lfcc() -> list[Case]:
     ]
 
 
-CASES: list[Case] = [*_bark(), *_lfcc()]
+def _gammatone() -> list[Case]:
+    case = functools.partial(_banded, "Gammatonegram", n_bins=BANDS, fmin=100.0)
+    return [
+        case("fft", norm="slaney"),
+        case("conv", backend="conv", exact=False),
+        case("trainable", trainable=True, power=1.0, exact=False),
+        case("impulse", method="impulse"),
+        case("impulse-uncentred", method="impulse", center=False, power=1.0, steps=uncentred(64, 16)),
+        case("impulse-trainable", method="impulse", trainable=True, pad_mode="constant", exact=False),
+    ]
+
+
+CASES: list[Case] = [*_bark(), *_lfcc(), *_gammatone()]
