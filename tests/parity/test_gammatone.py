@@ -12,7 +12,7 @@ import ontheflyspec as ofs
 from benchmarks.peers import peer
 from ontheflyspec.functional import gammatones
 
-RATE = 13_000
+RATE = 16_000
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def items():
 
 @pytest.mark.parametrize(
     ("rate", "n_fft", "n_bins", "fmin", "fmax"),
-    [(22_050, 2048, 64, 20.0, 11_025.0), (13_000, 512, 40, 50.0, 7_000.0), (44_100, 2048, 128, 0.0, 22_050.0)],
+    [(22_050, 2048, 64, 20.0, 11_025.0), (16_000, 512, 40, 50.0, 7_000.0), (44_100, 2048, 128, 0.0, 22_050.0)],
 )
 def test_weights_are_those_of_nnaudio(rate, n_fft, n_bins, fmin, fmax):
     theirs = peer("nnAudio.librosa_functions")
@@ -41,7 +41,7 @@ def test_weights_are_those_of_nnaudio(rate, n_fft, n_bins, fmin, fmax):
 def test_responses_are_scipy_s():
     """Slaney's filters again, as scipy has them; at low frequencies its polynomials lose digits."""
     bins = np.arange(257) * RATE / 512
-    centres = torch.tensor([600.0, 2_000.0, 6_500.0], dtype=torch.float64)
+    centres = torch.tensor([600.0, 2_000.0, 6_400.0], dtype=torch.float64)
     ours = gammatones.gammatone_filterbank(RATE, 512, centres, 2.0, "slaney")
     for row, hertz in zip(ours.numpy(), centres.tolist(), strict=True):
         response = scipy.signal.freqz(*scipy.signal.gammatone(hertz, "iir", fs=RATE), worN=bins, fs=RATE)[1]
