@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from ontheflyspec import threads
 from ontheflyspec.functional import programs
 from ontheflyspec.functional.fourier import raise_power
 from ontheflyspec.functional.programs import fast
-from ontheflyspec.functional.scales import hz_to_mel, mel_to_hz
+from ontheflyspec.functional.scales import bark_to_hz, hz_to_bark, hz_to_mel, mel_to_hz
 
 TILE = 64
 """Rows of filter products are rounded up to multiples of this: tiny products take other ways through a library."""
@@ -40,10 +41,47 @@ def mel_filterbank(
     over mels). ``norm="slaney"`` gives each filter unit area over Hz.
     """
     points = mel_frequencies(n_mels, fmin, fmax, scale)
+    return triangles(points, sample_rate, n_fft, norm, partial(hz_to_mel, scale=scale) if scale == "kaldi" else None)
+
+
+def bark_frequencies(n_bands: int, fmin: float, fmax: float, scale: str) -> Tensor:
+    """Returns Hz of ``n_bands + 2`` points, evenly spaced in bark: edges and centres of the filters, float64."""
+    ends = hz_to_bark(torch.tensor([fmin, fmax], dtype=torch.float64), scale)
+    return bark_to_hz(torch.linspace(float(ends[0]), float(ends[1]), n_bands + 2, dtype=torch.float64), scale)
+
+
+def bark_filterbank(
+    sample_rate: float, n_fft: int, n_bands: int, fmin: float, fmax: float, scale: str, norm: str | None
+) -> Tensor:
+    """Returns filters that are triangles over Hz, evenly spaced in bark, float64 ``[n_bands, n_fft // 2 + 1]``."""
+    return triangles(bark_frequencies(n_bands, fmin, fmax, scale), sample_rate, n_fft, norm)
+
+
+def linear_filterbank(sample_rate: float, n_fft: int, n_filter: int, fmin: float, fmax: float) -> Tensor:
+    """Returns triangles evenly spaced in Hz with peaks of 1, float64 ``[n_filter, n_fft // 2 + 1]``."""
+    return triangles(torch.linspace(fmin, fmax, n_filter + 2, dtype=torch.float64), sample_rate, n_fft, None)
+
+
+def triangles(
+    points: Tensor,
+    sample_rate: float,
+    n_fft: int,
+    norm: str | None,
+    warp: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Returns a triangle between every point's two neighbours, at FFT bins, float64 ``[F, n_fft // 2 + 1]``.
+
+    Args:
+        points: Hz of ``F + 2`` points, rising.
+        sample_rate: Hz of the samples.
+        n_fft: samples of a frame.
+        norm: ``"slaney"`` for unit area over Hz, None for peaks of 1.
+        warp: the scale over which edges are straight, None for Hz.
+    """
     bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate / n_fft
     edges = points
-    if scale == "kaldi":
-        edges, bins = hz_to_mel(points, scale), hz_to_mel(bins, scale)
+    if warp is not None:
+        edges, bins = warp(points), warp(bins)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
     weights = torch.minimum(rising, falling).clamp(min=0.0)
