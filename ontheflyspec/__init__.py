@@ -13,6 +13,7 @@ from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.cepstrum import MFCC
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
+from ontheflyspec.transforms.pcen import PCEN
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
 from ontheflyspec.transforms.resample import Resample
 from ontheflyspec.transforms.slopes import Deltas
@@ -20,6 +21,7 @@ from ontheflyspec.transforms.stft import STFT
 
 __all__ = [
     "MFCC",
+    "PCEN",
     "STFT",
     "AmplitudeToDB",
     "AudioDataset",
