@@ -11,6 +11,7 @@ from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.cepstrum import MFCC
+from ontheflyspec.transforms.descriptors import SpectralDescriptors
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.pcen import PCEN
@@ -40,6 +41,7 @@ __all__ = [
     "PaddedBatch",
     "Resample",
     "SomeOf",
+    "SpectralDescriptors",
     "augment",
     "collate",
     "load",
