@@ -12,6 +12,7 @@ from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.cepstrum import MFCC
 from ontheflyspec.transforms.descriptors import SpectralDescriptors
+from ontheflyspec.transforms.hpss import HPSS
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.pcen import PCEN
@@ -21,6 +22,7 @@ from ontheflyspec.transforms.slopes import Deltas
 from ontheflyspec.transforms.stft import STFT
 
 __all__ = [
+    "HPSS",
     "MFCC",
     "PCEN",
     "STFT",

@@ -29,8 +29,8 @@ class SpectralDescriptors(Transform):
     - ``"rolloff"``: Hz of the first bin up to which lies ``roll_percent`` of S; 0 for silence. It has no gradient.
     - ``"flatness"``: geometric over arithmetic mean of S squared, between 0 and 1; 1 for silence.
     - ``"contrast"``: dB between the largest and the smallest magnitudes (taken for powers, as librosa does) of
-      ``n_contrast_bands + 1`` bands, one row each. Both lie at most 80 dB below the item's own maximum of their kind, not
-      below -100 dB. A band that holds nothing but rounding errors has the contrast of these.
+      ``n_contrast_bands + 1`` bands, one row each. Both lie at most 80 dB below the item's own maximum of their kind,
+      not below -100 dB. A band that holds nothing but rounding errors has the contrast of these.
     - ``"rms"``: root of the mean square of the frame's samples, not windowed.
     - ``"zero_crossing_rate"``: share of the frame's samples that differ in sign from the one before; 0 has the sign
       of what is positive. Beyond its ends a clip goes on with its first and last sample. It has no gradient.

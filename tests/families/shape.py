@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -30,6 +30,10 @@ def _valley(values: Tensor) -> Tensor:
     return 10 ** (-values / 10)
 
 
+def _hpss(name: str, takes: Literal["power", "complex"], **options: Any) -> Case:
+    return Case(f"HPSS-{name}", functools.partial(ofs.HPSS, **options), takes)
+
+
 CASES: list[Case] = [
     _pcen("root", **SMOOTH),
     _pcen("first", b=0.3, start="first", bias=0.0),
@@ -37,4 +41,7 @@ CASES: list[Case] = [
     _descriptors("contrast", centred(16), "contrast", pad_mode="constant"),
     _descriptors("centred", centred(16), "rolloff", "flatness", "rms", "zero_crossing_rate"),
     _descriptors("uncentred", uncentred(64, 16), "rms", "bandwidth", "zero_crossing_rate", "centroid", center=False),
+    _hpss("harmonic", "power", kernel_size=(7, 4)),
+    _hpss("percussive", "complex", kernel_size=5, output="percussive", margin=(1.0, 2.0), power=0.5),
+    _hpss("masks", "complex", kernel_size=3, output="both", mask=True),
 ]
