@@ -13,9 +13,12 @@ from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.bark import BarkSpectrogram
 from ontheflyspec.transforms.cepstrum import LFCC, MFCC
 from ontheflyspec.transforms.constant_q import CQT, VQT
+from ontheflyspec.transforms.descriptors import SpectralDescriptors
 from ontheflyspec.transforms.gammatone import Gammatonegram
+from ontheflyspec.transforms.hpss import HPSS
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
+from ontheflyspec.transforms.pcen import PCEN
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
 from ontheflyspec.transforms.resample import Resample
 from ontheflyspec.transforms.slopes import Deltas
@@ -23,8 +26,10 @@ from ontheflyspec.transforms.stft import STFT
 
 __all__ = [
     "CQT",
+    "HPSS",
     "LFCC",
     "MFCC",
+    "PCEN",
     "STFT",
     "VQT",
     "AmplitudeToDB",
@@ -46,6 +51,7 @@ __all__ = [
     "PaddedBatch",
     "Resample",
     "SomeOf",
+    "SpectralDescriptors",
     "augment",
     "collate",
     "load",

@@ -50,6 +50,12 @@ pad_mode='reflect', n_bins=64, fmin=20.0, fmax=None, norm=None, power=2.0, metho
 trainable=False)
 LFCC(*, sample_rate, n_lfcc=40, n_filter=128, log='db', top_db=80.0, n_fft=2048, win_length=None, hop_length=None, \
 window='hann', center=True, pad_mode='reflect', fmin=0.0, fmax=None, power=2.0, backend='auto', trainable=False)
+PCEN(*, sample_rate=None, hop_length=None, gain=0.98, bias=2.0, power=0.5, time_constant=0.4, eps=1e-06, b=None, \
+start='one', trainable=False, n_bands=None)
+SpectralDescriptors(*, sample_rate, features=('centroid', 'bandwidth', 'rolloff', 'flatness', 'contrast', 'rms', \
+'zero_crossing_rate'), roll_percent=0.85, n_contrast_bands=6, fmin=200.0, quantile=0.02, p=2.0, amin=1e-10, \
+n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, pad_mode='reflect')
+HPSS(*, kernel_size=31, power=2.0, margin=1.0, output='harmonic', mask=False)
 AmplitudeToDB(*, stype='power', ref=1.0, amin=1e-10, top_db=None)
 Log(*, floor=1e-10)
 Normalize(*, per='item', mean=None, std=None, eps=1e-05, ddof=0)
