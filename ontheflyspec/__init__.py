@@ -13,12 +13,14 @@ from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.cepstrum import MFCC
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
+from ontheflyspec.transforms.periodicity import CFP
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
 from ontheflyspec.transforms.resample import Resample
 from ontheflyspec.transforms.slopes import Deltas
 from ontheflyspec.transforms.stft import STFT
 
 __all__ = [
+    "CFP",
     "MFCC",
     "STFT",
     "AmplitudeToDB",

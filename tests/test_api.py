@@ -38,6 +38,9 @@ Deltas(*, width=9, order=1)
 MFCC(*, sample_rate, n_mfcc=20, lifter=0.0, top_db=80.0, n_fft=2048, win_length=None, hop_length=None, window='hann', \
 center=True, pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, \
 backend='auto', trainable=False)
+CFP(*, sample_rate, n_fft=None, win_length=2049, hop_length=320, window='blackmanharris', center=True, \
+pad_mode='constant', fmin=80.0, fmax=1000.0, bins_per_octave=48, gamma=(0.24, 0.6, 1.0), filters='triangular', \
+output='cfp')
 AmplitudeToDB(*, stype='power', ref=1.0, amin=1e-10, top_db=None)
 Log(*, floor=1e-10)
 Normalize(*, per='item', mean=None, std=None, eps=1e-05, ddof=0)
