@@ -11,6 +11,7 @@ from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.cepstrum import MFCC
+from ontheflyspec.transforms.chroma import Chroma
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.periodicity import CFP
@@ -27,6 +28,7 @@ __all__ = [
     "AudioDataset",
     "AudioLoader",
     "BucketBatchSampler",
+    "Chroma",
     "Clip",
     "Collate",
     "Compose",

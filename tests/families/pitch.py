@@ -22,4 +22,17 @@ def _cfp() -> list[Case]:
     ]
 
 
-CASES: list[Case] = [*_cfp()]
+def _chroma() -> list[Case]:
+    def case(name: str, exact: bool = True, **extra: Any) -> Case:
+        make = functools.partial(ofs.Chroma, **{**FOURIER, **extra})
+        return Case(f"Chroma-{name}", make, steps=centred(16), exact=exact)
+
+    return [
+        case("stft"),
+        case("stft-2", norm=2, win_length=40),
+        case("stft-conv", norm=1, backend="conv", exact=False),
+        case("stft-trainable", norm=None, trainable=True, exact=False),
+    ]
+
+
+CASES: list[Case] = [*_cfp(), *_chroma()]
