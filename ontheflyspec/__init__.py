@@ -12,6 +12,7 @@ from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.cepstrum import MFCC
 from ontheflyspec.transforms.chroma import Chroma
+from ontheflyspec.transforms.constant_q import CQT, VQT
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.periodicity import CFP
@@ -22,8 +23,10 @@ from ontheflyspec.transforms.stft import STFT
 
 __all__ = [
     "CFP",
+    "CQT",
     "MFCC",
     "STFT",
+    "VQT",
     "AmplitudeToDB",
     "AudioDataset",
     "AudioLoader",
