@@ -20,6 +20,7 @@ from ontheflyspec.transforms.post import AmplitudeToDB, Log
 from ontheflyspec.transforms.resample import Resample
 from ontheflyspec.transforms.slopes import Deltas
 from ontheflyspec.transforms.stft import STFT
+from ontheflyspec.transforms.tonnetz import Tonnetz
 
 __all__ = [
     "CFP",
@@ -45,6 +46,7 @@ __all__ = [
     "PaddedBatch",
     "Resample",
     "SomeOf",
+    "Tonnetz",
     "augment",
     "collate",
     "load",

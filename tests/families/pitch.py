@@ -23,15 +23,21 @@ def _cfp() -> list[Case]:
 
 
 def _chroma() -> list[Case]:
-    def case(name: str, exact: bool = True, **extra: Any) -> Case:
-        make = functools.partial(ofs.Chroma, **{**FOURIER, **extra})
-        return Case(f"Chroma-{name}", make, steps=centred(16), exact=exact)
+    def case(name: str, kind: Any = ofs.Chroma, exact: bool = True, **extra: Any) -> Case:
+        make = functools.partial(kind, **{**FOURIER, **extra})
+        return Case(f"{kind.__name__}-{name}", make, steps=centred(16), exact=exact)
+
+    octaves = {"fmin": 250.0, "n_octaves": 3, "bins_per_octave": 12}
 
     return [
         case("stft"),
         case("stft-2", norm=2, win_length=40),
         case("stft-conv", norm=1, backend="conv", exact=False),
         case("stft-trainable", norm=None, trainable=True, exact=False),
+        case("cqt", source="cqt", **octaves),
+        case("cens", source="cens", win_len_smooth=4, norm=2, **octaves),
+        case("cqt", ofs.Tonnetz, **octaves),
+        case("stft", ofs.Tonnetz, source="stft"),
     ]
 
 
