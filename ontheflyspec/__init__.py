@@ -13,6 +13,7 @@ from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.cepstrum import MFCC
 from ontheflyspec.transforms.chroma import Chroma
 from ontheflyspec.transforms.constant_q import CQT, VQT
+from ontheflyspec.transforms.harmonic import HarmonicCQT
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.periodicity import CFP
@@ -39,6 +40,7 @@ __all__ = [
     "Deltas",
     "DeviceLoader",
     "Draw",
+    "HarmonicCQT",
     "Log",
     "MelSpectrogram",
     "Normalize",

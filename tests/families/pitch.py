@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 import ontheflyspec as ofs
-from case import FOURIER, Case, centred, uncentred
+from case import FOURIER, RATE, Case, centred, uncentred
 
 
 def _cfp() -> list[Case]:
@@ -41,4 +41,10 @@ def _chroma() -> list[Case]:
     ]
 
 
-CASES: list[Case] = [*_cfp(), *_chroma()]
+def _harmonic() -> list[Case]:
+    options: dict[str, Any] = {"sample_rate": RATE, "hop_length": 16, "fmin": 400.0, "n_bins": 5, "bins_per_octave": 4}
+    make = functools.partial(ofs.HarmonicCQT, **options, harmonics=(0.5, 1, 2, 3))
+    return [Case("HarmonicCQT", make, steps=centred(16))]
+
+
+CASES: list[Case] = [*_cfp(), *_chroma(), *_harmonic()]
