@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,13 +75,37 @@ def map_frames(
 
     Shape: ``[B, F, N]`` or ``[B, C, F, N]``.
     """
+
+    def made(frames: Tensor) -> list[Tensor]:
+        features = compute(frames)
+        for step in after:
+            step(features)
+        return [features]
+
+    framing: dict[str, Any] = {"hop_length": hop_length, "center": center, "pad_mode": pad_mode}
+    return map_all(x, lengths, made, together=together, likes=[like], window=window, **framing)[0]
+
+
+def map_all(
+    x: Tensor,
+    lengths: Tensor | None,
+    compute: Callable[[Tensor], list[Tensor]],
+    *,
+    together: bool,
+    likes: list[Tensor],
+    window: Tensor,
+    hop_length: int,
+    center: bool,
+    pad_mode: str,
+) -> list[Tensor]:
+    """Returns several kinds of features of every windowed frame; see `map_frames`."""
     n_fft, size = window.shape[0], x.shape[-1]
     left = n_fft // 2 if center else 0
     total = frame_count(size, n_fft, hop_length, center)
-    out = like.new_empty((*x.shape[:-1], like.shape[0], total))
+    made = [like.new_empty((*x.shape[:-1], like.shape[0], total)) for like in likes]
     channels = x.shape[1] if x.dim() == 3 else 1
     waves = x.reshape(x.shape[0] * channels, size)
-    outs = out.view(waves.shape[0], like.shape[0], total)
+    outs = [out.view(waves.shape[0], *out.shape[-2:]) for out in made]
     sizes = [size] * waves.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
     ends = [frame_count(n, n_fft, hop_length, center) for n in sizes]
     heads, tails = edges(waves, sizes, left, n_fft - left if center else 0, pad_mode, window.dtype)
@@ -92,15 +117,15 @@ def map_frames(
 
     def job(number: int) -> None:
         which, firsts, counts = (list(column) for column in zip(*groups[number], strict=True))
-        features = compute(CUT(waves, sizes, heads, tails, window, hop_length, which, firsts, counts))
-        for step in after:
-            step(features)
-        DEAL(features, outs, ends, which, firsts, counts)
+        parts = compute(CUT(waves, sizes, heads, tails, window, hop_length, which, firsts, counts))
+        for features, out in zip(parts, outs, strict=True):
+            DEAL(features, out, ends, which, firsts, counts)
 
     if 0 in ends:
-        outs[[row for row, end in enumerate(ends) if end == 0]] = 0
+        for out in outs:
+            out[[row for row, end in enumerate(ends) if end == 0]] = 0
     threads.each(job, len(groups), sum(ends) * n_fft)
-    return out
+    return made
 
 
 def _pieces(counts: list[int], block: int) -> list[tuple[int, int, int]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional import filterbanks, windows
-from ontheflyspec.functional.filterbanks import Run
+from ontheflyspec.functional import windows
 from ontheflyspec.functional.fourier import safe_sqrt
 from ontheflyspec.functional.framing import cut
 
@@ -74,9 +75,9 @@ def unit(x: Tensor, norm: float | None) -> Tensor:
     return x / torch.where(size > 0, size, 1)
 
 
-def unit_chroma(frames: Tensor, *, runs: list[Run], norm: float | None) -> Tensor:
-    """Returns chroma ``[F, n]`` of windowed frames ``[n, n_fft]``."""
-    return unit(filterbanks.filtered_power(frames, runs=runs, power=2.0), norm)
+def unit_of(*source: Any, fold: Callable[..., Tensor], norm: float | None) -> Tensor:
+    """Returns what ``fold`` makes of a source, scaled as `unit` does."""
+    return unit(fold(*source), norm)
 
 
 def fold_matrix(n_bins: int, bins_per_octave: int, n_chroma: int, fmin: float, base_c: bool) -> Tensor:

@@ -23,7 +23,7 @@ Band = tuple[int, int, int, int]
 """First and last + 1 filter, first and last + 1 bin."""
 Run = tuple[Tensor, int]
 """Weights of neighbouring filters on their own bins, and the first of these."""
-SPECTRA, PRODUCTS = fast(programs.power_spectra), fast(programs.filter_products)
+PRODUCTS = fast(programs.filter_products)
 
 
 def mel_frequencies(n_mels: int, fmin: float, fmax: float, scale: str) -> Tensor:
@@ -133,10 +133,14 @@ def cheapest(lows: list[int], highs: list[int], overhead: int, most: float = mat
     return result[::-1]
 
 
-def filtered_power(frames: Tensor, *, runs: list[Run], power: float) -> Tensor:
-    """Returns filter outputs ``[F, n]`` for windowed frames ``[n, n_fft]``, with magnitudes to the power ``power``."""
-    n = frames.shape[0]
-    return products(raise_power(SPECTRA(frames, -(-n // TILE) * TILE), power), runs, n)
+def filter_rows(power_spectra: Tensor, n: int, *, runs: list[Run], power: float) -> Tensor:
+    """Returns filter outputs ``[F, n]`` of the first n rows of power ``[m, bins]``, for magnitudes to ``power``."""
+    return products(raise_power(power_spectra, power), runs, n)
+
+
+def filter_power(power_spectra: Tensor, *, weights: Tensor, power: float) -> Tensor:
+    """Returns filter outputs ``[..., F, N]`` of power ``[..., bins, N]``, for magnitudes to ``power``."""
+    return torch.matmul(weights, raise_power(power_spectra, power))
 
 
 def products(energy: Tensor, runs: list[Run], n: int) -> Tensor:

@@ -62,19 +62,10 @@ def windowed(
     return signal.unfold(-1, n_fft, hop_length)[..., : max(count, 1), :] * window, count
 
 
-def fft_parts(
-    x: Tensor, lengths: Tensor | None, window: Tensor, *, hop_length: int, center: bool, pad_mode: str
-) -> tuple[Tensor, Tensor]:
-    """Returns real and imaginary part, ``[..., bins, N]``, of windowed frames by real FFTs."""
-    pieces, count = windowed(x, lengths, window, hop_length=hop_length, center=center, pad_mode=pad_mode)
-    parts = torch.view_as_real(torch.fft.rfft(pieces)[..., :count, :].transpose(-1, -2))
-    return parts[..., 0], parts[..., 1]
-
-
 def conv_parts(
     x: Tensor, lengths: Tensor | None, kernels: Tensor, *, hop_length: int, center: bool, pad_mode: str
 ) -> tuple[Tensor, Tensor]:
-    """Returns the same as `fft_parts` by one strided convolution with ``kernels`` ``[2 * bins, n_fft]``."""
+    """Returns real and imaginary part, ``[..., bins, N]``, by strided convolution with kernels ``[2 * bins, n_fft]``."""
     n_fft, bins = kernels.shape[1], kernels.shape[0] // 2
     signal, count = frames(x, lengths, n_fft=n_fft, hop_length=hop_length, center=center, pad_mode=pad_mode)
     flat = signal.reshape(-1, 1, signal.shape[-1])
@@ -112,10 +103,14 @@ def raise_power(power_spectrum: Tensor, exponent: float) -> Tensor:
     return torch.where(positive, power_spectrum, 1).pow(exponent / 2).masked_fill(~positive, 0)
 
 
-def present_frames(frames: Tensor, *, output: str) -> Tensor:
-    """Returns spectra ``[bins, n]`` of windowed frames ``[n, n_fft]`` in the form asked for."""
+def present_rows(source: Tensor, n: int, *, output: str) -> Tensor:
+    """Returns values ``[bins, n]``, in the form asked for, of the first n rows of power or of complex spectra."""
+    rows = source[:n]
     if output in ("complex", "phase"):
-        spectrum: Tensor = torch.fft.rfft(frames)
-        return (spectrum if output == "complex" else spectrum.angle()).t()
-    power = SPECTRA(frames, frames.shape[0])
-    return (power if output == "power" else power.sqrt_()).t()
+        return (rows if output == "complex" else rows.angle()).t()
+    return (rows if output == "power" else rows.sqrt()).t()
+
+
+def present_power(power: Tensor, *, output: str) -> Tensor:
+    """Returns power or magnitudes; gradients are finite on silence."""
+    return power if output == "power" else safe_sqrt(power)

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional import filterbanks, programs
-from ontheflyspec.functional.filterbanks import TILE, Band, Run
-from ontheflyspec.functional.framing import frames
+from ontheflyspec.functional.filterbanks import Band, Run
 from ontheflyspec.functional.programs import fast
 
 NEIGHBOURS = 16
@@ -89,7 +88,7 @@ def interpolate(spectra: Tensor, pieces: list[Run]) -> tuple[Tensor, Tensor]:
     """
     flat = torch.view_as_real(spectra).flatten(-2)
     made = torch.cat([torch.matmul(flat[..., low : low + block.shape[0]], block) for block, low in pieces], -1)
-    real, imaginary = made.reshape(*made.shape[:-1], -1, 2).transpose(-2, -3).unbind(-1)
+    real, imaginary = made.reshape(*made.shape[:-1], made.shape[-1] // 2, 2).transpose(-2, -3).unbind(-1)
     return real, imaginary
 
 
@@ -129,31 +128,6 @@ def _places_agree(
     blocks = [filterbanks.numbers(height, width, dtype) for height, width, _ in shapes]
     lows = [low for *_, low in shapes]
     return filterbanks.rows_agree(lambda spectra: BETWEEN(spectra, blocks, lows), columns, rows, dtype)
-
-
-def present_frames(windowed: Tensor, *, pieces: list[Run], output: str) -> Tensor:
-    """Returns values ``[F, n]`` of windowed frames ``[n, n_fft]`` in the form asked for."""
-    n, n_fft = windowed.shape
-    padded = torch.nn.functional.pad(windowed, (0, n_fft, 0, -n % TILE))
-    return present_spectra(torch.fft.rfft(padded), n, pieces=pieces, output=output)
-
-
-def fft_parts(
-    x: Tensor,
-    lengths: Tensor | None,
-    window: Tensor,
-    pieces: list[Run],
-    *,
-    hop_length: int,
-    center: bool,
-    pad_mode: str,
-) -> tuple[Tensor, Tensor]:
-    """Returns real and imaginary part, ``[..., F, N]``, of windowed frames, in the form that autograd takes."""
-    n_fft = window.shape[0]
-    signal, count = frames(x, lengths, n_fft=n_fft, hop_length=hop_length, center=center, pad_mode=pad_mode)
-    cut_out = signal.unfold(-1, n_fft, hop_length)[..., : max(count, 1), :]
-    real, imaginary = interpolate(torch.fft.rfft(cut_out * window, n=2 * n_fft), pieces)
-    return real[..., :count], imaginary[..., :count]
 
 
 def _neighbours(turns: Tensor, n_fft: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, filterbanks, fourier
+from ontheflyspec.functional import blocks, filterbanks, fourier, stages
+from ontheflyspec.functional.stages import Stage
 from ontheflyspec.transforms.base import Pointwise, Transform
 from ontheflyspec.transforms.stft import STFT
 
@@ -22,10 +22,11 @@ class Banked(Protocol):
 
     stft: STFT
     power: float
-    filterbank: Tensor
-    bands: list[filterbanks.Band]
 
     def constant(self, name: str, like: Tensor) -> Tensor:
+        """See `Transform`."""
+
+    def stage(self, data: Tensor) -> Stage | None:
         """See `Transform`."""
 
 
@@ -66,20 +67,37 @@ def finishes(stft: STFT, data: Tensor) -> bool:
     return stft.backend == "fft" and blocks.applicable(data)
 
 
+def stage(owner: Transform, stft: STFT, bands: list[filterbanks.Band], power: float, data: Tensor) -> Stage | None:
+    """Returns what filters make of a Fourier stage that others may share, None if their STFT is a convolution.
+
+    Args:
+        owner: keeps the ``filterbank``.
+        stft: of the waves.
+        bands: in which to multiply by the filters.
+        power: exponent of the magnitudes.
+        data: the samples to come.
+    """
+    shared = stft.stage(data)
+    if shared is None:
+        return None
+    weights = owner.constant("filterbank", shared.window)
+    runs = [(weights[first:last, low:high], low) for first, last, low, high in bands]
+    agree = power in (1, 2) and filterbanks.places_agree(runs, weights.shape[1], blocks.rows(stft.n_fft))
+    return shared._replace(
+        like=weights[:, 0],
+        together=agree,
+        of_power=True,
+        make=partial(filterbanks.filter_rows, runs=runs, power=power),
+        finish=partial(filterbanks.filter_power, weights=weights, power=power),
+    )
+
+
 def filtered(owner: Banked, data: Tensor, lengths: Tensor | None, after: Sequence[Pointwise] = ()) -> Tensor:
     """Returns filter outputs for magnitudes to the power that the owner has, of ``[B, T]`` or ``[B, C, T]`` samples."""
-    stft, power = owner.stft, owner.power
-    if finishes(stft, data):
-        like = data if data.dtype == torch.float64 else owner.filterbank
-        weights, window = owner.constant("filterbank", like), stft.constant("window", like)
-        runs = [(weights[first:last, low:high], low) for first, last, low, high in owner.bands]
-        compute = partial(filterbanks.filtered_power, runs=runs, power=power)
-        rows = blocks.rows(stft.n_fft)
-        together = power in (1, 2) and filterbanks.places_agree(runs, weights.shape[1], rows)
-        options: dict[str, Any] = {"together": together, "like": weights[:, 0], "window": window, "after": after}
-        return blocks.map_frames(data, lengths, compute, **options, **stft.framing)
+    own = owner.stage(data)
+    if own is not None:
+        return stages.features(data, lengths, [own], [after])[0]
     data = as_float(data)
     with fourier.full_precision(data.device):
-        energy = fourier.present(*stft.parts(data, lengths), "power")
-        weights = owner.constant("filterbank", data)
-        return torch.matmul(weights, fourier.raise_power(energy, power))
+        energy = fourier.present(*owner.stft.convolved(data, lengths), "power")
+        return filterbanks.filter_power(energy, weights=owner.constant("filterbank", data), power=owner.power)

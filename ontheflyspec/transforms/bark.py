@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.functional import filterbanks, scales
+from ontheflyspec.functional.stages import Stage
 from ontheflyspec.transforms import banks
 from ontheflyspec.transforms.base import Pointwise, Transform
 from ontheflyspec.transforms.stft import STFT, Backend, PadMode
@@ -136,6 +137,10 @@ class BarkSpectrogram(Transform):
     def frame_times(self, n_frames: int) -> Tensor:
         """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
         return self.stft.frame_times(n_frames)
+
+    def stage(self, data: Tensor) -> Stage | None:
+        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
+        return banks.stage(self, self.stft, self.bands, self.power, data)
 
     def finishes(self, data: Tensor) -> bool:
         """Returns whether items go through in blocks, where pointwise steps can follow at once."""

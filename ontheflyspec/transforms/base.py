@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch, lift
+from ontheflyspec.functional.stages import Stage
 
 Pointwise = Callable[[Tensor], object]
 """Overwrites features ``[F, n]``, each value by itself and its band alone."""
@@ -55,6 +56,14 @@ class Transform(nn.Module, ABC):
     def pointwise(self, n_features: int) -> Pointwise | None:  # noqa: ARG002
         """Returns the step on features of so many bands as a function of each value alone, None if it is more."""
         return None
+
+    def stage(self, data: Tensor) -> Stage | None:  # noqa: ARG002
+        """Returns what `transform` makes of the spectra of windowed frames, None if it does not begin with them."""
+        return None
+
+    def complete(self, features: Tensor, lengths: Tensor | None) -> Tensor:  # noqa: ARG002
+        """Returns the output for the features of the `stage`, with their lengths in frames."""
+        return features
 
     def forward(self, x: Any, after: Sequence[Pointwise] = ()) -> Any:
         """Transforms what loaders yield, and does the steps ``after``, if it `finishes` them; see the class."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.functional import blocks, cepstra, compression, filterbanks, fourier
+from ontheflyspec.functional.stages import Stage
 from ontheflyspec.transforms import banks
 from ontheflyspec.transforms.base import Transform
 from ontheflyspec.transforms.mel import MelSpectrogram
@@ -126,11 +127,18 @@ class MFCC(Transform):
         """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
         return self.mel.frame_times(n_frames)
 
+    def stage(self, data: Tensor) -> Stage | None:
+        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
+        return self.mel.stage(data)
+
+    def complete(self, features: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns the coefficients of mel bands."""
+        return _coefficients(self, self.decibels.transform(features, lengths), lengths)
+
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the coefficients of ``[B, T]`` or ``[B, C, T]`` samples."""
         valid = None if lengths is None else self.output_lengths(lengths)
-        bands = self.decibels.transform(self.mel.transform(data, lengths), valid)
-        return _coefficients(self, bands, valid)
+        return self.complete(self.mel.transform(data, lengths), valid)
 
 
 class LFCC(Transform):
@@ -240,17 +248,25 @@ class LFCC(Transform):
         """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
         return self.stft.frame_times(n_frames)
 
+    def stage(self, data: Tensor) -> Stage | None:
+        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
+        return banks.stage(self, self.stft, self.bands, self.power, data)
+
+    def complete(self, features: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns the coefficients of linear bands."""
+        if self.log == "db":
+            bands = self.decibels.transform(features, lengths)
+        elif blocks.applicable(features):
+            compute: Any = lambda part, own, _: compression.log_above(part, own, LOG_OFFSET)  # noqa: E731
+            bands = blocks.map_items(features, lengths, compute)
+        else:
+            bands = compression.log_above(features, lengths, LOG_OFFSET)
+        return _coefficients(self, bands, lengths)
+
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the coefficients of ``[B, T]`` or ``[B, C, T]`` samples."""
         valid = None if lengths is None else self.output_lengths(lengths)
-        bands = banks.filtered(self, data, lengths)
-        if self.log == "db":
-            bands = self.decibels.transform(bands, valid)
-        elif blocks.applicable(bands):
-            bands = blocks.map_items(bands, valid, lambda part, own, _: compression.log_above(part, own, LOG_OFFSET))
-        else:
-            bands = compression.log_above(bands, valid, LOG_OFFSET)
-        return _coefficients(self, bands, valid)
+        return self.complete(banks.filtered(self, data, lengths), valid)
 
 
 def _coefficients(owner: Transform, bands: Tensor, valid: Tensor | None) -> Tensor:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, cepstra, chroma, filterbanks, fourier
+from ontheflyspec.functional import cepstra, chroma, filterbanks, fourier, stages
+from ontheflyspec.functional.stages import Stage
+from ontheflyspec.transforms import banks
 from ontheflyspec.transforms.base import Transform
 from ontheflyspec.transforms.constant_q import CQT
 from ontheflyspec.transforms.stft import STFT, Backend, PadMode
@@ -154,21 +156,24 @@ class Chroma(Transform):
         """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
         return self.front.frame_times(n_frames)
 
+    def stage(self, data: Tensor) -> Stage | None:
+        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
+        own = None if isinstance(self.front, CQT) else banks.stage(self, self.front, self.bands, 2.0, data)
+        if own is None:
+            return None
+        make, finish = (partial(chroma.unit_of, fold=fold, norm=self.norm) for fold in (own.make, own.finish))
+        return own._replace(make=make, finish=finish)
+
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the chroma of ``[B, T]`` or ``[B, C, T]`` samples."""
         if isinstance(self.front, CQT):
             return self._fold(self.front, data, lengths)
-        if self.front.backend == "fft" and blocks.applicable(data):
-            like = data if data.dtype == torch.float64 else self.filterbank
-            weights, window = self.constant("filterbank", like), self.front.constant("window", like)
-            runs = [(weights[first:last, low:high], low) for first, last, low, high in self.bands]
-            together = filterbanks.places_agree(runs, weights.shape[1], blocks.rows(self.front.n_fft))
-            options: dict[str, Any] = {"together": together, "like": weights[:, 0], "window": window}
-            compute = partial(chroma.unit_chroma, runs=runs, norm=self.norm)
-            return blocks.map_frames(data, lengths, compute, **options, **self.front.framing)
+        own = self.stage(data)
+        if own is not None:
+            return stages.features(data, lengths, [own], [()])[0]
         data = as_float(data)
         with fourier.full_precision(data.device):
-            energy = fourier.present(*self.front.parts(data, lengths), "power")
+            energy = fourier.present(*self.front.convolved(data, lengths), "power")
             return chroma.unit(torch.matmul(self.constant("filterbank", data), energy), self.norm)
 
     def _fold(self, cqt: CQT, data: Tensor, lengths: Tensor | None) -> Tensor:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, filterbanks, fourier, nonuniform, windows
+from ontheflyspec.functional import blocks, fourier, nonuniform, stages, windows
 from ontheflyspec.functional.framing import cut, frame_count
+from ontheflyspec.functional.stages import Stage
 from ontheflyspec.transforms.base import Pointwise, Transform
 
 Backend = Literal["auto", "fft", "conv"]
@@ -179,45 +180,55 @@ class STFT(Transform):
         """Returns whether items go through in blocks, where pointwise steps can follow at once."""
         return self.backend == "fft" and self.output != "complex" and blocks.applicable(data)
 
+    def stage(self, data: Tensor) -> Stage | None:
+        """Returns what this makes of a Fourier stage that others may share, None if it is a convolution."""
+        if self.backend == "conv":
+            return None
+        window = self.constant("window", data if data.dtype == torch.float64 else self.window)
+        of_power = self.output in ("power", "magnitude")
+        like = window.new_empty(self.n_features, dtype=window.dtype.to_complex() if self.output == "complex" else None)
+        stage = Stage(
+            key=self.frame_key,
+            window=window,
+            framing=self.framing,
+            like=like,
+            together=self.output != "phase",
+            of_power=of_power,
+            make=partial(fourier.present_rows, output=self.output),
+            finish=partial(fourier.present_power if of_power else fourier.present, output=self.output),
+        )
+        if self.freq_scale is None:
+            return stage
+        pieces = nonuniform.runs(self.constant("interpolation", window), self.bands)
+        return stage._replace(
+            together=stage.together and nonuniform.places_agree(pieces, 2 * self.n_fft + 2, blocks.rows(self.n_fft)),
+            of_power=False,
+            make=partial(nonuniform.present_spectra, pieces=pieces, output=self.output),
+            finish=partial(fourier.present, output=self.output),
+            between=pieces,
+        )
+
     def transform(self, data: Tensor, lengths: Tensor | None, after: Sequence[Pointwise] = ()) -> Tensor:
         """Returns the spectrogram of ``[B, T]`` or ``[B, C, T]`` samples."""
-        if self.backend == "fft" and blocks.applicable(data):
-            window = self.constant("window", data if data.dtype == torch.float64 else self.window)
-            kind = window.dtype.to_complex() if self.output == "complex" else window.dtype
-            like = window.new_empty(self.n_features, dtype=kind)
-            compute, together = partial(fourier.present_frames, output=self.output), self.output != "phase"
-            if self.freq_scale is not None:
-                pieces = self._pieces(window)
-                compute = partial(nonuniform.present_frames, pieces=pieces, output=self.output)
-                columns, rows = 2 * self.n_fft + 2, blocks.rows(self.n_fft)
-                together = together and nonuniform.places_agree(pieces, columns, rows)
-            options: dict[str, Any] = {
-                "together": together,
-                "like": like,
-                "window": window,
-                "after": after,
-            }
-            return blocks.map_frames(data, lengths, compute, **options, **self.framing)
-        data = as_float(data)
+        stage = self.stage(data)
+        if stage is not None:
+            return stages.features(data, lengths, [stage], [after])[0]
         with fourier.full_precision(data.device):
-            return fourier.present(*self.parts(data, lengths), self.output)
+            return fourier.present(*self.convolved(as_float(data), lengths), self.output)
 
-    def parts(self, data: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Returns real and imaginary part of float samples, ``[..., F, N]``, 0 past each item's frames."""
-        if self.backend == "fft" and self.freq_scale is not None:
-            window = self.constant("window", data)
-            real, imaginary = nonuniform.fft_parts(data, lengths, window, self._pieces(data), **self.framing)
-        elif self.backend == "fft":
-            real, imaginary = fourier.fft_parts(data, lengths, self.constant("window", data), **self.framing)
-        else:
-            real, imaginary = fourier.conv_parts(data, lengths, self.constant("kernels", data), **self.framing)
+    def convolved(self, data: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Returns real and imaginary part by convolution, ``[..., F, N]``, 0 past each item's frames."""
+        real, imaginary = fourier.conv_parts(data, lengths, self.constant("kernels", data), **self.framing)
         if lengths is None:
             return real, imaginary
         valid = self.output_lengths(lengths)
         return cut(real, valid), cut(imaginary, valid)
 
-    def _pieces(self, like: Tensor) -> list[filterbanks.Run]:
-        return nonuniform.runs(self.constant("interpolation", like), self.bands)
+    @property
+    def frame_key(self) -> tuple[Any, ...]:
+        """Equal for equal frames and windows."""
+        framing = (self.hop_length, self.center, self.pad_mode)
+        return (self.n_fft, self.win_length, self.window_name, *framing)
 
     @property
     def framing(self) -> dict[str, Any]:
