@@ -11,6 +11,7 @@ from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.cepstrum import MFCC
+from ontheflyspec.transforms.inverse import InverseSTFT
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
@@ -31,6 +32,7 @@ __all__ = [
     "Deltas",
     "DeviceLoader",
     "Draw",
+    "InverseSTFT",
     "Log",
     "MelSpectrogram",
     "Normalize",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import ontheflyspec as ofs
@@ -33,4 +34,16 @@ def _nonuniform() -> list[Case]:
     ]
 
 
-CASES: list[Case] = _nonuniform()
+def _inverse() -> list[Case]:
+    def case(name: str, steps: Callable[[int], int], n_fft: int = 64, **extra: Any) -> Case:
+        make = functools.partial(ofs.InverseSTFT, **{**FOURIER, "n_fft": n_fft, **extra})
+        return Case(f"InverseSTFT-{name}", make, "complex", bands=n_fft // 2 + 1, steps=steps)
+
+    return [
+        case("centred", lambda n: max(n - 1, 0) * 16),
+        case("uncentred", lambda n: (n - 1) * 16 + 64 if n else 0, center=False, window="hamming"),
+        case("odd", lambda n: max(n - 1, 0) * 16, n_fft=51, win_length=40),
+    ]
+
+
+CASES: list[Case] = [*_nonuniform(), *_inverse()]
