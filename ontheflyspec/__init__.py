@@ -11,6 +11,7 @@ from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.cepstrum import MFCC
+from ontheflyspec.transforms.griffin_lim import GriffinLim
 from ontheflyspec.transforms.inverse import InverseSTFT
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
@@ -32,6 +33,7 @@ __all__ = [
     "Deltas",
     "DeviceLoader",
     "Draw",
+    "GriffinLim",
     "InverseSTFT",
     "Log",
     "MelSpectrogram",

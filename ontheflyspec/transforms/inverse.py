@@ -107,11 +107,7 @@ class InverseSTFT(Transform):
 
     def output_rate(self, rate: float) -> float:
         """Returns the sample rate, if ``rate`` is that of its frames."""
-        frames = self.sample_rate / self.hop_length
-        if abs(rate - frames) > 1e-6 * frames:
-            rule = f"a batch of {frames:g} frames per second (sample_rate / hop_length)"
-            raise ValueError(checks.message("InverseSTFT", rule, f"{rate:g}", "Build it as the STFT was built."))
-        return self.sample_rate
+        return waves_rate("InverseSTFT", self.sample_rate, self.hop_length, rate)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the waves of ``[B, F, N]`` or ``[B, C, F, N]`` spectra."""
@@ -120,10 +116,7 @@ class InverseSTFT(Transform):
 
     def waves(self, data: Tensor, lengths: Tensor | None, sizes: Tensor | None, size: int) -> Tensor:
         """Returns waves of ``sizes`` samples, of ``size`` in all; see `functional.overlap.waves`."""
-        if data.shape[-2] != self.n_fft // 2 + 1:
-            rule = f"n_fft // 2 + 1 = {self.n_fft // 2 + 1} bins for n_fft = {self.n_fft}"
-            remedy = "Pass the spectra of an STFT without freq_scale, or set n_fft."
-            raise ValueError(checks.message("InverseSTFT", rule, data.shape[-2], remedy))
+        check_bins("InverseSTFT", self.n_fft, data)
         like = data.real if data.dtype == torch.complex128 else self.window
         window, inverse = self.constant("window", like), self.constant("inverse", like)
         with fourier.full_precision(data.device):
@@ -169,6 +162,23 @@ class InverseSTFT(Transform):
         lengths = torch.full((items.shape[0],), items.shape[-1], device="cpu")
         out = self._sized(PaddedBatch(items, lengths, self.sample_rate / self.hop_length), sizes).data
         return out[0] if data.dim() == self.item_rank else out
+
+
+def check_bins(where: str, n_fft: int, data: Tensor) -> None:
+    """Raises unless ``[..., F, N]`` data has the bins of the FFT."""
+    if data.shape[-2] != n_fft // 2 + 1:
+        rule = f"n_fft // 2 + 1 = {n_fft // 2 + 1} bins for n_fft = {n_fft}"
+        remedy = "Pass the spectra of an STFT without freq_scale, or set n_fft."
+        raise ValueError(checks.message(where, rule, data.shape[-2], remedy))
+
+
+def waves_rate(where: str, sample_rate: float, hop_length: int, rate: float) -> float:
+    """Returns ``sample_rate``, or raises if ``rate`` is not that of its frames."""
+    frames = sample_rate / hop_length
+    if abs(rate - frames) > 1e-6 * frames:
+        rule = f"a batch of {frames:g} frames per second (sample_rate / hop_length)"
+        raise ValueError(checks.message(where, rule, f"{rate:g}", "Build it with the options of the STFT."))
+    return sample_rate
 
 
 def _inverse(make_window: partial[Tensor], hop_length: int) -> Tensor:
