@@ -16,8 +16,10 @@ from ontheflyspec.transforms.chroma import Chroma
 from ontheflyspec.transforms.constant_q import CQT, VQT
 from ontheflyspec.transforms.descriptors import SpectralDescriptors
 from ontheflyspec.transforms.gammatone import Gammatonegram
+from ontheflyspec.transforms.griffin_lim import GriffinLim
 from ontheflyspec.transforms.harmonic import HarmonicCQT
 from ontheflyspec.transforms.hpss import HPSS
+from ontheflyspec.transforms.inverse import InverseSTFT
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.pcen import PCEN
@@ -50,7 +52,9 @@ __all__ = [
     "DeviceLoader",
     "Draw",
     "Gammatonegram",
+    "GriffinLim",
     "HarmonicCQT",
+    "InverseSTFT",
     "Log",
     "MelSpectrogram",
     "Normalize",

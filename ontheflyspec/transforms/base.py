@@ -31,7 +31,7 @@ class Transform(nn.Module, ABC):
     """Axes of one item without channels: 1 for waveforms, 2 for spectrograms."""
     dtypes: ClassVar[tuple[torch.dtype, ...]] = checks.WAVE_DTYPES
     sample_rate: float | None = None
-    """Hz that a waveform step was built for, None where it does not matter."""
+    """Hz that a step was built for, None where it does not matter; waveforms of another rate raise."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class Transform(nn.Module, ABC):
         checks.dtype(where, data, self.dtypes)
         checks.rank(where, data, self.item_rank, batched=True)
         checks.lengths(where, batch.lengths, data.shape[0], data.shape[-1])
-        if self.sample_rate is not None:
+        if self.sample_rate is not None and self.item_rank == 1:
             checks.sample_rate(where, self.sample_rate, batch.rate)
         out = self._transform(data, batch.lengths, after)
         return PaddedBatch(out, self.output_lengths(batch.lengths), self.output_rate(batch.rate), batch.ids)

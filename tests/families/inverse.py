@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import ontheflyspec as ofs
@@ -33,4 +34,30 @@ def _nonuniform() -> list[Case]:
     ]
 
 
-CASES: list[Case] = _nonuniform()
+def _hops(frames: int) -> int:
+    return max(frames - 1, 0) * 16
+
+
+def _inverse() -> list[Case]:
+    def case(name: str, steps: Callable[[int], int], n_fft: int = 64, **extra: Any) -> Case:
+        make = functools.partial(ofs.InverseSTFT, **{**FOURIER, "n_fft": n_fft, **extra})
+        return Case(f"InverseSTFT-{name}", make, "complex", bands=n_fft // 2 + 1, steps=steps)
+
+    return [
+        case("centred", _hops),
+        case("uncentred", lambda n: (n - 1) * 16 + 64 if n else 0, center=False, window="hamming"),
+        case("odd", _hops, n_fft=51, win_length=40),
+    ]
+
+
+def _griffin_lim() -> list[Case]:
+    """Centred, where a single frame gives no samples; uncentred, the gradient at its faintest bin is all rounding."""
+
+    def case(name: str, n_fft: int = 64, **extra: Any) -> Case:
+        make = functools.partial(ofs.GriffinLim, **{**FOURIER, "n_fft": n_fft, "n_iter": 3, **extra})
+        return Case(f"GriffinLim-{name}", make, "power", bands=n_fft // 2 + 1, steps=_hops, smooth=False)
+
+    return [case("random"), case("odd", n_fft=51, win_length=40, momentum=0.0, pad_mode="constant")]
+
+
+CASES: list[Case] = [*_nonuniform(), *_inverse(), *_griffin_lim()]
