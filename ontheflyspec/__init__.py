@@ -13,6 +13,7 @@ from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.bark import BarkSpectrogram
 from ontheflyspec.transforms.cepstrum import LFCC, MFCC
 from ontheflyspec.transforms.gammatone import Gammatonegram
+from ontheflyspec.transforms.inverse_mel import InverseMel
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
@@ -36,6 +37,7 @@ __all__ = [
     "DeviceLoader",
     "Draw",
     "Gammatonegram",
+    "InverseMel",
     "Log",
     "MelSpectrogram",
     "Normalize",
