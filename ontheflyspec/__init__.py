@@ -20,6 +20,7 @@ from ontheflyspec.transforms.griffin_lim import GriffinLim
 from ontheflyspec.transforms.harmonic import HarmonicCQT
 from ontheflyspec.transforms.hpss import HPSS
 from ontheflyspec.transforms.inverse import InverseSTFT
+from ontheflyspec.transforms.inverse_mel import InverseMel
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.pcen import PCEN
@@ -54,6 +55,7 @@ __all__ = [
     "Gammatonegram",
     "GriffinLim",
     "HarmonicCQT",
+    "InverseMel",
     "InverseSTFT",
     "Log",
     "MelSpectrogram",

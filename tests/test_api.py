@@ -51,6 +51,8 @@ backend='auto', trainable=False)
 Gammatonegram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
 pad_mode='reflect', n_bins=64, fmin=20.0, fmax=None, norm=None, power=2.0, method='fft', backend='auto', \
 trainable=False)
+InverseMel(*, sample_rate, n_fft=2048, n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, \
+output='magnitude', n_iter=128)
 LFCC(*, sample_rate, n_lfcc=40, n_filter=128, log='db', top_db=80.0, n_fft=2048, win_length=None, hop_length=None, \
 window='hann', center=True, pad_mode='reflect', fmin=0.0, fmax=None, power=2.0, backend='auto', trainable=False)
 PCEN(*, sample_rate=None, hop_length=None, gain=0.98, bias=2.0, power=0.5, time_constant=0.4, eps=1e-06, b=None, \

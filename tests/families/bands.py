@@ -6,8 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 import ontheflyspec as ofs
-from case import BANDS, FOURIER, Case, centred, uncentred
+from case import BANDS, FOURIER, RATE, Case, centred, uncentred
 
 
 def _banded(
@@ -47,4 +49,14 @@ def _gammatone() -> list[Case]:
     ]
 
 
-CASES: list[Case] = [*_bark(), *_lfcc(), *_gammatone()]
+def _inverse_mel() -> list[Case]:
+    def case(name: str, **options: Any) -> Case:
+        make = functools.partial(ofs.InverseMel, sample_rate=RATE, n_fft=64, n_mels=BANDS, n_iter=8, **options)
+        magnitude = options.get("output") != "power"
+        undo = torch.square if magnitude else torch.positive
+        return Case(f"InverseMel-{name}", make, "power", undo=undo, smooth=not magnitude)
+
+    return [case("magnitude"), case("power", output="power", fmin=300.0)]
+
+
+CASES: list[Case] = [*_bark(), *_lfcc(), *_gammatone(), *_inverse_mel()]
