@@ -13,6 +13,7 @@ from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.cepstrum import MFCC
 from ontheflyspec.transforms.descriptors import SpectralDescriptors
 from ontheflyspec.transforms.hpss import HPSS
+from ontheflyspec.transforms.learned import LearnableFilterbank
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.pcen import PCEN
@@ -36,6 +37,7 @@ __all__ = [
     "Deltas",
     "DeviceLoader",
     "Draw",
+    "LearnableFilterbank",
     "Log",
     "MelSpectrogram",
     "Normalize",

@@ -44,6 +44,8 @@ SpectralDescriptors(*, sample_rate, features=('centroid', 'bandwidth', 'rolloff'
 'zero_crossing_rate'), roll_percent=0.85, n_contrast_bands=6, fmin=200.0, quantile=0.02, p=2.0, amin=1e-10, \
 n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, pad_mode='reflect')
 HPSS(*, kernel_size=31, power=2.0, margin=1.0, output='harmonic', mask=False)
+LearnableFilterbank(*, sample_rate, n_filters=40, filter_length=401, hop_length=160, kind='gabor', pooling='gaussian', \
+pooling_length=401, pcen=True, init='mel', fmin=60.0, fmax=None, trainable=True)
 AmplitudeToDB(*, stype='power', ref=1.0, amin=1e-10, top_db=None)
 Log(*, floor=1e-10)
 Normalize(*, per='item', mean=None, std=None, eps=1e-05, ddof=0)
