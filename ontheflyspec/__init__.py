@@ -21,6 +21,7 @@ from ontheflyspec.transforms.harmonic import HarmonicCQT
 from ontheflyspec.transforms.hpss import HPSS
 from ontheflyspec.transforms.inverse import InverseSTFT
 from ontheflyspec.transforms.inverse_mel import InverseMel
+from ontheflyspec.transforms.learned import LearnableFilterbank
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.pcen import PCEN
@@ -57,6 +58,7 @@ __all__ = [
     "HarmonicCQT",
     "InverseMel",
     "InverseSTFT",
+    "LearnableFilterbank",
     "Log",
     "MelSpectrogram",
     "Normalize",

@@ -73,6 +73,8 @@ bins_per_octave=36, threshold=0.0, win_len_smooth=41, backend='auto', trainable=
 HarmonicCQT(*, sample_rate, harmonics=(0.5, 1, 2, 3, 4, 5), hop_length=256, fmin=32.703, n_bins=360, \
 bins_per_octave=60, filter_scale=1.0, window='hann', norm=1, pad_mode='constant', output='magnitude', \
 filters='librosa', method='auto', trainable=False)
+LearnableFilterbank(*, sample_rate, n_filters=40, filter_length=401, hop_length=160, kind='gabor', pooling='gaussian', \
+pooling_length=401, pcen=True, init='mel', fmin=60.0, fmax=None, trainable=True)
 AmplitudeToDB(*, stype='power', ref=1.0, amin=1e-10, top_db=None)
 Log(*, floor=1e-10)
 Normalize(*, per='item', mean=None, std=None, eps=1e-05, ddof=0)

@@ -65,34 +65,42 @@ def frame_rows(
         p: exponent of the distances from the centroid.
         amin: smallest power that counts for the flatness.
     """
-    spectrum = torch.view_as_real(torch.fft.rfft(frames * window)).movedim(-1, 0)
-    power = present(spectrum[0], spectrum[1], "power").transpose(-1, -2)
-    magnitude, hertz = safe_sqrt(power), hertz.unsqueeze(-1)
+    rows: dict[str, Tensor] = {}
+    if "rms" in features:
+        rows["rms"] = safe_sqrt(frames.square().mean(-1).unsqueeze(-2))
+    if set(features) - {"rms"}:
+        spectrum = torch.view_as_real(torch.fft.rfft(frames * window)).movedim(-1, 0)
+        power = present(spectrum[0], spectrum[1], "power").transpose(-1, -2)
+        if "flatness" in features:
+            kept = power.clamp(min=amin)
+            rows["flatness"] = kept.log().mean(-2, keepdim=True).exp() / kept.mean(-2, keepdim=True)
+        magnitude, hertz = safe_sqrt(power), hertz.unsqueeze(-1)
+        if "centroid" in features or "bandwidth" in features:
+            rows |= _place_and_width(magnitude, hertz, p)
+        if "rolloff" in features:
+            below = magnitude.cumsum(-2)
+            index = (below < roll_percent * below[..., -1:, :]).sum(-2, keepdim=True)
+            rows["rolloff"] = hertz[index.flatten(), 0].reshape(index.shape)
+        if "contrast" in features:
+            rows["contrast"] = _ends(magnitude, bands)
+    return torch.cat([rows[feature] for feature in features], -2)
+
+
+def _place_and_width(magnitude: Tensor, hertz: Tensor, p: float) -> dict[str, Tensor]:
     total = magnitude.sum(-2, keepdim=True)
     share = magnitude / total.masked_fill(total < torch.finfo(total.dtype).tiny, 1)
     centroid = (share * hertz).sum(-2, keepdim=True)
+    away = (hertz - centroid).square() if p == 2 else (hertz - centroid).abs().pow(p)
+    return {"centroid": centroid, "bandwidth": raise_power((share * away).sum(-2, keepdim=True), 2 / p)}
+
+
+def _ends(magnitude: Tensor, bands: Sequence[Band]) -> Tensor:
+    """Returns the mean of each band's largest values, then that of each band's smallest."""
     rows = []
-    for feature in features:
-        if feature == "centroid":
-            rows.append(centroid)
-        elif feature == "bandwidth":
-            away = (hertz - centroid).square() if p == 2 else (hertz - centroid).abs().pow(p)
-            rows.append(raise_power((share * away).sum(-2, keepdim=True), 2 / p))
-        elif feature == "rolloff":
-            below = magnitude.cumsum(-2)
-            index = (below < roll_percent * below[..., -1:, :]).sum(-2, keepdim=True)
-            rows.append(hertz[index.flatten(), 0].reshape(index.shape))
-        elif feature == "flatness":
-            kept = power.clamp(min=amin)
-            rows.append(kept.log().mean(-2, keepdim=True).exp() / kept.mean(-2, keepdim=True))
-        elif feature == "contrast":
-            for largest in (True, False):
-                for first, last, count in bands:
-                    band = magnitude[..., first:last, :]
-                    ends = band.topk(min(count, last - first), -2, largest).values
-                    rows.append(ends.mean(-2, keepdim=True))
-        else:
-            rows.append(safe_sqrt(frames.square().mean(-1).unsqueeze(-2)))
+    for largest in (True, False):
+        for first, last, count in bands:
+            band = magnitude[..., first:last, :]
+            rows.append(band.topk(min(count, last - first), -2, largest).values.mean(-2, keepdim=True))
     return torch.cat(rows, -2)
 
 

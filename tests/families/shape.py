@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 import ontheflyspec as ofs
-from case import BANDS, FOURIER, Case, centred, uncentred
+from case import BANDS, FOURIER, RATE, Case, centred, uncentred
 
 SMOOTH: dict[str, Any] = {"sample_rate": 16_000, "hop_length": 160}
 
@@ -34,6 +34,12 @@ def _hpss(name: str, takes: Literal["power", "complex"], **options: Any) -> Case
     return Case(f"HPSS-{name}", functools.partial(ofs.HPSS, **options), takes)
 
 
+def _learned(name: str, **options: Any) -> Case:
+    sizes = {"sample_rate": RATE, "n_filters": 4, "filter_length": 33, "hop_length": 16, "pooling_length": 41}
+    make = functools.partial(ofs.LearnableFilterbank, **sizes, **options)
+    return Case(f"LearnableFilterbank-{name}", make, steps=centred(16), exact=False)
+
+
 CASES: list[Case] = [
     _pcen("root", **SMOOTH),
     _pcen("first", b=0.3, start="first", bias=0.0),
@@ -44,4 +50,7 @@ CASES: list[Case] = [
     _hpss("harmonic", "power", kernel_size=(7, 4)),
     _hpss("percussive", "complex", kernel_size=5, output="percussive", margin=(1.0, 2.0), power=0.5),
     _hpss("masks", "complex", kernel_size=3, output="both", mask=True),
+    _learned("leaf"),
+    _learned("sinc", kind="sinc", pcen=False),
+    _learned("frozen", pooling="mean", trainable=False),
 ]

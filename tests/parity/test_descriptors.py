@@ -107,6 +107,16 @@ def test_silence_gives_librosa_s_values():
     assert set(values.values()) == {0.0}
 
 
+def test_contrast_has_its_floors_in_the_item_s_own_maxima():
+    """Noise, then the same 90 dB (as librosa counts) down, beside an item that is that quiet throughout."""
+    noise = torch.randn(4_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    given = [torch.cat([noise, noise * 1e-9]), noise * 1e-9]
+    out = ofs.SpectralDescriptors(sample_rate=RATE, **FRAME, features=("contrast",))(ofs.pad(given, rate=RATE))
+    for ours, item in zip(out.unpad(), given, strict=True):
+        compare(ours, wanted(item.numpy(), features=("contrast",), pad_mode="reflect"))
+    assert not torch.allclose(out.unpad()[0][:, 40:60], out.unpad()[1][:, 8:28])
+
+
 def test_crossings_are_counted_as_librosa_counts_them():
     wave = torch.tensor(
         [0.0, -0.0, 1.0, -1.0, -1e-11, -1e-11, 1.0, 1.0, -2.0, -1e-9, 0.0, 3.0] * 30, dtype=torch.float64

@@ -1,0 +1,167 @@
+"""Filters of few parameters on the samples, and their energies pooled around each frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import threads
+from ontheflyspec.functional.blocks import applicable
+from ontheflyspec.functional.framing import cut
+from ontheflyspec.functional.scales import hz_to_mel, mel_to_hz
+
+CHUNK = 1 << 19
+"""Filtered samples that are made together on a CPU."""
+CHUNK_ON_DEVICE = 1 << 25
+"""The same elsewhere."""
+HALF_WIDTH = math.sqrt(2 * math.log(2))
+"""From a Gaussian's standard deviation to half its width at half its height."""
+NARROWEST_HZ = 1.0
+"""Least width of a band of `sinc_filters`."""
+
+
+def spaced(count: int, fmin: float, fmax: float, spacing: str) -> Tensor:
+    """Returns ``count`` points in Hz, float64, evenly spaced over HTK's mels (``"mel"``) or over Hz (``"linear"``)."""
+    ends = torch.tensor([fmin, fmax], dtype=torch.float64, device="cpu")
+    if spacing == "mel":
+        ends = hz_to_mel(ends, "htk")
+    points = torch.linspace(float(ends[0]), float(ends[1]), count, dtype=torch.float64, device="cpu")
+    return mel_to_hz(points, "htk") if spacing == "mel" else points
+
+
+def gabor_start(sample_rate: float, n_filters: int, fmin: float, fmax: float, spacing: str) -> Tensor:
+    """Returns centres (radians a sample) and widths (samples), float64 ``[2, n_filters]``, like triangles' roots.
+
+    A width is that of a Gaussian as wide at half its height as the square root of a mel filter's triangle, which is
+    three quarters of the triangle.
+    """
+    points = spaced(n_filters + 2, fmin, fmax, spacing)
+    widths = HALF_WIDTH * sample_rate / (math.pi * 0.75 * (points[2:] - points[:-2]))
+    return torch.stack([2 * math.pi * points[1:-1] / sample_rate, widths])
+
+
+def sinc_start(sample_rate: float, n_filters: int, fmin: float, fmax: float, spacing: str) -> Tensor:
+    """Returns lower edges and widths of neighbouring bands in Hz, float64 ``[2, n_filters]``."""
+    top = min(fmax, sample_rate / 2 * (1 - 2.5e-7))  # so that no sum in float32 lies beyond
+    edges = spaced(n_filters + 1, fmin, top, spacing)
+    return torch.stack([edges[:-1], edges.diff()])
+
+
+def gabor_filters(centres: Tensor, widths: Tensor, size: int) -> Tensor:
+    """Returns real and imaginary part of complex sinusoids under Gaussians of area 1, ``[2, F, size]``.
+
+    Args:
+        centres: radians a sample ``[F]``, held between 0 and pi.
+        widths: standard deviations of the Gaussians in samples, ``[F]``, held where their spectra are neither wider
+            than half of all frequencies nor narrower than the filter can resolve.
+        size: samples of a filter, an odd number.
+    """
+    centres = centres.clamp(0, math.pi).unsqueeze(-1)
+    widths = widths.clamp(4 * HALF_WIDTH / math.pi, size * HALF_WIDTH / math.pi).unsqueeze(-1)
+    steps = torch.arange(size, device=centres.device, dtype=centres.dtype) - size // 2
+    bell = (-0.5 * (steps / widths).square()).exp() / (math.sqrt(2 * math.pi) * widths)
+    return torch.stack([(centres * steps).cos() * bell, (centres * steps).sin() * bell])
+
+
+def sinc_filters(low_hz: Tensor, band_hz: Tensor, sample_rate: float, size: int) -> Tensor:
+    """Returns band-pass filters, differences of two cardinal sines under a Hamming window, 1 at the centre.
+
+    Args:
+        low_hz: lower edges ``[F]``, held between 0 and ``sample_rate / 2``.
+        band_hz: widths ``[F]``, held at or above 1 Hz; upper edges are held at or below ``sample_rate / 2``.
+        sample_rate: Hz.
+        size: samples of a filter, an odd number.
+
+    Shape: ``[1, F, size]``.
+    """
+    low = low_hz.clamp(0, sample_rate / 2 - NARROWEST_HZ).unsqueeze(-1)
+    high = (low + band_hz.clamp(min=NARROWEST_HZ).unsqueeze(-1)).clamp(max=sample_rate / 2)
+    steps = torch.arange(size, device=low.device, dtype=low.dtype) - size // 2
+    twice = 2 * steps / sample_rate
+    shape = (high * torch.sinc(high * twice) - low * torch.sinc(low * twice)) / (high - low)
+    return (shape * (0.54 + 0.46 * (2 * math.pi / size * steps).cos())).unsqueeze(0)
+
+
+def gaussian_pools(widths: Tensor, size: int) -> Tensor:
+    """Returns Gaussians of height 1 for ``[F]`` standard deviations in halves of ``size - 1`` samples, ``[F, size]``.
+
+    Widths are held between ``2 / size`` and 0.5.
+    """
+    widths = widths.clamp(2 / size, 0.5).unsqueeze(-1)
+    steps = torch.linspace(-1, 1, size, device=widths.device, dtype=widths.dtype)
+    return (-0.5 * (steps / widths).square()).exp()
+
+
+def pooled_energies(
+    x: Tensor, lengths: Tensor | None, filters: Tensor, pools: Tensor, *, hop_length: int, count: int
+) -> Tensor:
+    """Returns the energies of filtered signals, weighted around each frame's centre ``t * hop_length`` and added up.
+
+    Signals and energies are 0 beyond each item's own ends. Samples go through in blocks of frames, by FFT.
+
+    Args:
+        x: floats ``[B, ..., T]``.
+        lengths: int64 ``[B]`` on any device, None if all items are full.
+        filters: ``[m, F, K]``, the m parts of each filter, K odd.
+        pools: weights ``[F, P]`` or ``[1, P]``, P odd.
+        hop_length: samples between frames.
+        count: frames.
+
+    Shape: ``[B, ..., F, count]``; what comes past an item's frames is anything.
+    """
+    (parts, bands, taps), wide = filters.shape, -(-pools.shape[-1] // hop_length)
+    rows = x.flatten(0, -2)
+    if rows.shape[0] * count == 0:
+        return x.sum(-1)[..., None, None].expand(*x.shape[:-1], bands, count)
+    if lengths is None:
+        ends = torch.full((rows.shape[0],), x.shape[-1], device=x.device)
+    else:
+        ends = lengths.to(x.device, non_blocking=True).reshape(-1, 1)
+        ends = ends.expand(-1, rows.shape[0] // x.shape[0]).reshape(-1)
+        rows = cut(rows, ends)
+    size = 1 << (4 * (taps + pools.shape[-1] + hop_length)).bit_length()
+    frames = (size - taps + 1) // hop_length - wide + 1
+    inner, step, blocks = (frames + wide - 1) * hop_length, frames * hop_length, -(-count // frames)
+    before = pools.shape[-1] // 2 + taps // 2
+    after = (blocks - 1) * step + inner + taps - 1 - before - x.shape[-1]
+    pieces = torch.nn.functional.pad(rows, (before, after)).unfold(-1, inner + taps - 1, step)
+    spectra = torch.fft.rfft(filters.flatten(0, 1), size)
+    weights = torch.nn.functional.pad(pools, (0, wide * hop_length - pools.shape[-1]))
+    weights = weights.reshape(-1, wide, hop_length).mT
+    inside = torch.arange(inner, device=x.device) - pools.shape[-1] // 2
+
+    def compute(which: Tensor) -> Tensor:
+        """Returns pooled energies ``[c, F, frames]`` of some blocks, numbered row by row."""
+        row, block = which // blocks, which % blocks
+        spectrum = torch.fft.rfft(pieces[row, block], size).unsqueeze(1)
+        filtered = torch.fft.irfft(spectrum * spectra, size)[..., taps - 1 : taps - 1 + inner]
+        energy = filtered.reshape(-1, parts, bands, inner).square().sum(1)
+        places = inside + (block * step).unsqueeze(-1)
+        outside = (places < 0) | (places >= ends[row].unsqueeze(-1))
+        energy = energy.masked_fill(outside.unsqueeze(1), 0)
+        sums = torch.matmul(energy.reshape(-1, bands, frames + wide - 1, hop_length), weights)
+        return torch.stack([sums[..., place : place + frames, place] for place in range(wide)]).sum(0)
+
+    which, cost = torch.arange(rows.shape[0] * blocks, device=x.device), parts * bands * size
+    if applicable(x, filters, pools):
+        begun = (ends[which // blocks] > 0) & (which % blocks * step <= ends[which // blocks])
+        out = _on_threads(compute, which[begun], x.new_zeros(which.shape[0], bands, frames), cost)
+    else:
+        chunk = CHUNK if x.device.type == "cpu" else CHUNK_ON_DEVICE
+        out = torch.cat([compute(part) for part in torch.split(which, max(chunk // cost, 1))])
+    out = out.reshape(rows.shape[0], blocks, bands, frames).transpose(1, 2).flatten(2)[..., :count]
+    return out.reshape(*x.shape[:-1], bands, count)
+
+
+def _on_threads(compute: Callable[[Tensor], Tensor], which: Tensor, out: Tensor, cost: int) -> Tensor:
+    """Returns ``out`` with ``compute`` of some of its rows, each worth ``cost`` values, a few at a time."""
+    chunks = torch.split(which, max(CHUNK // cost, 1))
+
+    def job(number: int) -> None:
+        out[chunks[number]] = compute(chunks[number])
+
+    threads.each(job, len(chunks) if which.shape[0] else 0, which.shape[0] * cost)
+    return out

@@ -1,0 +1,176 @@
+"""A filter bank on the samples that is learned."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import checks
+from ontheflyspec.batch import as_float
+from ontheflyspec.functional import fourier, learned
+from ontheflyspec.functional.framing import cut, frame_count
+from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.pcen import PCEN
+
+FLOOR = 1e-5
+"""Least energy that goes into the normalisation, as in LEAF."""
+
+
+class LearnableFilterbank(Transform):
+    """Energies of learnable band-pass filters of each item as if it stood alone: LEAF, or SincNet's filters.
+
+    Filters with two parameters each run over the samples; their output is squared, pooled around each frame's centre
+    ``t * hop_length``, and normalised as `PCEN` does. Parameters that leave their range are used as if at its end.
+
+    Args:
+        sample_rate: Hz of the waveforms; batches of another rate raise.
+        n_filters: filters.
+        filter_length: samples of a filter, an odd number.
+        hop_length: samples between frames.
+        kind: ``"gabor"``, complex sinusoids under Gaussians with parameters ``centres`` (radians a sample) and
+            ``widths`` (samples); or ``"sinc"``, band-passes with parameters ``low_hz`` and ``band_hz``.
+        pooling: ``"gaussian"`` with the parameter ``pool_widths`` (in halves of the pool's length, between
+            ``2 / pooling_length`` and 0.5, 0.4 to begin with), or ``"mean"``, which has none.
+        pooling_length: samples that a frame's energy is pooled over, an odd number from 3 on.
+        pcen: whether energies, at least 1e-5, are normalised over time, with parameters of each filter.
+        init: how filters are spaced to begin with, ``"mel"`` (HTK's mels) or ``"linear"``.
+        fmin: Hz of the lowest filter's lower edge to begin with.
+        fmax: Hz of the highest filter's upper edge to begin with (None: ``sample_rate / 2``).
+        trainable: whether all of these are parameters; else nothing is, and checkpoints hold nothing.
+
+    Shape:
+        ``[B, T]`` to ``[B, n_filters, N]``, ``[B, C, T]`` to ``[B, C, n_filters, N]``, a Tensor ``[T]`` to
+        ``[n_filters, N]``, with ``N = 1 + T // hop_length``.
+
+    Padding:
+        Exactly 0 past each item's frames; what stands in the input's padding changes nothing. Samples and energies
+        are 0 beyond an item's own ends.
+
+    Raises:
+        ValueError: an option out of range, a batch of another rate.
+        TypeError: samples that are neither float nor int16.
+
+    Matches:
+        The papers' formulas in float64, 1e-5 of the peak (tests/parity/test_learned.py).
+
+    References:
+        Zeghidour et al., "LEAF: a learnable frontend for audio classification", ICLR 2021; Ravanelli, Bengio,
+        "Speaker recognition from raw waveform with SincNet", SLT 2018.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> leaf = ofs.LearnableFilterbank(sample_rate=16_000)
+        >>> leaf(torch.randn(2, 16_000)).shape, sum(value.numel() for value in leaf.parameters())
+        (torch.Size([2, 40, 101]), 280)
+    """
+
+    sample_rate: float
+
+    def __init__(
+        self,
+        *,
+        sample_rate: float,
+        n_filters: int = 40,
+        filter_length: int = 401,
+        hop_length: int = 160,
+        kind: Literal["gabor", "sinc"] = "gabor",
+        pooling: Literal["gaussian", "mean"] = "gaussian",
+        pooling_length: int = 401,
+        pcen: bool = True,
+        init: Literal["mel", "linear"] = "mel",
+        fmin: float = 60.0,
+        fmax: float | None = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__()
+        where = "LearnableFilterbank"
+        self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
+        self.n_filters = checks.integer(where, "n_filters", n_filters)
+        self.filter_length = _odd("filter_length", filter_length)
+        self.hop_length = checks.integer(where, "hop_length", hop_length)
+        self.kind = checks.choice(where, "kind", kind, ("gabor", "sinc"))
+        self.pooling = checks.choice(where, "pooling", pooling, ("gaussian", "mean"))
+        self.pooling_length = _odd("pooling_length", pooling_length)
+        self.init = checks.choice(where, "init", init, ("mel", "linear"))
+        nyquist = self.sample_rate / 2
+        self.fmax = nyquist if fmax is None else checks.number(where, "fmax", fmax, low=0.0, high=nyquist)
+        self.fmin = checks.number(where, "fmin", fmin, low=0.0)
+        if self.fmin >= self.fmax:
+            raise ValueError(checks.message(where, f"fmin below fmax = {self.fmax:g} Hz", fmin, "Lower fmin."))
+        self.trainable = bool(trainable)
+        start = learned.gabor_start if self.kind == "gabor" else learned.sinc_start
+        made = partial(start, self.sample_rate, self.n_filters, self.fmin, self.fmax, self.init)
+        self.names = ("centres", "widths") if self.kind == "gabor" else ("low_hz", "band_hz")
+        for place, name in enumerate(self.names):
+            self.keep(name, partial(_row, made, place), trainable=self.trainable)
+        if self.pooling == "gaussian":
+            self.keep("pool_widths", partial(_filled, self.n_filters), trainable=self.trainable)
+        self.pcen = None
+        if pcen:
+            options: dict[str, Any] = {"trainable": self.trainable, "n_bands": self.n_filters}
+            self.pcen = PCEN(b=0.04, gain=0.96, bias=2.0, power=0.5, eps=1e-12, start="first", **options)
+
+    def output_lengths(self, lengths: Any) -> Any:
+        """Returns frames for samples."""
+        return frame_count(lengths, self.filter_length, self.hop_length, center=True)
+
+    def output_rate(self, rate: float) -> float:
+        """Returns frames per second."""
+        return rate / self.hop_length
+
+    @property
+    def n_features(self) -> int:
+        """Filters."""
+        return self.n_filters
+
+    @property
+    def frequencies(self) -> Tensor:
+        """Hz of the filters' centres as they are now, float64 ``[n_filters]``."""
+        first, second = (self.constant(name, torch.empty(0, dtype=torch.float64)).detach() for name in self.names)
+        return first * (self.sample_rate / (2 * math.pi)) if self.kind == "gabor" else first + second / 2
+
+    def frame_times(self, n_frames: int) -> Tensor:
+        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
+        return torch.arange(n_frames, dtype=torch.float64) * self.hop_length / self.sample_rate
+
+    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns the filters' energies of ``[B, T]`` or ``[B, C, T]`` samples."""
+        data, count = as_float(data), self.output_lengths(data.shape[-1])
+        valid = None if lengths is None else self.output_lengths(lengths)
+        with fourier.full_precision(data.device):
+            filters, pools = self._filters(data), self._pools(data)
+            out = learned.pooled_energies(data, lengths, filters, pools, hop_length=self.hop_length, count=count)
+            if self.pcen is not None:
+                return self.pcen.transform(out.clamp(min=FLOOR), valid)
+            return out if valid is None else cut(out, valid)
+
+    def _filters(self, like: Tensor) -> Tensor:
+        first, second = (self.constant(name, like) for name in self.names)
+        if self.kind == "gabor":
+            return learned.gabor_filters(first, second, self.filter_length)
+        return learned.sinc_filters(first, second, self.sample_rate, self.filter_length)
+
+    def _pools(self, like: Tensor) -> Tensor:
+        if self.pooling == "mean":
+            return like.new_full((1, self.pooling_length), 1 / self.pooling_length)
+        return learned.gaussian_pools(self.constant("pool_widths", like), self.pooling_length)
+
+
+def _odd(name: str, value: int) -> int:
+    value = checks.integer("LearnableFilterbank", name, value, low=3)
+    if value % 2 == 0:
+        rule = f"an odd {name}, so that it has a centre"
+        raise ValueError(checks.message("LearnableFilterbank", rule, value, f"Take {value + 1}."))
+    return value
+
+
+def _row(maker: partial[Tensor], place: int) -> Tensor:
+    return maker()[place]
+
+
+def _filled(count: int) -> Tensor:
+    return torch.full((count,), 0.4, dtype=torch.float64, device="cpu")
