@@ -10,12 +10,17 @@ from ontheflyspec.data.device import DeviceLoader
 from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
-from ontheflyspec.transforms.cepstrum import MFCC
+from ontheflyspec.transforms.bark import BarkSpectrogram
+from ontheflyspec.transforms.cepstrum import LFCC, MFCC
 from ontheflyspec.transforms.chroma import Chroma
 from ontheflyspec.transforms.constant_q import CQT, VQT
+from ontheflyspec.transforms.descriptors import SpectralDescriptors
+from ontheflyspec.transforms.gammatone import Gammatonegram
 from ontheflyspec.transforms.harmonic import HarmonicCQT
+from ontheflyspec.transforms.hpss import HPSS
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
+from ontheflyspec.transforms.pcen import PCEN
 from ontheflyspec.transforms.periodicity import CFP
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
 from ontheflyspec.transforms.resample import Resample
@@ -26,12 +31,16 @@ from ontheflyspec.transforms.tonnetz import Tonnetz
 __all__ = [
     "CFP",
     "CQT",
+    "HPSS",
+    "LFCC",
     "MFCC",
+    "PCEN",
     "STFT",
     "VQT",
     "AmplitudeToDB",
     "AudioDataset",
     "AudioLoader",
+    "BarkSpectrogram",
     "BucketBatchSampler",
     "Chroma",
     "Clip",
@@ -40,6 +49,7 @@ __all__ = [
     "Deltas",
     "DeviceLoader",
     "Draw",
+    "Gammatonegram",
     "HarmonicCQT",
     "Log",
     "MelSpectrogram",
@@ -48,6 +58,7 @@ __all__ = [
     "PaddedBatch",
     "Resample",
     "SomeOf",
+    "SpectralDescriptors",
     "Tonnetz",
     "augment",
     "collate",

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import threads
-from ontheflyspec.functional import programs
+from ontheflyspec.functional import octave_programs, programs
 from ontheflyspec.functional.constant_q import Group
 from ontheflyspec.functional.framing import edges, extend, frame_count
-from ontheflyspec.functional.programs import fast
 
 TAPS = 31
 """The halving filter reaches so many samples to both sides."""
@@ -21,7 +20,7 @@ CHUNK = 1 << 18
 """Samples of a signal that are worked on at once, so that an hour of audio needs no more memory than a minute."""
 VALUES = 1 << 20
 """Values of frames that one product takes."""
-STRETCH, BINS = fast(programs.stretch), fast(programs.octave_bins)
+STRETCH, BINS = programs.fast(programs.stretch), octave_programs.fast(octave_programs.octave_bins)
 
 
 def half_band() -> Tensor:
@@ -112,17 +111,34 @@ def transform(
         x = torch.nn.functional.pad(x, (0, 1))
     before, after = margins(groups)
     signal = extend(x, lengths, before[0], after[0] + 1, pad_mode)
-    flat = signal.reshape(-1, signal.shape[-1])
     frames = max(count, 1)
-    found = levels(flat, groups, filters, (frames - 1) * hop_length)
-    parts = [
-        _convolve(found[group.level], kernel, group, before, hop_length, frames)
-        for group, kernel in zip(groups, kernels, strict=True)
-    ]
+    flat = signal.reshape(-1, signal.shape[-1])
+    parts = analyse(flat, kernels, groups, filters, hop_length=hop_length, frames=frames)
     real = torch.cat([part[:, : part.shape[1] // 2] for part in parts], 1)
     imaginary = torch.cat([part[:, part.shape[1] // 2 :] for part in parts], 1)
     shape = (*x.shape[:-1], real.shape[1], frames)
     return real.reshape(shape)[..., :count], imaginary.reshape(shape)[..., :count]
+
+
+def analyse(
+    x: Tensor, kernels: list[Tensor], groups: Sequence[Group], filters: Tensor, *, hop_length: int, frames: int
+) -> list[Tensor]:
+    """Returns each group's real parts above its imaginary ones, ``[R, 2 * bins, frames]``.
+
+    Args:
+        x: signals ``[R, n]`` from the margin of level 0 on.
+        kernels: as in `transform`.
+        groups: as in `transform`.
+        filters: as in `transform`.
+        hop_length: as in `transform`.
+        frames: how many.
+    """
+    before, _ = margins(groups)
+    found = levels(x, groups, filters, (frames - 1) * hop_length)
+    return [
+        _convolve(found[group.level], kernel, group, before, hop_length, frames)
+        for group, kernel in zip(groups, kernels, strict=True)
+    ]
 
 
 def _convolve(x: Tensor, kernel: Tensor, group: Group, before: list[int], hop_length: int, count: int) -> Tensor:

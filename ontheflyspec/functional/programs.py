@@ -8,6 +8,7 @@ be had they run as they stand, with the same bits.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Callable
@@ -131,124 +132,42 @@ def filter_products(energy: Tensor, weights: List[Tensor], lows: List[int], n: i
     return torch.cat(made).narrow(1, 0, n)
 
 
-def halves(x: Tensor, start: int, rows: int, size: int, filters: Tensor) -> Tensor:
-    """Returns every second sample of a filtered signal ``[n]``, and zeros after them up to ``size`` samples.
+def between_bins(spectra: Tensor, weights: List[Tensor], lows: List[int]) -> Tensor:
+    """Returns what lies between the bins of spectra, real and imaginary parts in turn, ``[m, 2 * F]``.
 
     Args:
-        x: at least ``start + (rows + 2) * 2 * filters.size(2)`` samples.
-        start: first sample that the first output needs.
-        rows: of ``filters.size(2)`` outputs.
-        size: of the result, at least that of the rows.
-        filters: ``[3, 2 * row, row]``, for a row of samples and the two after it.
+        spectra: ``[m, 2 * bins]``, real and imaginary parts in turn.
+        weights: of runs of neighbouring outputs on their own columns.
+        lows: first column of each run.
     """
-    width, row = filters.size(1), filters.size(2)
-    blocks = x.narrow(0, start, (rows + 2) * width).view(rows + 2, width)
-    out = x.new_empty([size])
-    own = out.narrow(0, 0, rows * row).view(rows, row)
-    torch.mm(blocks.narrow(0, 0, rows), filters[0], out=own)
-    own.addmm_(blocks.narrow(0, 1, rows), filters[1])
-    own.addmm_(blocks.narrow(0, 2, rows), filters[2])
-    out.narrow(0, rows * row, size - rows * row).zero_()
+    total = 0
+    for block in weights:
+        total += block.size(1)
+    out = spectra.new_empty([spectra.size(0), total])
+    place = 0
+    for i in range(len(lows)):
+        width = weights[i].size(1)
+        columns = spectra.narrow(1, lows[i], weights[i].size(0))
+        torch.mm(columns, weights[i], out=out.narrow(1, place, width))
+        place += width
     return out
 
 
-def filtered_frames(x: Tensor, start: int, stride: int, count: int, kernel: Tensor) -> Tensor:
-    """Returns a filter bank ``[F, width]`` times ``count`` frames of a signal ``[n]``, as ``[F, count]``."""
-    width = kernel.size(1)
-    frames = x.narrow(0, start, (count - 1) * stride + width).unfold(0, width, stride)
-    return torch.mm(kernel, frames.contiguous().t())
+def compiled(functions: list[Any]) -> Callable[[F], F]:
+    """Compiles functions that may call each other, and returns what gives for one of them its fast form.
 
-
-def present_parts(parts: Tensor, output: str) -> Tensor:
-    """Returns ``[bins, n]`` in the form asked for, from real parts above imaginary ones, which it overwrites."""
-    bins = parts.size(0) // 2
-    real, imaginary = parts.narrow(0, 0, bins), parts.narrow(0, bins, bins)
-    if output == "complex":
-        return torch.complex(real, imaginary)
-    if output == "phase":
-        return torch.atan2(imaginary, real)
-    power = real.square_().add_(imaginary.square_())
-    return power if output == "power" else power.sqrt_()
-
-
-def octave_bins(
-    wave: Tensor,
-    kernels: List[Tensor],
-    filters: Tensor,
-    starts: List[int],
-    rows: List[int],
-    sizes: List[int],
-    levels: List[int],
-    lows: List[int],
-    hop_length: int,
-    most: int,
-    output: str,
-    out: Tensor,
-) -> None:
-    """Writes all bins of some frames, from a signal that is halved again and again.
-
-    Args:
-        wave: all samples ``[n]`` that the frames need.
-        kernels: of each group of bins, ``[period, 2 * bins, width]``.
-        filters: as in `halves`.
-        starts: for each halving, as in `halves`.
-        rows: for each halving, as in `halves`.
-        sizes: for each halving, as in `halves`.
-        levels: how often each group's signal was halved, in rising order from the last group to the first.
-        lows: where the first frame's first tap lies in it.
-        hop_length: samples between frames.
-        most: values of frames that one product takes.
-        output: ``"complex"``, ``"magnitude"``, ``"power"`` or ``"phase"``.
-        out: ``[bins, n]``.
+    That is TorchScript's program, or the function itself where none can be had.
     """
-    x, level, last = wave, 0, out.size(0)
-    for back in range(len(kernels)):
-        group = len(kernels) - 1 - back
-        while level < levels[group]:
-            x = halves(x, starts[level], rows[level], sizes[level], filters)
-            level += 1
-        kernel = kernels[group]
-        period, first = kernel.size(0), last - kernel.size(1) // 2
-        own = out[first:last]
-        stride, block = (period * hop_length) >> level, max(most // kernel.size(2), 16)
-        for j in range(period):
-            place = j
-            start = lows[group] + ((j * hop_length) >> level)
-            while place < out.size(1):
-                count = min((out.size(1) - 1 - place) // period + 1, block)
-                bins = present_parts(filtered_frames(x, start, stride, count, kernel[j]), output)
-                own[:, place : place + (count - 1) * period + 1 : period].copy_(bins)
-                place += count * period
-                start += count * stride
-        last = first
+    unit: Any = None
+    with contextlib.suppress(RuntimeError, AttributeError, OSError, TypeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        unit = torch.jit.CompilationUnit("\n".join(inspect.getsource(function) for function in functions))
+
+    def fast(function: F) -> F:
+        found: F = getattr(unit, function.__name__, function)
+        return found
+
+    return fast
 
 
-def _compile(functions: list[Any]) -> Any:
-    """Returns TorchScript's version of functions that may call each other, or None."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.jit.CompilationUnit("\n".join(inspect.getsource(function) for function in functions))
-    except (RuntimeError, AttributeError, OSError, TypeError):
-        return None
-
-
-_COMPILED = _compile(
-    [
-        stretch,
-        cut_frames,
-        deal_frames,
-        power_spectra,
-        filter_products,
-        halves,
-        filtered_frames,
-        present_parts,
-        octave_bins,
-    ]
-)
-
-
-def fast(function: F) -> F:
-    """Returns one of the functions above as TorchScript's program where that can be had."""
-    found: F = getattr(_COMPILED, function.__name__, function)
-    return found
+fast = compiled([stretch, cut_frames, deal_frames, power_spectra, filter_products, between_bins])
