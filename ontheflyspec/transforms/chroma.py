@@ -41,7 +41,7 @@ class Chroma(Transform):
         center: as in `STFT` (stft; the others are centred).
         pad_mode: ``"constant"`` (zeros) or ``"reflect"``.
         norm: what is 1 in every frame: ``inf`` for the largest class, 1 for the sum, 2 for the root of the sum of
-            squares; None for no change. Frames of silence stay 0. (librosa's default for CENS is 2.)
+            squares; None for no change. Frames of 0 stay 0. (librosa's default for CENS is 2.)
         tuning: of A4 off 440 Hz, in pitch classes (stft) or bins of the constant-Q transform. It is not estimated, as
             librosa does where ``tuning=None``.
         ctroct: octaves above 27.5 Hz that count most (stft).
@@ -50,7 +50,8 @@ class Chroma(Transform):
         fmin: Hz of the lowest bin (cqt, cens).
         n_octaves: octaves above it (cqt, cens).
         bins_per_octave: bins of an octave, a multiple of ``n_chroma`` (cqt, cens).
-        threshold: sums below it are taken as 0 (cqt).
+        threshold: sums of magnitudes below it are taken as 0 (cqt, cens). In silence next to a sound the constant-Q
+            transform leaves up to 1e-6 of it, which ``norm`` makes as large as all else; a threshold above keeps it 0.
         win_len_smooth: frames of the Hann window to smooth with, None for none (cens).
         backend: as in `STFT` (stft).
         trainable: whether kernels and chroma filters are parameters.
@@ -181,8 +182,9 @@ class Chroma(Transform):
         bins = cqt.transform(data, lengths)
         with fourier.full_precision(bins.device):
             sums = cepstra.project(bins, valid, self.constant("filterbank", bins))
+        sums = sums.masked_fill(sums < self.threshold, 0)
         if self.source == "cqt":
-            return chroma.unit(sums.masked_fill(sums < self.threshold, 0), self.norm)
+            return chroma.unit(sums, self.norm)
         return chroma.energy_statistics(sums, valid, self.constant("weights", bins) if self.smooth else None, self.norm)
 
 

@@ -27,7 +27,7 @@ def _chroma() -> list[Case]:
         make = functools.partial(kind, **{**FOURIER, **extra})
         return Case(f"{kind.__name__}-{name}", make, steps=centred(16), exact=exact)
 
-    octaves = {"fmin": 250.0, "n_octaves": 3, "bins_per_octave": 12}
+    octaves = {"fmin": 500.0, "n_octaves": 2, "bins_per_octave": 6, "n_chroma": 6}
 
     return [
         case("stft"),
@@ -36,14 +36,13 @@ def _chroma() -> list[Case]:
         case("stft-trainable", norm=None, trainable=True, exact=False),
         case("cqt", source="cqt", **octaves),
         case("cens", source="cens", win_len_smooth=4, norm=2, **octaves),
-        case("cqt", ofs.Tonnetz, **octaves),
         case("stft", ofs.Tonnetz, source="stft"),
     ]
 
 
 def _harmonic() -> list[Case]:
-    options: dict[str, Any] = {"sample_rate": RATE, "hop_length": 16, "fmin": 400.0, "n_bins": 5, "bins_per_octave": 4}
-    make = functools.partial(ofs.HarmonicCQT, **options, harmonics=(0.5, 1, 2, 3))
+    options: dict[str, Any] = {"sample_rate": RATE, "hop_length": 16, "fmin": 800.0, "n_bins": 3, "bins_per_octave": 3}
+    make = functools.partial(ofs.HarmonicCQT, **options, harmonics=(0.5, 1, 3))
     return [Case("HarmonicCQT", make, steps=centred(16))]
 
 

@@ -106,6 +106,16 @@ def test_cqt_is_close_to_librosa_s_own_transform():
     agree(ofs.Chroma(sample_rate=RATE, source="cqt", **OCTAVES)(wave), wanted, 0.1)
 
 
+def test_silence_within_a_clip_stays_silent_above_a_threshold():
+    """Rounding of the transform, near 1e-7 of the loudest at most, is not made as large as a sound."""
+    wave = items()[0].float()
+    for source in ("cqt", "cens"):
+        known = {"source": source, **OCTAVES, "fmin": 220.0, "n_octaves": 4, "win_len_smooth": None, "threshold": 1e-4}
+        out = ofs.Chroma(sample_rate=RATE, **known)(wave)
+        assert not out[:, 16:20].any()
+        assert (out[:, :9].amax(0) == 1).all()
+
+
 @pytest.mark.parametrize("base_c", [True, False])
 @pytest.mark.parametrize(("n_bins", "bins_per_octave", "n_chroma"), [(84, 12, 12), (250, 36, 12), (72, 24, 6)])
 @pytest.mark.parametrize("fmin", [32.703, 55.0, 261.6])
@@ -158,3 +168,24 @@ def test_norms_of_faint_and_silent_frames(norm):
 def test_options_out_of_range(options, rule):
     with pytest.raises(ValueError, match=rule):
         ofs.Chroma(sample_rate=RATE, **options)
+
+
+@pytest.mark.parametrize("source", ["stft", "cqt"])
+def test_trainable_kernels_and_filters(source):
+    """As constants they give the same, as parameters all of them learn."""
+    wave = items()[1].float() * 1_000
+    known = {"sample_rate": RATE, "source": source, "n_fft": 512, "fmin": 220.0, "n_octaves": 4, "norm": 2}
+    learned = ofs.Chroma(**known, trainable=True)
+    out = learned(wave)
+    assert (out - ofs.Chroma(**known)(wave)).abs().max() <= 1e-4
+    (out * torch.linspace(0, 1, 12).unsqueeze(-1)).sum().backward()
+    gradients = [value.grad for value in learned.parameters()]
+    assert len(gradients) >= 2
+    assert all(gradient is not None and gradient.isfinite().all() and gradient.any() for gradient in gradients)
+
+
+def test_a_tonnetz_that_learns():
+    tonnetz = ofs.Tonnetz(sample_rate=RATE, source="stft", n_fft=512, backend="conv", trainable=True)
+    assert [name for name, _ in tonnetz.named_parameters()] == ["chroma.filterbank", "chroma.front.kernels"]
+    tonnetz(items()[0].float()).square().sum().backward()
+    assert all(value.grad.any() for value in tonnetz.parameters())

@@ -69,3 +69,14 @@ def test_octaves_share_a_transform():
 def test_options_out_of_range(options, rule):
     with pytest.raises(ValueError, match=rule):
         ofs.HarmonicCQT(sample_rate=RATE, **options)
+
+
+def test_trainable_filters():
+    known = {"sample_rate": RATE, "harmonics": (1, 2, 3), "fmin": 110.0, "n_bins": 24, "bins_per_octave": 12}
+    wave = items()[0].float()
+    learned = ofs.HarmonicCQT(**known, trainable=True)
+    out = learned(wave)
+    assert (out - ofs.HarmonicCQT(**known)(wave)).abs().max() <= 1e-4 * out.max()
+    out.sum().backward()
+    assert list(learned.parameters())
+    assert all(value.grad.any() for value in learned.parameters())
