@@ -11,6 +11,7 @@ from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.cepstrum import MFCC
+from ontheflyspec.transforms.constant_q import CQT, VQT
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
@@ -19,8 +20,10 @@ from ontheflyspec.transforms.slopes import Deltas
 from ontheflyspec.transforms.stft import STFT
 
 __all__ = [
+    "CQT",
     "MFCC",
     "STFT",
+    "VQT",
     "AmplitudeToDB",
     "AudioDataset",
     "AudioLoader",

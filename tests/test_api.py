@@ -34,6 +34,10 @@ output='complex', backend='auto', trainable=False)
 MelSpectrogram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
 pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, backend='auto', \
 trainable=False)
+CQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, filter_scale=1.0, window='hann', \
+norm=1, pad_mode='constant', output='complex', filters='librosa', method='auto', trainable=False)
+VQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, gamma=None, filter_scale=1.0, \
+window='hann', norm=1, pad_mode='constant', output='complex', filters='librosa', method='auto', trainable=False)
 Deltas(*, width=9, order=1)
 MFCC(*, sample_rate, n_mfcc=20, lifter=0.0, top_db=80.0, n_fft=2048, win_length=None, hop_length=None, window='hann', \
 center=True, pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, \

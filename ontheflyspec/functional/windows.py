@@ -27,12 +27,16 @@ def window(name: str, win_length: int, n_fft: int) -> Tensor:
     Shape: float64 ``[n_fft]``.
     """
     checks.choice("window", "window", name, NAMES)
-    phase = torch.arange(win_length, dtype=torch.float64) / win_length
-    if name == "bartlett":
-        values = 1 - (2 * phase - 1).abs()
-    else:
-        values = torch.zeros(win_length, dtype=torch.float64)
-        for order, weight in enumerate(COSINES[name]):
-            values += (-1) ** order * weight * torch.cos(2 * torch.pi * order * phase)
+    values = at(name, torch.arange(win_length, dtype=torch.float64) / win_length)
     left = (n_fft - win_length) // 2
     return torch.nn.functional.pad(values, (left, n_fft - win_length - left))
+
+
+def at(name: str, phase: Tensor) -> Tensor:
+    """Returns the values of a window at shares of its length, 0 to 1, in float64."""
+    if name == "bartlett":
+        return 1 - (2 * phase - 1).abs()
+    values = torch.zeros_like(phase)
+    for order, weight in enumerate(COSINES[name]):
+        values += (-1) ** order * weight * torch.cos(2 * torch.pi * order * phase)
+    return values

@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
-from case import Case
+import functools
+from typing import Any
 
-CASES: list[Case] = []
+import ontheflyspec as ofs
+from case import RATE, Case, centred
+
+SMALL: dict[str, Any] = {"sample_rate": RATE, "hop_length": 16, "fmin": 200.0, "n_bins": 12, "bins_per_octave": 3}
+
+
+def _case(name: str, kind: Any = ofs.CQT, hop: int = 16, **facts: Any) -> Case:
+    plain = ("exact", "smooth", "magnitude")
+    options = {**SMALL, "hop_length": hop, **{key: value for key, value in facts.items() if key not in plain}}
+    known = {key: value for key, value in facts.items() if key in plain}
+    return Case(f"{kind.__name__}-{name}", functools.partial(kind, **options), steps=centred(hop), **known)
+
+
+CASES: list[Case] = [
+    _case("octaves"),
+    _case("octaves-odd-hop", hop=21, output="magnitude"),
+    _case("octaves-reflect", output="power", pad_mode="reflect"),
+    _case(
+        "octaves-phase", output="phase", smooth=False, magnitude=functools.partial(ofs.CQT, **SMALL, output="magnitude")
+    ),
+    _case("direct", method="direct", filters="nnaudio", window="hamming"),
+    _case("trainable", trainable=True, exact=False, n_bins=6, fmin=800.0),
+    _case("erb", ofs.VQT, output="magnitude"),
+]

@@ -1,0 +1,214 @@
+"""Groups of filters on signals that are halved again and again, at every frame as if on the whole signal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import threads
+from ontheflyspec.functional import programs
+from ontheflyspec.functional.constant_q import Group
+from ontheflyspec.functional.framing import edges, extend, frame_count
+from ontheflyspec.functional.programs import fast
+
+TAPS = 31
+"""The halving filter reaches so many samples to both sides."""
+ROW = 32
+"""Outputs of the halving filter that one row of a product makes."""
+CHUNK = 1 << 18
+"""Samples of a signal that are worked on at once, so that an hour of audio needs no more memory than a minute."""
+VALUES = 1 << 20
+"""Values of frames that one product takes."""
+STRETCH = fast(programs.stretch)
+
+
+def half_band() -> Tensor:
+    """Returns the halving filter as two matrices, float64 ``[2, 2 * ROW, ROW]``, for a row of samples and the next.
+
+    A Kaiser window on a sinc: flat within 1e-5 up to 0.395 of the new rate, below -100 dB from 0.605 of it on.
+    """
+    n = torch.arange(-TAPS, TAPS + 1, dtype=torch.float64)
+    window = torch.kaiser_window(2 * TAPS + 1, periodic=False, beta=10.06, dtype=torch.float64)
+    taps = torch.nn.functional.pad(torch.sinc(n / 2) / 2 * window, (0, 1))
+    place = torch.arange(4 * ROW).unsqueeze(-1) - 2 * torch.arange(ROW)
+    inside = (place >= 0) & (place <= 2 * TAPS)
+    return (taps[place.clamp(0, 2 * TAPS)] * inside).reshape(2, 2 * ROW, ROW)
+
+
+def margins(groups: Sequence[Group]) -> tuple[list[int], list[int]]:
+    """Returns how many samples each level needs before the first and after the last centre of the frames."""
+    top = max(group.level for group in groups)
+    before, after = [0] * (top + 1), [0] * (top + 1)
+    for level in range(top, -1, -1):
+        if level < top:
+            before[level], after[level] = 2 * before[level + 1] + TAPS, 2 * after[level + 1] + TAPS
+        for group in groups:
+            if group.level == level:
+                before[level] = max(before[level], -group.low)
+                after[level] = max(after[level], group.low + group.width - 1)
+    return before, after
+
+
+def halve(x: Tensor, start: int, count: int, filters: Tensor) -> Tensor:
+    """Returns every second sample of filtered signals ``[R, n]``, ``count`` of them.
+
+    Args:
+        x: signals; what lies beyond their ends is 0.
+        start: place of the first sample that the first output needs, at least 0.
+        count: outputs.
+        filters: of `half_band`.
+    """
+    rows = -(-count // ROW)
+    size = (rows + 1) * 2 * ROW
+    x = torch.nn.functional.pad(x[:, start : start + size], (0, max(start + size - x.shape[1], 0)))
+    blocks = x.reshape(x.shape[0], rows + 1, 2 * ROW)
+    out = torch.matmul(blocks[:, :-1], filters[0]) + torch.matmul(blocks[:, 1:], filters[1])
+    return out.reshape(x.shape[0], -1)[:, :count]
+
+
+def levels(x: Tensor, groups: Sequence[Group], filters: Tensor, span: int) -> list[Tensor]:
+    """Returns signals ``[R, n]`` halved 0, 1, 2, ... times, each from its own `margins` before the first centre on.
+
+    Args:
+        x: signals from the margin of level 0 on.
+        groups: what will run on them.
+        filters: of `half_band`.
+        span: samples from the first to the last centre.
+    """
+    before, after = margins(groups)
+    found = [x]
+    for level in range(1, len(before)):
+        start = before[level - 1] - 2 * before[level] - TAPS
+        count = before[level] + (span >> level) + after[level] + 1
+        found.append(halve(found[-1], start, count, filters))
+    return found
+
+
+def transform(
+    x: Tensor,
+    lengths: Tensor | None,
+    kernels: Sequence[Tensor],
+    groups: Sequence[Group],
+    filters: Tensor,
+    *,
+    hop_length: int,
+    pad_mode: str,
+) -> tuple[Tensor, Tensor]:
+    """Returns real and imaginary part of all bins, ``[..., n_bins, N]``, as every device and autograd take it.
+
+    Args:
+        x: float samples ``[..., T]``.
+        lengths: int64 ``[B]`` on any device, None if all items are full.
+        kernels: of each group, ``[period, 2 * bins, width]``.
+        groups: bins by filter and level.
+        filters: of `half_band`.
+        hop_length: samples between frames.
+        pad_mode: how a signal goes on beyond its ends, ``"reflect"`` or ``"constant"`` (zeros).
+    """
+    count: int = frame_count(x.shape[-1], 1, hop_length, True)
+    if x.shape[-1] == 0:
+        x = torch.nn.functional.pad(x, (0, 1))
+    before, after = margins(groups)
+    signal = extend(x, lengths, before[0], after[0] + 1, pad_mode)
+    flat = signal.reshape(-1, signal.shape[-1])
+    frames = max(count, 1)
+    found = levels(flat, groups, filters, (frames - 1) * hop_length)
+    parts = [
+        _convolve(found[group.level], kernel, group, before, hop_length, frames)
+        for group, kernel in zip(groups, kernels, strict=True)
+    ]
+    real = torch.cat([part[:, : part.shape[1] // 2] for part in parts], 1)
+    imaginary = torch.cat([part[:, part.shape[1] // 2 :] for part in parts], 1)
+    shape = (*x.shape[:-1], real.shape[1], frames)
+    return real.reshape(shape)[..., :count], imaginary.reshape(shape)[..., :count]
+
+
+def _convolve(x: Tensor, kernel: Tensor, group: Group, before: list[int], hop_length: int, count: int) -> Tensor:
+    """Returns filter outputs ``[R, 2 * bins, count]``."""
+    period, step = group.period, 2**group.level
+    each = -(-count // period)
+    stride = period * hop_length // step
+    made = []
+    for j in range(period):
+        start = before[group.level] + j * hop_length // step + group.low
+        size = (each - 1) * stride + group.width
+        piece = torch.nn.functional.pad(x[:, start : start + size], (0, max(start + size - x.shape[1], 0)))
+        made.append(torch.nn.functional.conv1d(piece.unsqueeze(1), kernel[j].unsqueeze(1), stride=stride))
+    return made[0] if period == 1 else torch.stack(made, -1).flatten(-2)[..., :count]
+
+
+def map_chunks(
+    x: Tensor,
+    lengths: Tensor | None,
+    kernels: Sequence[Tensor],
+    groups: Sequence[Group],
+    filters: Tensor,
+    *,
+    hop_length: int,
+    pad_mode: str,
+    output: str,
+) -> Tensor:
+    """Returns the spectrum ``[..., n_bins, N]`` in the form asked for, on a CPU: each item's own frames, in chunks.
+
+    The arguments are those of `transform`, x may also be int16, and ``lengths`` are on the host.
+    """
+    size, bins, kind = x.shape[-1], groups[-1].last, filters.dtype
+    total = frame_count(size, 1, hop_length, True)
+    channels = x.shape[1] if x.dim() == 3 else 1
+    waves = x.reshape(x.shape[0] * channels, size)
+    sizes = [size] * waves.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
+    out = x.new_empty((*x.shape[:-1], bins, total), dtype=kind.to_complex() if output == "complex" else kind)
+    outs = out.view(waves.shape[0], bins, total)
+    before, after = margins(groups)
+    heads, tails = edges(waves, sizes, before[0], after[0] + 1, pad_mode, kind)
+    period = max(group.period for group in groups)
+    chunk = -(-max(CHUNK // hop_length, 1) // period) * period
+    ends = [frame_count(n, 1, hop_length, True) for n in sizes]
+    jobs = [(row, first) for row, end in enumerate(ends) for first in range(0, end, chunk)]
+
+    def job(number: int) -> None:
+        row, first = jobs[number]
+        count = min(chunk, ends[row] - first)
+        start, span = first * hop_length - before[0], (count - 1) * hop_length
+        stop = start + before[0] + span + after[0] + 1
+        wave = STRETCH(waves[row][: sizes[row]], start, stop, heads[row], tails[row])
+        found = levels(wave.unsqueeze(0), groups, filters, span)
+        own = outs[row, :, first : first + count]
+        for group, kernel in zip(groups, kernels, strict=True):
+            _fill(own[group.first : group.last], found[group.level][0], kernel, group, before, hop_length, output)
+
+    for row, end in enumerate(ends):
+        outs[row, :, end:] = 0
+    threads.each(job, len(jobs), sum(ends) * hop_length)
+    return out
+
+
+def _fill(
+    out: Tensor, x: Tensor, kernel: Tensor, group: Group, before: list[int], hop_length: int, output: str
+) -> None:
+    """Writes a group's bins ``[bins, n]`` of one signal."""
+    period, step = group.period, 2**group.level
+    stride = period * hop_length // step
+    rows = max(VALUES // group.width, 16)
+    for j in range(period):
+        own = out[:, j::period]
+        start = before[group.level] + j * hop_length // step + group.low
+        for first in range(0, own.shape[1], rows):
+            count = min(rows, own.shape[1] - first)
+            begin = start + first * stride
+            frames = x[begin : begin + (count - 1) * stride + group.width].unfold(0, group.width, stride)
+            parts = torch.mm(kernel[j], frames.t())
+            own[:, first : first + count] = _present(parts, output)
+
+
+def _present(parts: Tensor, output: str) -> Tensor:
+    """Returns ``[bins, n]`` in the form asked for, from real parts above imaginary ones; overwrites them."""
+    real, imaginary = parts.chunk(2)
+    if output == "complex":
+        return torch.complex(real, imaginary)
+    if output == "phase":
+        return torch.atan2(imaginary, real)
+    power = real.square_().add_(imaginary.square_())
+    return power if output == "power" else power.sqrt_()
