@@ -21,14 +21,32 @@ import ontheflyspec as ofs
 from benchmarks import memory, music
 from benchmarks.cqt import state_bytes
 from benchmarks.kinds import HOP, KINDS, MAKERS, RATE, Kind, parallel, reference
+from benchmarks.peers import peer
 from benchmarks.timing import header, median, rotate, spread, table
 
 PACKAGES = ("torch", "numpy", "ontheflyspec", "nnAudio", "librosa")
 PLACES = 16
 """Frames of each clip that constant-Q transforms are compared at."""
-ERRORS = ("error: ours", "librosa", "nnAudio")
-QUICK_S, ENOUGH_S, SETTLE = 0.5, 2.0, 0.15
+COLUMNS = (
+    "",
+    "ours ms",
+    "librosa ms",
+    "times ours",
+    "nnAudio ms",
+    "times ours",
+    "error: ours",
+    "librosa",
+    "nnAudio",
+)
+QUICK_S, ENOUGH_S, SETTLE = 0.5, 2.0, 0.1
 """Calls below the first settle and run in all rounds; of others run as many as fit in the second, at least one."""
+
+
+class Made(NamedTuple):
+    """A transform, None where a library has none of this type, and the seconds that its constructor took."""
+
+    transform: Any
+    seconds: float
 
 
 class Result(NamedTuple):
@@ -41,6 +59,18 @@ class Result(NamedTuple):
     state: dict[str, int]
     padded: bool
     """Whether nnAudio was faster with the padded batch."""
+
+
+def clock(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Returns the seconds that a call took, and what it returned."""
+    start = time.perf_counter()
+    made = call()
+    return time.perf_counter() - start, made
+
+
+def construct(name: str, kind: Kind) -> Made:
+    seconds, transform = clock(lambda: MAKERS[name](kind))
+    return Made(transform, seconds)
 
 
 def errors(kind: Kind, waves: Sequence[Tensor], outputs: dict[str, Sequence[Tensor]]) -> dict[str, str]:
@@ -62,44 +92,50 @@ def errors(kind: Kind, waves: Sequence[Tensor], outputs: dict[str, Sequence[Tens
     return found
 
 
-def compare(kind: Kind, batch: ofs.PaddedBatch, whole: Sequence[Tensor], rounds: int) -> Result:
+def compare(kind: Kind, own: Made, batch: ofs.PaddedBatch, whole: Sequence[Tensor], rounds: int) -> Result:
     """Times one type in all libraries in turn.
 
     Args:
         kind: which.
+        own: our transform.
         batch: the clips.
         whole: what `Parallel` made of them, for the error.
         rounds: timed calls of each.
     """
     waves = batch.unpad()
+    shortest = min(waves, key=len)
+    known = {"ours": own, **{name: construct(name, kind) for name in MAKERS if name != "ours"}}
+    known = {name: made for name, made in known.items() if made.transform is not None}
     calls: dict[str, Callable[[], Any]] = {}
-    firsts, built, state, outputs = {}, {}, {}, {"ours": whole}
-    for name, make in MAKERS.items():
-        start = time.perf_counter()
-        transform = make(kind)
-        built[name] = time.perf_counter() - start
-        if transform is None:
-            continue
-        state[name] = state_bytes(transform) or 0
+    firsts, outputs = {}, {"ours": whole}
+    for name, (transform, _) in known.items():
+        brief, _ = clock(lambda transform=transform: transform(shortest))
         if name == "ours":
             calls[name] = lambda transform=transform: transform(batch)
-        else:
-            calls[name] = lambda transform=transform: [transform(wave) for wave in waves]
-        transform(min(waves, key=len))
-        start = time.perf_counter()
-        made = calls[name]()
-        firsts[name] = time.perf_counter() - start
-        if name != "ours":
-            outputs[name] = [one if one.dim() == 2 else one[0] for one in made]
-        if name == "nnAudio" and firsts[name] < ENOUGH_S:
+            firsts[name], _ = clock(calls[name])
+            continue
+        calls[name] = lambda transform=transform: [transform(wave) for wave in waves]
+        firsts[name], made = clock(calls[name])
+        outputs[name] = [one if one.dim() == 2 else one[0] for one in made]
+        if name == "nnAudio" and expected(brief, firsts[name], batch) < firsts[name]:
             calls["padded"] = lambda transform=transform: transform(batch.data)
-            firsts["padded"] = firsts[name] * batch.data.numel() / int(batch.lengths.sum())
+            firsts["padded"], _ = clock(calls["padded"])
     times = timed(calls, firsts, rounds)
     padded = "padded" in times and median(times["padded"]) < median(times["nnAudio"])
     if padded:
         times["nnAudio"] = times["padded"]
     times.pop("padded", None)
+    built = {name: made.seconds for name, made in known.items()}
+    state = {name: state_bytes(made.transform) or 0 for name, made in known.items()}
     return Result(kind, times, errors(kind, waves, outputs), built, state, padded)
+
+
+def expected(brief: float, total: float, batch: ofs.PaddedBatch) -> float:
+    """Returns seconds for the padded batch from those of the shortest clip and of all, if calls and samples add up."""
+    count, sizes = len(batch.lengths), batch.lengths.double()
+    longer = float(sizes.sum() - count * sizes.min())
+    each = max(0.0, total - count * brief) / longer if longer else 0.0
+    return brief + each * float(count * sizes.max() - sizes.min())
 
 
 def timed(calls: dict[str, Callable[[], Any]], firsts: dict[str, float], rounds: int) -> dict[str, list[float]]:
@@ -135,7 +171,7 @@ def rows(results: Sequence[Result], rounds: int) -> list[list[str]]:
     return made
 
 
-def totals(results: Sequence[Result], times: dict[int, list[float]], built: dict[int, float]) -> str:
+def totals(results: Sequence[Result], times: dict[int, list[float]], wrapped: dict[int, float]) -> str:
     """Returns the table of sums over the types that each library has."""
     lines: list[tuple[object, ...]] = []
     ratios = []
@@ -145,14 +181,18 @@ def totals(results: Sequence[Result], times: dict[int, list[float]], built: dict
             continue
         count = len(having)
         whole = median(times[count])
-        lines.append(
-            ("ours, one Parallel", count, f"{whole:.2f}", spread(times[count]), "1.00", f"{built[count]:.2f}", "")
-        )
+        makes = {who: sum(result.built[who] for result in having) for who in ("ours", name)}
+        state = {who: f"{sum(result.state[who] for result in having):,}" for who in ("ours", name)}
+        builds = {who: f"{seconds:.2f}" for who, seconds in makes.items()}
+        if name == "librosa":
+            state[name] = builds[name] = ""
+        first = (f"{whole:.2f}", spread(times[count]), "1.00", f"{makes['ours'] + wrapped[count]:.2f}", state["ours"])
+        lines.append(("ours, one Parallel", count, *first))
         for who, label in (("ours", "ours, type by type"), (name, name)):
             seconds = sum(median(result.times[who]) for result in having)
-            makes = f"{sum(result.built[who] for result in having):.2f}"
-            state = f"{sum(result.state[who] for result in having):,}"
-            lines.append((label, count, f"{seconds:.2f}", "", f"{seconds / whole:.2f}", makes, state))
+            lines.append(
+                (label, count, f"{seconds:.2f}", "", f"{seconds / whole:.2f}", f"{makes[who]:.2f}", state[who])
+            )
         ratios.append(f"{name} takes {seconds / whole:.1f} times as long for its {count} types")
     columns = ("", "types", "median s", "spread", "times ours", "constructors s", "state_dict bytes")
     text = f"Against one Parallel, {'; '.join(ratios)}.\n" if ratios else ""
@@ -186,35 +226,34 @@ def memories(kinds: Sequence[Kind], folder: str | None, seconds: float) -> str:
 
 def run(kinds: Sequence[Kind], batch: ofs.PaddedBatch, rounds: int) -> None:
     """Prints the tables of times and errors."""
-    built: dict[int, float] = {}
+    own = {kind: construct("ours", kind) for kind in kinds}
     whole: dict[int, Any] = {}
+    wrapped: dict[int, float] = {}
     for chosen in (kinds, [kind for kind in kinds if kind.family != "log"]):
         if chosen:
-            start = time.perf_counter()
-            whole[len(chosen)] = parallel(chosen)
-            built[len(chosen)] = time.perf_counter() - start
+            count, transforms = len(chosen), {kind.name: own[kind].transform for kind in chosen}
+            wrapped[count], whole[count] = clock(lambda transforms=transforms: ofs.Parallel(**transforms))
     calls = {str(count): (lambda one=one: one(batch)) for count, one in whole.items()}
     for call in calls.values():
         call()
     outputs = whole[len(kinds)](batch)
     times: dict[int, list[float]] = {count: [] for count in whole}
-    columns = ("", "ours ms", "librosa ms", "times ours", "nnAudio ms", "times ours", *ERRORS)
     results: list[Result] = []
     for family in dict.fromkeys(kind.family for kind in kinds):
         for kind in (one for one in kinds if one.family == family):
             if len(results) * rounds // len(kinds) >= len(times[len(kinds)]):
                 for count, taken in rotate(calls, rounds=1, warmup=0).items():
                     times[int(count)] += taken
-            results.append(compare(kind, batch, outputs.pop(kind.name).unpad(), rounds))
-        print(table(columns, rows([result for result in results if result.kind.family == family], rounds)), flush=True)
-    print(totals(results, times, built), flush=True)
+            results.append(compare(kind, own[kind], batch, outputs.pop(kind.name).unpad(), rounds))
+        print(table(COLUMNS, rows([result for result in results if result.kind.family == family], rounds)), flush=True)
+    print(totals(results, times, wrapped), flush=True)
 
 
 def main(arguments: list[str]) -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks musicnet", description=__doc__)
     parser.add_argument("--data", help="folder of audio files, at any depth (default: notes made here)")
-    parser.add_argument("--seconds", type=float, default=12.0, help="length of the longest clip, 0: uncut (default 12)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of the longest clip, 0: uncut (default 10)")
     parser.add_argument("--threads", type=int, default=2, help="torch threads (default 2)")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default 5)")
     parser.add_argument("--families", default="stft,log,mel,cqt", help="which types (default stft,log,mel,cqt)")
@@ -222,6 +261,8 @@ def main(arguments: list[str]) -> None:
     kinds = [kind for kind in KINDS if kind.family in options.families.split(",")]
     torch.set_num_threads(options.threads)
     print(header(f"{len(kinds)} types of spectrogram, clips of unlike length", PACKAGES))
+    for package in ("nnAudio.features", "librosa"):
+        peer(package)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         batch = music.clips(options.data, RATE, options.seconds)
@@ -237,12 +278,13 @@ def introduction(batch: ofs.PaddedBatch, rounds: int) -> str:
         f"{len(batch.lengths)} clips of {seconds} s at {RATE} Hz, hop {HOP}.\n\n"
         "- Names: family, n_fft, mel bands; cqt_r has 84 r bins, 12 r an octave.\n"
         "- Ours: each type alone on the padded batch; all in one `Parallel` in the sums. Sums are of medians.\n"
-        f"- Times: median of {rounds} calls (spread), all libraries in turn; of calls above {QUICK_S:g} s as many as fit "
-        f"in {ENOUGH_S:g} s, of those above that one full one, after one on the shortest clip.\n"
+        f"- Times: median of {rounds} calls (spread), all libraries in turn; of calls above {QUICK_S:g} s as many as "
+        f"fit in {ENOUGH_S:g} s, of those above that one full one, after one on the shortest clip.\n"
         "- librosa and nnAudio: clip by clip, as they know no lengths. nnAudio also with the padded batch, where clips "
-        f"end in its padding, if a call takes less than {ENOUGH_S:g} s: the faster counts (`padded` if it is that). "
+        "end in its padding, unless its time per clip and per sample forbids that to be faster; the faster counts "
+        "(`padded` if it is that). "
         "Constructors do not count; they stand with the sums.\n"
         "- Error: largest difference from float64, as a share of the clip's peak, at all frames, for cqt at "
-        f"{PLACES} of each clip, the first and last among them; ours as it came out of `Parallel`. cqt is compared with "
-        "the direct transform with the same filters: nnAudio's for nnAudio and ours, librosa's for librosa.\n"
+        f"{PLACES} of each clip, the first and last among them; ours as it came out of `Parallel`. cqt is compared "
+        "with the direct transform with the same filters: nnAudio's for nnAudio and ours, librosa's for librosa.\n"
     )
