@@ -153,7 +153,8 @@ def run(bins: Bins, rounds: int) -> str:
         f"### CQT, {CLIPS} clips of {SECONDS:g} s at {bins.rate} Hz, hop {HOP}, {bins.count} bins from "
         f"{bins.fmin:g} Hz, {bins.per_octave} an octave\n\nOutput: {output:.0f} MiB of magnitudes of white noise. "
         "Error: largest difference at any frame from the direct transform in float64 with the same filters (librosa's "
-        f"or nnAudio's), as a share of the peak. Median of {rounds} calls. Extra MiB: at the peak.\n\n{table(columns, rows)}"
+        f"or nnAudio's), as a share of the peak. Median of {rounds} calls. Extra MiB: at the peak.\n\n"
+        f"{table(columns, rows)}"
     )
 
 
