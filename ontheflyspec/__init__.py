@@ -10,8 +10,10 @@ from ontheflyspec.data.device import DeviceLoader
 from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
-from ontheflyspec.transforms.cepstrum import MFCC
+from ontheflyspec.transforms.bark import BarkSpectrogram
+from ontheflyspec.transforms.cepstrum import LFCC, MFCC
 from ontheflyspec.transforms.constant_q import CQT, VQT
+from ontheflyspec.transforms.gammatone import Gammatonegram
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
@@ -21,12 +23,14 @@ from ontheflyspec.transforms.stft import STFT
 
 __all__ = [
     "CQT",
+    "LFCC",
     "MFCC",
     "STFT",
     "VQT",
     "AmplitudeToDB",
     "AudioDataset",
     "AudioLoader",
+    "BarkSpectrogram",
     "BucketBatchSampler",
     "Clip",
     "Collate",
@@ -34,6 +38,7 @@ __all__ = [
     "Deltas",
     "DeviceLoader",
     "Draw",
+    "Gammatonegram",
     "Log",
     "MelSpectrogram",
     "Normalize",

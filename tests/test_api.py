@@ -30,7 +30,7 @@ Compose(steps, *, seed=0)
 OneOf(steps, *, weights=None, p=1.0, seed=0)
 SomeOf(steps, *, n, p=1.0, seed=0)
 STFT(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, pad_mode='reflect', \
-output='complex', backend='auto', trainable=False)
+output='complex', backend='auto', trainable=False, freq_scale=None, fmin=None, fmax=None, n_bins=None)
 MelSpectrogram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
 pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, backend='auto', \
 trainable=False)
@@ -38,10 +38,18 @@ CQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, 
 norm=1, pad_mode='constant', output='complex', filters='librosa', method='auto', trainable=False)
 VQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, gamma=None, filter_scale=1.0, \
 window='hann', norm=1, pad_mode='constant', output='complex', filters='librosa', method='auto', trainable=False)
+BarkSpectrogram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
+pad_mode='reflect', n_bands=24, fmin=0.0, fmax=None, bark_scale='traunmuller', norm=None, power=2.0, backend='auto', \
+trainable=False)
 Deltas(*, width=9, order=1)
 MFCC(*, sample_rate, n_mfcc=20, lifter=0.0, top_db=80.0, n_fft=2048, win_length=None, hop_length=None, window='hann', \
 center=True, pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, \
 backend='auto', trainable=False)
+Gammatonegram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
+pad_mode='reflect', n_bins=64, fmin=20.0, fmax=None, norm=None, power=2.0, method='fft', backend='auto', \
+trainable=False)
+LFCC(*, sample_rate, n_lfcc=40, n_filter=128, log='db', top_db=80.0, n_fft=2048, win_length=None, hop_length=None, \
+window='hann', center=True, pad_mode='reflect', fmin=0.0, fmax=None, power=2.0, backend='auto', trainable=False)
 AmplitudeToDB(*, stype='power', ref=1.0, amin=1e-10, top_db=None)
 Log(*, floor=1e-10)
 Normalize(*, per='item', mean=None, std=None, eps=1e-05, ddof=0)

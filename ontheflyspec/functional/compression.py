@@ -53,6 +53,14 @@ def decibels_(x: Tensor, *, stype: str, ref: float, amin: float) -> None:
         x.sub_(offset)
 
 
+def log_above(x: Tensor, lengths: Tensor | None, offset: float) -> Tensor:
+    """Returns natural logarithms of ``x + offset`` for non-negative ``x``, exactly 0 past each length."""
+    if lengths is None:
+        return (x + offset).log()
+    mask = expand_mask(length_mask(lengths, x.shape[-1], x.device), x)
+    return (torch.where(mask, x, 0) + offset).log().masked_fill(~mask, 0)
+
+
 def log(x: Tensor, lengths: Tensor | None, floor: float) -> Tensor:
     """Returns natural logarithms of ``max(x, floor)``, exactly 0 past each length."""
     if lengths is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from ontheflyspec import threads
 from ontheflyspec.functional import programs
 from ontheflyspec.functional.fourier import raise_power
 from ontheflyspec.functional.programs import fast
-from ontheflyspec.functional.scales import hz_to_mel, mel_to_hz
+from ontheflyspec.functional.scales import bark_to_hz, hz_to_bark, hz_to_mel, mel_to_hz
 
 TILE = 64
 """Rows of filter products are rounded up to multiples of this: tiny products take other ways through a library."""
@@ -39,10 +41,47 @@ def mel_filterbank(
     over mels). ``norm="slaney"`` gives each filter unit area over Hz.
     """
     points = mel_frequencies(n_mels, fmin, fmax, scale)
+    return triangles(points, sample_rate, n_fft, norm, partial(hz_to_mel, scale=scale) if scale == "kaldi" else None)
+
+
+def bark_frequencies(n_bands: int, fmin: float, fmax: float, scale: str) -> Tensor:
+    """Returns Hz of ``n_bands + 2`` points, evenly spaced in bark: edges and centres of the filters, float64."""
+    ends = hz_to_bark(torch.tensor([fmin, fmax], dtype=torch.float64), scale)
+    return bark_to_hz(torch.linspace(float(ends[0]), float(ends[1]), n_bands + 2, dtype=torch.float64), scale)
+
+
+def bark_filterbank(
+    sample_rate: float, n_fft: int, n_bands: int, fmin: float, fmax: float, scale: str, norm: str | None
+) -> Tensor:
+    """Returns filters that are triangles over Hz, evenly spaced in bark, float64 ``[n_bands, n_fft // 2 + 1]``."""
+    return triangles(bark_frequencies(n_bands, fmin, fmax, scale), sample_rate, n_fft, norm)
+
+
+def linear_filterbank(sample_rate: float, n_fft: int, n_filter: int, fmin: float, fmax: float) -> Tensor:
+    """Returns triangles evenly spaced in Hz with peaks of 1, float64 ``[n_filter, n_fft // 2 + 1]``."""
+    return triangles(torch.linspace(fmin, fmax, n_filter + 2, dtype=torch.float64), sample_rate, n_fft, None)
+
+
+def triangles(
+    points: Tensor,
+    sample_rate: float,
+    n_fft: int,
+    norm: str | None,
+    warp: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Returns a triangle between every point's two neighbours, at FFT bins, float64 ``[F, n_fft // 2 + 1]``.
+
+    Args:
+        points: Hz of ``F + 2`` points, rising.
+        sample_rate: Hz of the samples.
+        n_fft: samples of a frame.
+        norm: ``"slaney"`` for unit area over Hz, None for peaks of 1.
+        warp: the scale over which edges are straight, None for Hz.
+    """
     bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate / n_fft
     edges = points
-    if scale == "kaldi":
-        edges, bins = hz_to_mel(points, scale), hz_to_mel(bins, scale)
+    if warp is not None:
+        edges, bins = warp(points), warp(bins)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
     weights = torch.minimum(rising, falling).clamp(min=0.0)
@@ -61,20 +100,35 @@ def bands(weights: Tensor, overhead: int = 2000) -> list[Band]:
         overhead: cost of one product in multiplications.
     """
     used = [row.nonzero().flatten().tolist() or [0] for row in weights.cpu() != 0]
-    n = len(used)
+    return cheapest([row[0] for row in used], [row[-1] + 1 for row in used], overhead)
+
+
+def cheapest(lows: list[int], highs: list[int], overhead: int, most: float = math.inf) -> list[Band]:
+    """Returns the runs of `bands` for filters of which the first and last + 1 bin is known.
+
+    Args:
+        lows: first bin of each filter.
+        highs: last bin + 1 of each filter.
+        overhead: cost of one product in multiplications.
+        most: filters times bins that no run of several filters needs to exceed.
+    """
+    n = len(lows)
     best, cut = [0.0] + [float("inf")] * n, [0] * (n + 1)
     for end in range(1, n + 1):
-        low, high = weights.shape[1], 0
+        low, high = lows[end - 1], highs[end - 1]
         for start in range(end - 1, -1, -1):
-            low, high = min(low, used[start][0]), max(high, used[start][-1] + 1)
-            cost = best[start] + (end - start) * (high - low) + overhead
+            low = lows[start] if lows[start] < low else low
+            high = highs[start] if highs[start] > high else high
+            area = (end - start) * (high - low)
+            if area > most and start < end - 1:
+                break
+            cost = best[start] + area + overhead
             if cost < best[end]:
                 best[end], cut[end] = cost, start
     result: list[Band] = []
     while n:
         start = cut[n]
-        run = used[start:n]
-        result.append((start, n, min(row[0] for row in run), max(row[-1] for row in run) + 1))
+        result.append((start, n, min(lows[start:n]), max(highs[start:n])))
         n = start
     return result[::-1]
 
@@ -107,17 +161,24 @@ def _places_agree(
     dtype: torch.dtype,
     threads_used: int,  # noqa: ARG001
 ) -> bool:
-    def numbers(*shape: int) -> Tensor:
-        return torch.arange(math.prod(shape), dtype=dtype, device="cpu").sin().abs().reshape(shape)
+    runs = [(numbers(filters, bins, dtype)[:, low : low + width], low) for filters, width, low in shapes]
+    return rows_agree(lambda energy: products(energy, runs, energy.shape[0]).t(), bins, rows, dtype)
 
-    runs = [(numbers(filters, bins)[:, low : low + width], low) for filters, width, low in shapes]
-    row = numbers(1, bins)
+
+def numbers(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+    """Returns some positive numbers ``[rows, columns]``."""
+    return torch.arange(rows * columns, dtype=dtype, device="cpu").sin().abs().reshape(rows, columns)
+
+
+def rows_agree(compute: Callable[[Tensor], Tensor], columns: int, rows: int, dtype: torch.dtype) -> bool:
+    """Returns whether ``compute`` gives equal rows equal bits, in any place of up to ``rows`` in whole tiles."""
+    row = numbers(1, columns, dtype)
     agree: list[bool] = []
 
     def task(_: int) -> None:
-        first = products(row.expand(TILE, bins).contiguous(), runs, 1)
+        first = compute(row.expand(TILE, columns).contiguous())[:1]
         for size in range(TILE, rows + TILE, TILE):
-            agree.append(bool((products(row.expand(size, bins).contiguous(), runs, size) == first).all()))
+            agree.append(bool((compute(row.expand(size, columns).contiguous()) == first).all()))
 
     threads.each(task, 1, threads.SHARE)
     return all(agree)

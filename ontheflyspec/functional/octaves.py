@@ -8,33 +8,31 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import threads
-from ontheflyspec.functional import programs
+from ontheflyspec.functional import octave_programs, programs
 from ontheflyspec.functional.constant_q import Group
 from ontheflyspec.functional.framing import edges, extend, frame_count
-from ontheflyspec.functional.programs import fast
 
 TAPS = 31
 """The halving filter reaches so many samples to both sides."""
-ROW = 32
+ROW = 16
 """Outputs of the halving filter that one row of a product makes."""
 CHUNK = 1 << 18
 """Samples of a signal that are worked on at once, so that an hour of audio needs no more memory than a minute."""
 VALUES = 1 << 20
 """Values of frames that one product takes."""
-STRETCH = fast(programs.stretch)
+STRETCH, BINS = programs.fast(programs.stretch), octave_programs.fast(octave_programs.octave_bins)
 
 
 def half_band() -> Tensor:
-    """Returns the halving filter as two matrices, float64 ``[2, 2 * ROW, ROW]``, for a row of samples and the next.
+    """Returns the halving filter as matrices, float64 ``[3, 2 * ROW, ROW]``, for a row of samples and the two after it.
 
     A Kaiser window on a sinc: flat within 1e-5 up to 0.395 of the new rate, below -100 dB from 0.605 of it on.
     """
     n = torch.arange(-TAPS, TAPS + 1, dtype=torch.float64)
-    window = torch.kaiser_window(2 * TAPS + 1, periodic=False, beta=10.06, dtype=torch.float64)
-    taps = torch.nn.functional.pad(torch.sinc(n / 2) / 2 * window, (0, 1))
-    place = torch.arange(4 * ROW).unsqueeze(-1) - 2 * torch.arange(ROW)
+    taps = torch.sinc(n / 2) / 2 * torch.kaiser_window(2 * TAPS + 1, periodic=False, beta=10.06, dtype=torch.float64)
+    place = torch.arange(6 * ROW).unsqueeze(-1) - 2 * torch.arange(ROW)
     inside = (place >= 0) & (place <= 2 * TAPS)
-    return (taps[place.clamp(0, 2 * TAPS)] * inside).reshape(2, 2 * ROW, ROW)
+    return (taps[place.clamp(0, 2 * TAPS)] * inside).reshape(3, 2 * ROW, ROW)
 
 
 def margins(groups: Sequence[Group]) -> tuple[list[int], list[int]]:
@@ -61,10 +59,11 @@ def halve(x: Tensor, start: int, count: int, filters: Tensor) -> Tensor:
         filters: of `half_band`.
     """
     rows = -(-count // ROW)
-    size = (rows + 1) * 2 * ROW
+    size = (rows + 2) * 2 * ROW
     x = torch.nn.functional.pad(x[:, start : start + size], (0, max(start + size - x.shape[1], 0)))
-    blocks = x.reshape(x.shape[0], rows + 1, 2 * ROW)
-    out = torch.matmul(blocks[:, :-1], filters[0]) + torch.matmul(blocks[:, 1:], filters[1])
+    blocks = x.reshape(x.shape[0], rows + 2, 2 * ROW)
+    parts = [torch.matmul(blocks[:, place : place + rows], filters[place]) for place in range(3)]
+    out = parts[0] + parts[1] + parts[2]
     return out.reshape(x.shape[0], -1)[:, :count]
 
 
@@ -89,7 +88,7 @@ def levels(x: Tensor, groups: Sequence[Group], filters: Tensor, span: int) -> li
 def transform(
     x: Tensor,
     lengths: Tensor | None,
-    kernels: Sequence[Tensor],
+    kernels: list[Tensor],
     groups: Sequence[Group],
     filters: Tensor,
     *,
@@ -112,17 +111,34 @@ def transform(
         x = torch.nn.functional.pad(x, (0, 1))
     before, after = margins(groups)
     signal = extend(x, lengths, before[0], after[0] + 1, pad_mode)
-    flat = signal.reshape(-1, signal.shape[-1])
     frames = max(count, 1)
-    found = levels(flat, groups, filters, (frames - 1) * hop_length)
-    parts = [
-        _convolve(found[group.level], kernel, group, before, hop_length, frames)
-        for group, kernel in zip(groups, kernels, strict=True)
-    ]
+    flat = signal.reshape(-1, signal.shape[-1])
+    parts = analyse(flat, kernels, groups, filters, hop_length=hop_length, frames=frames)
     real = torch.cat([part[:, : part.shape[1] // 2] for part in parts], 1)
     imaginary = torch.cat([part[:, part.shape[1] // 2 :] for part in parts], 1)
     shape = (*x.shape[:-1], real.shape[1], frames)
     return real.reshape(shape)[..., :count], imaginary.reshape(shape)[..., :count]
+
+
+def analyse(
+    x: Tensor, kernels: list[Tensor], groups: Sequence[Group], filters: Tensor, *, hop_length: int, frames: int
+) -> list[Tensor]:
+    """Returns each group's real parts above its imaginary ones, ``[R, 2 * bins, frames]``.
+
+    Args:
+        x: signals ``[R, n]`` from the margin of level 0 on.
+        kernels: as in `transform`.
+        groups: as in `transform`.
+        filters: as in `transform`.
+        hop_length: as in `transform`.
+        frames: how many.
+    """
+    before, _ = margins(groups)
+    found = levels(x, groups, filters, (frames - 1) * hop_length)
+    return [
+        _convolve(found[group.level], kernel, group, before, hop_length, frames)
+        for group, kernel in zip(groups, kernels, strict=True)
+    ]
 
 
 def _convolve(x: Tensor, kernel: Tensor, group: Group, before: list[int], hop_length: int, count: int) -> Tensor:
@@ -142,7 +158,7 @@ def _convolve(x: Tensor, kernel: Tensor, group: Group, before: list[int], hop_le
 def map_chunks(
     x: Tensor,
     lengths: Tensor | None,
-    kernels: Sequence[Tensor],
+    kernels: list[Tensor],
     groups: Sequence[Group],
     filters: Tensor,
     *,
@@ -158,26 +174,30 @@ def map_chunks(
     total = frame_count(size, 1, hop_length, True)
     channels = x.shape[1] if x.dim() == 3 else 1
     waves = x.reshape(x.shape[0] * channels, size)
-    sizes = [size] * waves.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
+    sizes_in = [size] * waves.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
     out = x.new_empty((*x.shape[:-1], bins, total), dtype=kind.to_complex() if output == "complex" else kind)
     outs = out.view(waves.shape[0], bins, total)
     before, after = margins(groups)
-    heads, tails = edges(waves, sizes, before[0], after[0] + 1, pad_mode, kind)
+    spare = after[0] + 8 * ROW
+    heads, tails = edges(waves, sizes_in, before[0], spare, pad_mode, kind)
     period = max(group.period for group in groups)
     chunk = -(-max(CHUNK // hop_length, 1) // period) * period
-    ends = [frame_count(n, 1, hop_length, True) for n in sizes]
+    ends = [frame_count(n, 1, hop_length, True) for n in sizes_in]
     jobs = [(row, first) for row, end in enumerate(ends) for first in range(0, end, chunk)]
+
+    starts = [before[level] - 2 * before[level + 1] - TAPS for level in range(len(before) - 1)]
+    lows = [before[group.level] + group.low for group in groups]
+    by_level = [group.level for group in groups]
 
     def job(number: int) -> None:
         row, first = jobs[number]
         count = min(chunk, ends[row] - first)
-        start, span = first * hop_length - before[0], (count - 1) * hop_length
-        stop = start + before[0] + span + after[0] + 1
-        wave = STRETCH(waves[row][: sizes[row]], start, stop, heads[row], tails[row])
-        found = levels(wave.unsqueeze(0), groups, filters, span)
+        begin, span = first * hop_length - before[0], (count - 1) * hop_length
+        rows, sizes = _room(span, starts, before, after)
+        stop = min(begin + sizes[0], sizes_in[row] + spare)
+        wave = STRETCH(waves[row][: sizes_in[row]], begin, stop, heads[row], tails[row])
         own = outs[row, :, first : first + count]
-        for group, kernel in zip(groups, kernels, strict=True):
-            _fill(own[group.first : group.last], found[group.level][0], kernel, group, before, hop_length, output)
+        BINS(wave, kernels, filters, starts, rows, sizes[1:], by_level, lows, hop_length, VALUES, output, own)
 
     for row, end in enumerate(ends):
         outs[row, :, end:] = 0
@@ -185,30 +205,14 @@ def map_chunks(
     return out
 
 
-def _fill(
-    out: Tensor, x: Tensor, kernel: Tensor, group: Group, before: list[int], hop_length: int, output: str
-) -> None:
-    """Writes a group's bins ``[bins, n]`` of one signal."""
-    period, step = group.period, 2**group.level
-    stride = period * hop_length // step
-    rows = max(VALUES // group.width, 16)
-    for j in range(period):
-        own = out[:, j::period]
-        start = before[group.level] + j * hop_length // step + group.low
-        for first in range(0, own.shape[1], rows):
-            count = min(rows, own.shape[1] - first)
-            begin = start + first * stride
-            frames = x[begin : begin + (count - 1) * stride + group.width].unfold(0, group.width, stride)
-            parts = torch.mm(kernel[j], frames.t())
-            own[:, first : first + count] = _present(parts, output)
-
-
-def _present(parts: Tensor, output: str) -> Tensor:
-    """Returns ``[bins, n]`` in the form asked for, from real parts above imaginary ones; overwrites them."""
-    real, imaginary = parts.chunk(2)
-    if output == "complex":
-        return torch.complex(real, imaginary)
-    if output == "phase":
-        return torch.atan2(imaginary, real)
-    power = real.square_().add_(imaginary.square_())
-    return power if output == "power" else power.sqrt_()
+def _room(span: int, starts: list[int], before: list[int], after: list[int]) -> tuple[list[int], list[int]]:
+    """Returns rows of each halving, and samples at each level that it and the next halving need."""
+    sizes = [before[level] + (span >> level) + after[level] + 1 for level in range(len(before))]
+    rows = [-(-size // ROW) for size in sizes[1:]]
+    for level, (start, count) in enumerate(zip(starts, rows, strict=True)):
+        sizes[level] = max(sizes[level], start + (count + 2) * 2 * ROW)
+        if level:
+            sizes[level] = max(sizes[level], rows[level - 1] * ROW)
+    if rows:
+        sizes[-1] = rows[-1] * ROW
+    return rows, sizes

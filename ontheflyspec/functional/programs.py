@@ -8,6 +8,7 @@ be had they run as they stand, with the same bits.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Callable
@@ -131,20 +132,42 @@ def filter_products(energy: Tensor, weights: List[Tensor], lows: List[int], n: i
     return torch.cat(made).narrow(1, 0, n)
 
 
-def _compile(functions: list[Any]) -> Any:
-    """Returns TorchScript's version of functions that may call each other, or None."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.jit.CompilationUnit("\n".join(inspect.getsource(function) for function in functions))
-    except (RuntimeError, AttributeError, OSError, TypeError):
-        return None
+def between_bins(spectra: Tensor, weights: List[Tensor], lows: List[int]) -> Tensor:
+    """Returns what lies between the bins of spectra, real and imaginary parts in turn, ``[m, 2 * F]``.
+
+    Args:
+        spectra: ``[m, 2 * bins]``, real and imaginary parts in turn.
+        weights: of runs of neighbouring outputs on their own columns.
+        lows: first column of each run.
+    """
+    total = 0
+    for block in weights:
+        total += block.size(1)
+    out = spectra.new_empty([spectra.size(0), total])
+    place = 0
+    for i in range(len(lows)):
+        width = weights[i].size(1)
+        columns = spectra.narrow(1, lows[i], weights[i].size(0))
+        torch.mm(columns, weights[i], out=out.narrow(1, place, width))
+        place += width
+    return out
 
 
-_COMPILED = _compile([stretch, cut_frames, deal_frames, power_spectra, filter_products])
+def compiled(functions: list[Any]) -> Callable[[F], F]:
+    """Compiles functions that may call each other, and returns what gives for one of them its fast form.
+
+    That is TorchScript's program, or the function itself where none can be had.
+    """
+    unit: Any = None
+    with contextlib.suppress(RuntimeError, AttributeError, OSError, TypeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        unit = torch.jit.CompilationUnit("\n".join(inspect.getsource(function) for function in functions))
+
+    def fast(function: F) -> F:
+        found: F = getattr(unit, function.__name__, function)
+        return found
+
+    return fast
 
 
-def fast(function: F) -> F:
-    """Returns one of the functions above as TorchScript's program where that can be had."""
-    found: F = getattr(_COMPILED, function.__name__, function)
-    return found
+fast = compiled([stretch, cut_frames, deal_frames, power_spectra, filter_products, between_bins])

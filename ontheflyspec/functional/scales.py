@@ -1,4 +1,4 @@
-"""Frequency scales: mel as Slaney, HTK and Kaldi have it."""
+"""Frequency scales: mel as Slaney, HTK and Kaldi have it, bark as four papers have it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import torch
 from torch import Tensor
 
 MEL_SCALES = ("slaney", "htk", "kaldi")
+BARK_SCALES = ("traunmuller", "zwicker", "schroeder", "wang")
 
 _LINEAR_STEP = 200.0 / 3
 _LOG_START = 1000.0
 _LOG_STEP = math.log(6.4) / 27
+_ARSINH = {"schroeder": (7.0, 650.0), "wang": (6.0, 600.0)}
+_HIGHEST = 2.0**24
+"""Hz, beyond what any signal has, where the search for an inverse begins."""
 
 
 def hz_to_mel(frequencies: Tensor, scale: str) -> Tensor:
@@ -38,3 +42,37 @@ def mel_to_hz(mels: Tensor, scale: str) -> Tensor:
     if scale == "htk":
         return 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
     return 700.0 * (torch.exp(mels / 1127.0) - 1.0)
+
+
+def hz_to_bark(frequencies: Tensor, scale: str) -> Tensor:
+    """Returns barks for Hz.
+
+    Args:
+        frequencies: Hz, any shape, float64.
+        scale: ``"traunmuller"`` (1990, with corrections below 2 and above 20.1 bark), ``"zwicker"`` (Zwicker and
+            Terhardt 1980), ``"schroeder"`` (1979) or ``"wang"`` (1992).
+    """
+    if scale in _ARSINH:
+        factor, corner = _ARSINH[scale]
+        return factor * torch.asinh(frequencies / corner)
+    if scale == "zwicker":
+        return 13.0 * torch.atan(0.00076 * frequencies) + 3.5 * torch.atan((frequencies / 7500.0).square())
+    barks = 26.81 * frequencies / (1960.0 + frequencies) - 0.53
+    return barks + 0.15 * (2.0 - barks).clamp(min=0.0) + 0.22 * (barks - 20.1).clamp(min=0.0)
+
+
+def bark_to_hz(barks: Tensor, scale: str) -> Tensor:
+    """Returns Hz for barks; the inverse of `hz_to_bark`, by halving where it has no closed form."""
+    if scale in _ARSINH:
+        factor, corner = _ARSINH[scale]
+        return corner * torch.sinh(barks / factor)
+    if scale == "zwicker":
+        low, high = torch.zeros_like(barks), torch.full_like(barks, _HIGHEST)
+        for _ in range(80):
+            middle = (low + high) / 2
+            below = hz_to_bark(middle, scale) < barks
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return high
+    plain = torch.where(barks < 2.0, (barks - 0.3) / 0.85, barks)
+    plain = torch.where(barks > 20.1, (barks + 0.22 * 20.1) / 1.22, plain)
+    return 1960.0 * (plain + 0.53) / (26.28 - plain)

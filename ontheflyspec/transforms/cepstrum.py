@@ -1,4 +1,4 @@
-"""Mel-frequency cepstral coefficients."""
+"""Cepstral coefficients of mel bands and of linear ones."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any, Literal
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.functional import cepstra, fourier
+from ontheflyspec.functional import blocks, cepstra, compression, filterbanks, fourier
+from ontheflyspec.transforms import banks
 from ontheflyspec.transforms.base import Transform
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.post import AmplitudeToDB
-from ontheflyspec.transforms.stft import Backend, PadMode
+from ontheflyspec.transforms.stft import STFT, Backend, PadMode
+
+LOG_OFFSET = 1e-6
+"""What torchaudio adds to the bands before it takes their natural logarithm."""
 
 
 class MFCC(Transform):
@@ -126,5 +130,130 @@ class MFCC(Transform):
         """Returns the coefficients of ``[B, T]`` or ``[B, C, T]`` samples."""
         valid = None if lengths is None else self.output_lengths(lengths)
         bands = self.decibels.transform(self.mel.transform(data, lengths), valid)
-        with fourier.full_precision(bands.device):
-            return cepstra.project(bands, valid, self.constant("cosines", bands))
+        return _coefficients(self, bands, valid)
+
+
+class LFCC(Transform):
+    """Linear-frequency cepstral coefficients of each item as if it stood alone: linear filters, logarithm, cosines.
+
+    Args:
+        sample_rate: Hz of the waveforms; batches of another rate raise.
+        n_lfcc: coefficients, at most ``n_filter``.
+        n_filter: triangular filters, evenly spaced in Hz, with peaks of 1.
+        log: ``"db"`` for decibels, or ``"log"`` for ``ln(x + 1e-6)``.
+        top_db: dB that a band may lie below the item's own maximum, None for no floor; counts for ``log="db"`` only.
+        n_fft: as in `STFT`.
+        win_length: as in `STFT`.
+        hop_length: as in `STFT`.
+        window: as in `STFT`.
+        center: as in `STFT`.
+        pad_mode: as in `STFT`.
+        fmin: Hz of the lowest filter's lower edge.
+        fmax: Hz of the highest filter's upper edge (None: ``sample_rate / 2``).
+        power: exponent of the magnitude; decibels are ``10 log10`` of what it gives.
+        backend: as in `STFT`.
+        trainable: whether Fourier kernels and filters are parameters; the cosines stay what they are.
+
+    Shape:
+        ``[B, T]`` to ``[B, n_lfcc, N]``, ``[B, C, T]`` to ``[B, C, n_lfcc, N]``, a Tensor ``[T]`` to ``[n_lfcc, N]``.
+
+    Padding:
+        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+
+    Raises:
+        ValueError: an option out of range, a batch of another rate.
+        TypeError: samples that are neither float nor int16.
+
+    Warns:
+        UserWarning: filters so narrow that no FFT bin meets them; they give 0.
+
+    Matches:
+        ``torchaudio.transforms.LFCC`` of each item alone, 1e-5 of the peak (tests/parity/test_cepstrum.py).
+
+    References:
+        Zhou et al., "Linear versus mel frequency cepstral coefficients for speaker recognition", ASRU 2011.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> lfcc = ofs.LFCC(sample_rate=16_000, n_lfcc=20, n_filter=64, n_fft=512, hop_length=160)
+        >>> lfcc(torch.randn(2, 16_000)).shape
+        torch.Size([2, 20, 101])
+    """
+
+    sample_rate: float
+    filterbank: Tensor
+    bands: list[filterbanks.Band]
+
+    def __init__(
+        self,
+        *,
+        sample_rate: float,
+        n_lfcc: int = 40,
+        n_filter: int = 128,
+        log: Literal["db", "log"] = "db",
+        top_db: float | None = 80.0,
+        n_fft: int = 2048,
+        win_length: int | None = None,
+        hop_length: int | None = None,
+        window: str = "hann",
+        center: bool = True,
+        pad_mode: PadMode = "reflect",
+        fmin: float = 0.0,
+        fmax: float | None = None,
+        power: float = 2.0,
+        backend: Backend = "auto",
+        trainable: bool = False,
+    ) -> None:
+        super().__init__()
+        where = "LFCC"
+        self.stft = STFT(
+            sample_rate=sample_rate,
+            n_fft=n_fft,
+            win_length=win_length,
+            hop_length=hop_length,
+            window=window,
+            center=center,
+            pad_mode=pad_mode,
+            backend=backend,
+            trainable=trainable,
+        )
+        self.sample_rate = self.stft.sample_rate
+        self.n_filter = checks.integer(where, "n_filter", n_filter)
+        self.n_lfcc = checks.integer(where, "n_lfcc", n_lfcc, high=self.n_filter)
+        self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, self.sample_rate)
+        self.power = checks.positive(where, "power", power)
+        self.log = checks.choice(where, "log", log, ("db", "log"))
+        self.decibels = AmplitudeToDB(top_db=top_db)
+        maker = partial(filterbanks.linear_filterbank, self.sample_rate, n_fft, n_filter, self.fmin, self.fmax)
+        self.bands = banks.keep_filters(self, maker, "linear", "n_filter", trainable=trainable)
+        self.keep("cosines", partial(cepstra.cosine_matrix, self.n_lfcc, n_filter, 0.0))
+
+    def output_lengths(self, lengths: Any) -> Any:
+        """Returns frames for samples."""
+        return self.stft.output_lengths(lengths)
+
+    def output_rate(self, rate: float) -> float:
+        """Returns frames per second."""
+        return self.stft.output_rate(rate)
+
+    def frame_times(self, n_frames: int) -> Tensor:
+        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
+        return self.stft.frame_times(n_frames)
+
+    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns the coefficients of ``[B, T]`` or ``[B, C, T]`` samples."""
+        valid = None if lengths is None else self.output_lengths(lengths)
+        bands = banks.filtered(self, data, lengths)
+        if self.log == "db":
+            bands = self.decibels.transform(bands, valid)
+        elif blocks.applicable(bands):
+            bands = blocks.map_items(bands, valid, lambda part, own, _: compression.log_above(part, own, LOG_OFFSET))
+        else:
+            bands = compression.log_above(bands, valid, LOG_OFFSET)
+        return _coefficients(self, bands, valid)
+
+
+def _coefficients(owner: Transform, bands: Tensor, valid: Tensor | None) -> Tensor:
+    """Returns the owner's cosines times every frame of bands."""
+    with fourier.full_precision(bands.device):
+        return cepstra.project(bands, valid, owner.constant("cosines", bands))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, filterbanks, fourier, scales
+from ontheflyspec.functional import filterbanks, scales
+from ontheflyspec.transforms import banks
 from ontheflyspec.transforms.base import Pointwise, Transform
 from ontheflyspec.transforms.stft import STFT, Backend, PadMode
 
@@ -70,6 +68,8 @@ class MelSpectrogram(Transform):
     """
 
     sample_rate: float
+    filterbank: Tensor
+    bands: list[filterbanks.Band]
 
     def __init__(
         self,
@@ -105,12 +105,7 @@ class MelSpectrogram(Transform):
         )
         self.sample_rate = self.stft.sample_rate
         self.n_mels = checks.integer(where, "n_mels", n_mels)
-        nyquist = self.sample_rate / 2
-        self.fmax = checks.number(where, "fmax", nyquist if fmax is None else fmax, low=0.0, high=nyquist)
-        self.fmin = checks.number(where, "fmin", fmin, low=0.0)
-        if self.fmin >= self.fmax:
-            rule = f"fmin below fmax = {self.fmax} Hz"
-            raise ValueError(checks.message(where, rule, f"{self.fmin} Hz", "Lower fmin or raise fmax."))
+        self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, self.sample_rate)
         self.mel_scale = checks.choice(where, "mel_scale", mel_scale, scales.MEL_SCALES)
         if norm is not None:
             checks.choice(where, "norm", norm, ("slaney",))
@@ -119,13 +114,7 @@ class MelSpectrogram(Transform):
         maker = partial(
             filterbanks.mel_filterbank, self.sample_rate, n_fft, n_mels, self.fmin, self.fmax, mel_scale, norm
         )
-        self.keep("filterbank", maker, trainable=trainable)
-        self.bands = filterbanks.bands(self.filterbank.detach())
-        if empty := int((self.filterbank == 0).all(1).sum()):
-            rule = f"every mel filter to meet an FFT bin, got none for {empty} of {self.n_mels} mel filters"
-            warnings.warn(f"{where}: expected {rule}. They give 0: lower n_mels or raise n_fft.", stacklevel=2)
-
-    filterbank: Tensor
+        self.bands = banks.keep_filters(self, maker, "mel", "n_mels", trainable=trainable)
 
     def output_lengths(self, lengths: Any) -> Any:
         """Returns frames for samples."""
@@ -151,21 +140,8 @@ class MelSpectrogram(Transform):
 
     def finishes(self, data: Tensor) -> bool:
         """Returns whether items go through in blocks, where pointwise steps can follow at once."""
-        return self.stft.backend == "fft" and blocks.applicable(data)
+        return banks.finishes(self.stft, data)
 
     def transform(self, data: Tensor, lengths: Tensor | None, after: Sequence[Pointwise] = ()) -> Tensor:
         """Returns the mel spectrogram of ``[B, T]`` or ``[B, C, T]`` samples."""
-        if self.finishes(data):
-            like = data if data.dtype == torch.float64 else self.filterbank
-            weights, window = self.constant("filterbank", like), self.stft.constant("window", like)
-            runs = [(weights[first:last, low:high], low) for first, last, low, high in self.bands]
-            compute = partial(filterbanks.filtered_power, runs=runs, power=self.power)
-            rows = blocks.rows(self.stft.n_fft)
-            together = self.power in (1, 2) and filterbanks.places_agree(runs, weights.shape[1], rows)
-            options: dict[str, Any] = {"together": together, "like": weights[:, 0], "window": window, "after": after}
-            return blocks.map_frames(data, lengths, compute, **options, **self.stft.framing)
-        data = as_float(data)
-        with fourier.full_precision(data.device):
-            energy = fourier.present(*self.stft.parts(data, lengths), "power")
-            weights = self.constant("filterbank", data)
-            return torch.matmul(weights, fourier.raise_power(energy, self.power))
+        return banks.filtered(self, data, lengths, after)

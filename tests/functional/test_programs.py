@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ontheflyspec.functional import programs
+from ontheflyspec.functional import octave_programs, programs
 
 SIZES = [50, 9, 31]
 
@@ -33,15 +33,18 @@ def test_they_are_compiled_here():
 
 
 def test_without_torchscript_the_functions_run_as_they_stand(monkeypatch):
-    monkeypatch.setattr(programs, "_COMPILED", None)
-    assert programs.fast(programs.cut_frames) is programs.cut_frames
+    def broken(text):
+        raise RuntimeError("gone")
+
+    monkeypatch.setattr(torch.jit, "CompilationUnit", broken)
+    assert programs.compiled([programs.cut_frames])(programs.cut_frames) is programs.cut_frames
 
 
 def test_text_that_torchscript_does_not_take_is_left_alone():
     def strange(x):
         yield x
 
-    assert programs._compile([strange]) is None
+    assert programs.compiled([strange])(strange) is strange
 
 
 def test_cut_frames_are_those_of_the_signal_with_its_surroundings(given):
@@ -85,3 +88,28 @@ def test_spectra_and_products(kind):
     made = programs.filter_products(energy, weights, lows, 5)
     assert torch.equal(made, programs.fast(programs.filter_products)(energy, weights, lows, 5))
     torch.testing.assert_close(made, bank @ energy[:5].t(), **tolerance)
+
+
+@pytest.mark.parametrize("output", ["complex", "magnitude", "power", "phase"])
+def test_octave_bins_are_the_same_as_written_and_compiled(output):
+    """Two groups, the lower one on a signal halved once, whose frames lie differently every other time."""
+    torch.manual_seed(4)
+    given = {
+        "wave": torch.randn(1_000),
+        "kernels": [torch.randn(2, 4, 30), torch.randn(1, 6, 40)],
+        "filters": torch.randn(3, 32, 16),
+        "starts": [5],
+        "rows": [14],
+        "sizes": [260],
+        "levels": [1, 0],
+        "lows": [3, 7],
+        "hop_length": 21,
+        "most": 400,
+        "output": output,
+    }
+    kind = torch.complex64 if output == "complex" else torch.float32
+    plain, fast = torch.zeros(5, 15, dtype=kind), torch.zeros(5, 15, dtype=kind)
+    octave_programs.octave_bins(**given, out=plain)
+    octave_programs.fast(octave_programs.octave_bins)(**given, out=fast)
+    assert torch.equal(plain, fast)
+    assert plain.abs().amin() > 0

@@ -1,4 +1,4 @@
-"""Cepstral coefficients against librosa, and the cosines against scipy."""
+"""Cepstral coefficients against librosa and torchaudio, and the cosines against scipy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import scipy.fft
 import torch
 
 import ontheflyspec as ofs
+from benchmarks.peers import peer
 from ontheflyspec.functional.cepstra import cosine_matrix
 
 
@@ -54,3 +55,54 @@ def test_each_option_changes_the_output():
 def test_options_out_of_range(options, rule):
     with pytest.raises(ValueError, match=rule):
         ofs.MFCC(sample_rate=8_000, n_mels=40, n_fft=512, **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"log": "log", "n_lfcc": 13},
+        {"n_filter": 40, "fmin": 50.0, "fmax": 7_000.0, "power": 1.0},
+        {"win_length": 400, "center": False, "backend": "conv"},
+    ],
+    ids=str,
+)
+def test_lfcc_is_that_of_torchaudio_for_each_item(options, dtype):
+    transforms = peer("torchaudio.transforms")
+    if transforms is None:
+        pytest.skip("torchaudio is not installed")
+    torch.manual_seed(0)
+    items = [torch.randn(n, dtype=dtype) * scale for n, scale in ((16_000, 1.0), (4_000, 1e-3), (1_100, 0.1))]
+    known = {"n_lfcc": 40, "n_fft": 1024, "hop_length": 256} | options
+    out = ofs.LFCC(sample_rate=16_000, **known)(ofs.pad(items, rate=16_000))
+    spectrum = {name: known[name] for name in ("n_fft", "hop_length", "win_length", "center", "power") if name in known}
+    renamed = {"n_lfcc": "n_lfcc", "n_filter": "n_filter", "fmin": "f_min", "fmax": "f_max"}
+    theirs = {renamed[name]: value for name, value in known.items() if name in renamed}
+    theirs["log_lf"] = known.get("log") == "log"
+    reference = transforms.LFCC(16_000, speckwargs=spectrum, **theirs).to(dtype)
+    for ours, item in zip(out.unpad(), items, strict=True):
+        wanted = reference(item)
+        assert ours.shape == wanted.shape
+        assert (ours - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+def test_each_option_of_lfcc_changes_the_output():
+    wave = torch.randn(4_000, generator=torch.Generator().manual_seed(0)) * torch.linspace(0, 1, 4_000) ** 8
+    plain = {"sample_rate": 8_000, "n_fft": 256, "n_filter": 20, "n_lfcc": 10}
+    first = ofs.LFCC(**plain)(wave)
+    for other in ({"log": "log"}, {"top_db": None}, {"top_db": 20.0}, {"pad_mode": "constant"}, {"window": "hamming"}):
+        assert not torch.allclose(ofs.LFCC(**plain, **other)(wave), first)
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"n_lfcc": 41, "n_filter": 40}, "LFCC: expected n_lfcc.*40.*got 41"),
+        ({"log": "ln"}, "LFCC: expected log to be one of 'db'"),
+        ({"fmin": 4_000.0}, "LFCC: expected fmin below fmax"),
+    ],
+)
+def test_options_of_lfcc_out_of_range(options, rule):
+    with pytest.raises(ValueError, match=rule):
+        ofs.LFCC(sample_rate=8_000, n_fft=512, **options)

@@ -1,0 +1,189 @@
+"""Spectra of frames at any frequencies: the bins of an FFT twice as long as the frame, interpolated.
+
+Between these bins the spectrum of a frame is smooth, so that 16 of them give it anywhere within a millionth. They are
+found by least squares: seen from the frame's centre, ``sum a_j e^{-i j t}`` shall be ``e^{-i d t}`` for the frame's own
+samples, which fill half of the FFT's period.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.functional import filterbanks, programs
+from ontheflyspec.functional.filterbanks import TILE, Band, Run
+from ontheflyspec.functional.framing import frames
+from ontheflyspec.functional.programs import fast
+
+NEIGHBOURS = 16
+"""Bins that one frequency is interpolated from."""
+OVERHEAD = 700
+"""Cost of one more product, in outputs times bins."""
+SCALES = ("linear", "log")
+BETWEEN = fast(programs.between_bins)
+
+
+def frequencies(scale: str, n_bins: int, fmin: float, fmax: float) -> Tensor:
+    """Returns Hz of ``n_bins`` points from ``fmin`` up to, without, ``fmax``, float64 ``[n_bins]``."""
+    steps = torch.arange(n_bins, dtype=torch.float64) / n_bins
+    if scale == "log":
+        return fmin * torch.exp(steps * math.log(fmax / fmin))
+    return fmin + steps * (fmax - fmin)
+
+
+def kernels(window: Tensor, turns: Tensor) -> Tensor:
+    """Returns windowed cosines and negative sines, float64 ``[2 * F, n_fft]``, for ``turns`` per sample ``[F]``."""
+    angles = 2 * math.pi * (turns.unsqueeze(-1) * torch.arange(window.shape[0], dtype=torch.float64)).remainder(1)
+    return torch.cat([torch.cos(angles), -torch.sin(angles)]) * window
+
+
+def bands(turns: Tensor, n_fft: int) -> list[Band]:
+    """Returns runs of neighbouring frequencies, each with its range of the ``n_fft + 1`` bins, cheapest in all."""
+    bins, _ = _folded(_neighbours(turns, n_fft)[1], n_fft)
+    lows, highs = bins.amin(1).tolist(), (bins.amax(1) + 1).tolist()
+    return filterbanks.cheapest(lows, highs, OVERHEAD, most=8 * OVERHEAD)
+
+
+def weights(turns: Tensor, n_fft: int, parts: list[Band]) -> Tensor:
+    """Returns the weights of all runs in a row, float64, as `runs` takes them.
+
+    Args:
+        turns: frequencies in turns per sample, up to 1/2, float64 ``[F]``.
+        n_fft: samples of a frame; the FFT has twice as many.
+        parts: the runs, from `bands`.
+    """
+    fractions, places, offsets = _neighbours(turns, n_fft)
+    # From the frame's centre to its first sample: the phase of each frequency against that of each bin.
+    centre = (n_fft - 1) / 2
+    angles = 2 * math.pi * centre * (turns.unsqueeze(-1) - places.double() / (2 * n_fft))
+    values = _interpolators(fractions, offsets, n_fft)
+    cosine, sine = values * torch.cos(angles), -values * torch.sin(angles)
+    bins, turned = _folded(places, n_fft)
+    sign = 1.0 - 2.0 * turned
+    # Real and imaginary part of (cosine + i sine) (real + i sign imaginary), row by row over (real, imaginary).
+    table = torch.stack([cosine, -sign * sine, sine, sign * cosine], -1)
+    sizes = [4 * (last - first) * (high - low) for first, last, low, high in parts]
+    made = turns.new_zeros(sum(sizes))
+    for block, (first, last, low, _) in zip(torch.split(made, sizes), parts, strict=True):
+        count, width = last - first, 2 * (last - first)
+        at = 2 * width * (bins[first:last] - low) + 2 * torch.arange(count).unsqueeze(-1)
+        places = torch.stack([at, at + width, at + 1, at + width + 1], -1)
+        block.index_add_(0, places.flatten(), table[first:last].flatten())
+    return made
+
+
+def runs(row: Tensor, parts: list[Band]) -> list[Run]:
+    """Returns the runs' matrices, ``[2 * bins, 2 * outputs]``, and their first columns, real parts beside imaginary."""
+    sizes = [4 * (last - first) * (high - low) for first, last, low, high in parts]
+    blocks = zip(torch.split(row, sizes), parts, strict=True)
+    return [(block.view(-1, 2 * (last - first)), 2 * low) for block, (first, last, low, _) in blocks]
+
+
+def interpolate(spectra: Tensor, pieces: list[Run]) -> tuple[Tensor, Tensor]:
+    """Returns real and imaginary parts, ``[..., F, n]``, of half spectra of twice the frame, ``[..., n, n_fft + 1]``.
+
+    The phase counts from the frame's first sample, as that of the spectra does.
+    """
+    flat = torch.view_as_real(spectra).flatten(-2)
+    made = torch.cat([torch.matmul(flat[..., low : low + block.shape[0]], block) for block, low in pieces], -1)
+    real, imaginary = made.reshape(*made.shape[:-1], -1, 2).transpose(-2, -3).unbind(-1)
+    return real, imaginary
+
+
+def present_spectra(spectra: Tensor, n: int, *, pieces: list[Run], output: str) -> Tensor:
+    """Returns values ``[F, n]``, in a form of `fourier.OUTPUTS`, for the first n half spectra of twice the frame.
+
+    Args:
+        spectra: ``[m, n_fft + 1]``; rows past n may be anything, but whole tiles of rows keep the bits of each.
+        n: rows that count.
+        pieces: from `runs`.
+        output: one of `fourier.OUTPUTS`.
+    """
+    flat = torch.view_as_real(spectra).flatten(1)
+    values = BETWEEN(flat, [block for block, _ in pieces], [low for _, low in pieces])[:n]
+    if output in ("complex", "phase"):
+        spectrum = torch.view_as_complex(values.view(n, -1, 2))
+        return (spectrum if output == "complex" else spectrum.angle()).t()
+    values.mul_(values)
+    power = values[:, 0::2] + values[:, 1::2]
+    return (power if output == "power" else power.sqrt_()).t()
+
+
+def places_agree(pieces: list[Run], columns: int, rows: int) -> bool:
+    """Returns whether `present_spectra` has the same bits in any row; see `filterbanks.places_agree`."""
+    shapes = tuple((*block.shape, low) for block, low in pieces)
+    return _places_agree(shapes, columns, rows, pieces[0][0].dtype, torch.get_num_threads())
+
+
+@functools.lru_cache(maxsize=256)
+def _places_agree(
+    shapes: tuple[tuple[int, int, int], ...],
+    columns: int,
+    rows: int,
+    dtype: torch.dtype,
+    threads_used: int,  # noqa: ARG001
+) -> bool:
+    blocks = [filterbanks.numbers(height, width, dtype) for height, width, _ in shapes]
+    lows = [low for *_, low in shapes]
+    return filterbanks.rows_agree(lambda spectra: BETWEEN(spectra, blocks, lows), columns, rows, dtype)
+
+
+def present_frames(windowed: Tensor, *, pieces: list[Run], output: str) -> Tensor:
+    """Returns values ``[F, n]`` of windowed frames ``[n, n_fft]`` in the form asked for."""
+    n, n_fft = windowed.shape
+    padded = torch.nn.functional.pad(windowed, (0, n_fft, 0, -n % TILE))
+    return present_spectra(torch.fft.rfft(padded), n, pieces=pieces, output=output)
+
+
+def fft_parts(
+    x: Tensor,
+    lengths: Tensor | None,
+    window: Tensor,
+    pieces: list[Run],
+    *,
+    hop_length: int,
+    center: bool,
+    pad_mode: str,
+) -> tuple[Tensor, Tensor]:
+    """Returns real and imaginary part, ``[..., F, N]``, of windowed frames, in the form that autograd takes."""
+    n_fft = window.shape[0]
+    signal, count = frames(x, lengths, n_fft=n_fft, hop_length=hop_length, center=center, pad_mode=pad_mode)
+    cut_out = signal.unfold(-1, n_fft, hop_length)[..., : max(count, 1), :]
+    real, imaginary = interpolate(torch.fft.rfft(cut_out * window, n=2 * n_fft), pieces)
+    return real[..., :count], imaginary[..., :count]
+
+
+def _neighbours(turns: Tensor, n_fft: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns how far each frequency lies past the bin below it, ``[F]``, the bins around it, and their offsets."""
+    count = min(NEIGHBOURS, n_fft)
+    offsets = torch.arange(count) - (count - 1) // 2
+    places = turns * (2 * n_fft)
+    below = places.floor()
+    return places - below, below.long().unsqueeze(-1) + offsets, offsets
+
+
+def _folded(places: Tensor, n_fft: int) -> tuple[Tensor, Tensor]:
+    """Returns bins ``0 .. n_fft`` for any bins, and where they stand for conjugates."""
+    wrapped = places.remainder(2 * n_fft)
+    turned = wrapped > n_fft
+    return torch.where(turned, 2 * n_fft - wrapped, wrapped), turned
+
+
+def _interpolators(fractions: Tensor, offsets: Tensor, n_fft: int) -> Tensor:
+    """Returns real weights, float64 ``[F, K]``, of the bins around frequencies."""
+
+    def product(apart: Tensor) -> Tensor:
+        """Returns what two exponentials so many bins apart have in common over the frame, in closed form."""
+        zero = apart == 0
+        safe = torch.where(zero, 1.0, apart)
+        ratio = torch.sin(math.pi * safe / 2) / (n_fft * torch.sin(math.pi * safe / (2 * n_fft)))
+        return torch.where(zero, 1.0, ratio)
+
+    bins = offsets.double()
+    # The ridge keeps the weights small in directions that the frame does not see, where rounding decides.
+    normal = product(bins.unsqueeze(-1) - bins) + 1e-13 * torch.eye(bins.shape[0], dtype=torch.float64)
+    solved: Tensor = torch.linalg.solve(normal, product(fractions - bins.unsqueeze(-1)))
+    return solved.t()

@@ -1,0 +1,106 @@
+"""The constant-Q bins of a stretch of signal as one piece, without the interpreter; see `programs`."""
+# ruff: noqa: UP006, UP035
+
+from __future__ import annotations
+
+from typing import List
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.functional.programs import compiled
+
+
+def halves(x: Tensor, start: int, rows: int, size: int, filters: Tensor) -> Tensor:
+    """Returns every second sample of a filtered signal ``[n]``, and zeros after them up to ``size`` samples.
+
+    Args:
+        x: at least ``start + (rows + 2) * 2 * filters.size(2)`` samples.
+        start: first sample that the first output needs.
+        rows: of ``filters.size(2)`` outputs.
+        size: of the result, at least that of the rows.
+        filters: ``[3, 2 * row, row]``, for a row of samples and the two after it.
+    """
+    width, row = filters.size(1), filters.size(2)
+    blocks = x.narrow(0, start, (rows + 2) * width).view(rows + 2, width)
+    out = x.new_empty([size])
+    own = out.narrow(0, 0, rows * row).view(rows, row)
+    torch.mm(blocks.narrow(0, 0, rows), filters[0], out=own)
+    own.addmm_(blocks.narrow(0, 1, rows), filters[1])
+    own.addmm_(blocks.narrow(0, 2, rows), filters[2])
+    out.narrow(0, rows * row, size - rows * row).zero_()
+    return out
+
+
+def filtered_frames(x: Tensor, start: int, stride: int, count: int, kernel: Tensor) -> Tensor:
+    """Returns a filter bank ``[F, width]`` times ``count`` frames of a signal ``[n]``, as ``[F, count]``."""
+    width = kernel.size(1)
+    frames = x.narrow(0, start, (count - 1) * stride + width).unfold(0, width, stride)
+    return torch.mm(kernel, frames.contiguous().t())
+
+
+def present_parts(parts: Tensor, output: str) -> Tensor:
+    """Returns ``[bins, n]`` in the form asked for, from real parts above imaginary ones, which it overwrites."""
+    bins = parts.size(0) // 2
+    real, imaginary = parts.narrow(0, 0, bins), parts.narrow(0, bins, bins)
+    if output == "complex":
+        return torch.complex(real, imaginary)
+    if output == "phase":
+        return torch.atan2(imaginary, real)
+    power = real.square_().add_(imaginary.square_())
+    return power if output == "power" else power.sqrt_()
+
+
+def octave_bins(
+    wave: Tensor,
+    kernels: List[Tensor],
+    filters: Tensor,
+    starts: List[int],
+    rows: List[int],
+    sizes: List[int],
+    levels: List[int],
+    lows: List[int],
+    hop_length: int,
+    most: int,
+    output: str,
+    out: Tensor,
+) -> None:
+    """Writes all bins of some frames, from a signal that is halved again and again.
+
+    Args:
+        wave: all samples ``[n]`` that the frames need.
+        kernels: of each group of bins, ``[period, 2 * bins, width]``.
+        filters: as in `halves`.
+        starts: for each halving, as in `halves`.
+        rows: for each halving, as in `halves`.
+        sizes: for each halving, as in `halves`.
+        levels: how often each group's signal was halved, in rising order from the last group to the first.
+        lows: where the first frame's first tap lies in it.
+        hop_length: samples between frames.
+        most: values of frames that one product takes.
+        output: ``"complex"``, ``"magnitude"``, ``"power"`` or ``"phase"``.
+        out: ``[bins, n]``.
+    """
+    x, level, last = wave, 0, out.size(0)
+    for back in range(len(kernels)):
+        group = len(kernels) - 1 - back
+        while level < levels[group]:
+            x = halves(x, starts[level], rows[level], sizes[level], filters)
+            level += 1
+        kernel = kernels[group]
+        period, first = kernel.size(0), last - kernel.size(1) // 2
+        own = out[first:last]
+        stride, block = (period * hop_length) >> level, max(most // kernel.size(2), 16)
+        for j in range(period):
+            place = j
+            start = lows[group] + ((j * hop_length) >> level)
+            while place < out.size(1):
+                count = min((out.size(1) - 1 - place) // period + 1, block)
+                bins = present_parts(filtered_frames(x, start, stride, count, kernel[j]), output)
+                own[:, place : place + (count - 1) * period + 1 : period].copy_(bins)
+                place += count * period
+                start += count * stride
+        last = first
+
+
+fast = compiled([halves, filtered_frames, present_parts, octave_bins])

@@ -1,0 +1,103 @@
+"""Signals from constant-Q spectra: the least-squares solution, by conjugate gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv_transpose1d, pad
+
+from ontheflyspec.functional.constant_q import Group
+from ontheflyspec.functional.octaves import ROW, TAPS, margins
+
+
+def synthesise(
+    parts: Sequence[Tensor],
+    kernels: list[Tensor],
+    groups: Sequence[Group],
+    filters: Tensor,
+    *,
+    hop_length: int,
+    size: int,
+) -> Tensor:
+    """Returns what the transpose of `octaves.analyse` makes of spectra, signals ``[R, size]``.
+
+    Args:
+        parts: of each group, ``[R, 2 * bins, frames]``.
+        kernels: of each group, ``[period, 2 * bins, width]``.
+        groups: bins by filter and level.
+        filters: of `octaves.half_band`.
+        hop_length: samples between frames.
+        size: samples of the signals, from the margin of level 0 on.
+    """
+    before, after = margins(groups)
+    span = (parts[0].shape[-1] - 1) * hop_length
+    sizes = [size, *(before[level] + (span >> level) + after[level] + 1 for level in range(1, len(before)))]
+    total: Tensor | None = None
+    for level in range(len(sizes) - 1, -1, -1):
+        made = (
+            []
+            if total is None
+            else [_double(total, before[level] - 2 * before[level + 1] - TAPS, sizes[level], filters)]
+        )
+        for part, kernel, group in zip(parts, kernels, groups, strict=True):
+            if group.level == level:
+                made.append(_spread(part, kernel, group, before[level], hop_length, sizes[level]))
+        total = made[0] if made else parts[0].new_zeros(parts[0].shape[0], sizes[level])
+        for other in made[1:]:
+            total = total + other
+    assert total is not None
+    return total
+
+
+def _double(x: Tensor, start: int, size: int, filters: Tensor) -> Tensor:
+    """Returns what the transpose of `octaves.halve` makes of signals ``[R, n]``."""
+    rows = -(-x.shape[1] // ROW)
+    blocks = pad(x, (0, rows * ROW - x.shape[1])).reshape(x.shape[0], rows, ROW)
+    parts = [pad(torch.matmul(blocks, filters[place].t()), (0, 0, place, 2 - place)) for place in range(3)]
+    return _place((parts[0] + parts[1] + parts[2]).flatten(1), start, size)
+
+
+def _spread(part: Tensor, kernel: Tensor, group: Group, before: int, hop_length: int, size: int) -> Tensor:
+    """Returns the filters of a group, each weighted and laid around the centre of each frame, added up."""
+    period, step = group.period, 2**group.level
+    stride = period * hop_length // step
+    total: Tensor | None = None
+    for j in range(min(period, part.shape[-1])):
+        wave = conv_transpose1d(part[..., j::period], kernel[j].unsqueeze(1), stride=stride)[:, 0]
+        made = _place(wave, before + j * hop_length // step + group.low, size)
+        total = made if total is None else total + made
+    assert total is not None
+    return total
+
+
+def _place(x: Tensor, start: int, size: int) -> Tensor:
+    """Returns signals ``[R, n]`` that begin at ``start`` among ``size`` samples, all others 0."""
+    return pad(x, (start, max(size - start - x.shape[1], 0)))[:, :size]
+
+
+def solve(apply: Callable[[Tensor], Tensor], target: Tensor, n_iter: int) -> Tensor:
+    """Returns x with ``apply(x) = target`` after some steps of conjugate gradients from 0, item by item.
+
+    Args:
+        apply: a symmetric linear map without negative eigenvalues.
+        target: ``[R, n]``.
+        n_iter: steps.
+    """
+    x, residual, direction = torch.zeros_like(target), target, target
+    energy = residual.square().sum(-1, keepdim=True)
+    for _ in range(n_iter):
+        image = apply(direction)
+        step = _ratio(energy, (direction * image).sum(-1, keepdim=True))
+        x, residual = x + step * direction, residual - step * image
+        left = residual.square().sum(-1, keepdim=True)
+        direction = residual + _ratio(left, energy) * direction
+        energy = left
+    return x
+
+
+def _ratio(above: Tensor, below: Tensor) -> Tensor:
+    """Returns a quotient, 0 where there is nothing to divide by."""
+    some = below > 0
+    return torch.where(some, above / torch.where(some, below, 1), 0)
