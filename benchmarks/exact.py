@@ -83,16 +83,16 @@ def cqt(
     for low in range(0, bins, TOGETHER):
         chosen = np.arange(low, min(low + TOGETHER, bins))
         begin, span = first[low], last[low] - first[low]
-        taps = np.zeros((span, 2 * len(chosen)))
-        for place, k in enumerate(chosen):
+        taps = np.zeros((2, len(chosen), span))
+        for k, cosine, sine in zip(chosen, *taps, strict=True):
             n = np.arange(first[k], last[k])
             size = hann(len(n))
             size *= np.sqrt(lengths[k]) / size.sum()
             angles = 2 * np.pi * hertz[k] / rate * n
-            taps[n - begin, 2 * place], taps[n - begin, 2 * place + 1] = size * np.cos(angles), size * np.sin(angles)
+            cosine[n - begin], sine[n - begin] = size * np.cos(angles), size * np.sin(angles)
         for wave, own, result in zip(padded, places, out, strict=True):
-            views = np.lib.stride_tricks.sliding_window_view(wave, span)
+            starts = own * hop + begin - first[0]
             for row in range(0, len(own), ROWS):
-                parts = views[own[row : row + ROWS] * hop + begin - first[0]] @ taps
-                result[chosen, row : row + ROWS] = np.hypot(parts[:, ::2], parts[:, 1::2]).T
+                cut = np.stack([wave[start : start + span] for start in starts[row : row + ROWS]])
+                result[chosen, row : row + ROWS] = np.hypot(*(taps @ cut.T))
     return out
