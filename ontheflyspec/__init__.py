@@ -12,19 +12,29 @@ from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.bark import BarkSpectrogram
 from ontheflyspec.transforms.cepstrum import LFCC, MFCC
+from ontheflyspec.transforms.chroma import Chroma
 from ontheflyspec.transforms.constant_q import CQT, VQT
+from ontheflyspec.transforms.descriptors import SpectralDescriptors
 from ontheflyspec.transforms.gammatone import Gammatonegram
+from ontheflyspec.transforms.harmonic import HarmonicCQT
+from ontheflyspec.transforms.hpss import HPSS
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
+from ontheflyspec.transforms.pcen import PCEN
+from ontheflyspec.transforms.periodicity import CFP
 from ontheflyspec.transforms.post import AmplitudeToDB, Log
 from ontheflyspec.transforms.resample import Resample
 from ontheflyspec.transforms.slopes import Deltas
 from ontheflyspec.transforms.stft import STFT
+from ontheflyspec.transforms.tonnetz import Tonnetz
 
 __all__ = [
+    "CFP",
     "CQT",
+    "HPSS",
     "LFCC",
     "MFCC",
+    "PCEN",
     "STFT",
     "VQT",
     "AmplitudeToDB",
@@ -32,6 +42,7 @@ __all__ = [
     "AudioLoader",
     "BarkSpectrogram",
     "BucketBatchSampler",
+    "Chroma",
     "Clip",
     "Collate",
     "Compose",
@@ -39,6 +50,7 @@ __all__ = [
     "DeviceLoader",
     "Draw",
     "Gammatonegram",
+    "HarmonicCQT",
     "Log",
     "MelSpectrogram",
     "Normalize",
@@ -46,6 +58,8 @@ __all__ = [
     "PaddedBatch",
     "Resample",
     "SomeOf",
+    "SpectralDescriptors",
+    "Tonnetz",
     "augment",
     "collate",
     "load",

@@ -110,7 +110,12 @@ def _pieces(counts: list[int], block: int) -> list[tuple[int, int, int]]:
     ]
 
 
-def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, Tensor | None, slice], Tensor]) -> Tensor:
+def map_items(
+    x: Tensor,
+    lengths: Tensor | None,
+    compute: Callable[[Tensor, Tensor | None, slice], Tensor],
+    like: Tensor | None = None,
+) -> Tensor:
     """Returns ``compute`` of each item's valid part, 0 past it.
 
     Args:
@@ -118,8 +123,11 @@ def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, Tens
         lengths: int64 ``[B]`` on the host, None if all items are full.
         compute: takes contiguous ``[b, ..., n]``, lengths ``[b]`` or None for one full item, and which items they
             are; returns the same shape, with 0 past the lengths and the same bits for an item in either form.
+        like: ``[F]``, for the type and number of features if what ``compute`` returns has others (axis -2).
     """
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    if like is not None:
+        out = like.new_empty(*x.shape[:-2], like.shape[0], x.shape[-1])
     sizes = [x.shape[-1]] * x.shape[0] if lengths is None else lengths.tolist()
     width = math.prod(x.shape[1:-1])
     groups = _grouped([n * width for n in sizes], lambda _: SMALL)
@@ -138,6 +146,21 @@ def map_items(x: Tensor, lengths: Tensor | None, compute: Callable[[Tensor, Tens
 
     threads.each(job, len(groups), sum(sizes) * width)
     return out
+
+
+def one_by_one(compute: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor | None, slice], Tensor]:
+    """Returns what `map_items` takes, of what computes ``[1, ..., n]`` and depends on the shape of its operands."""
+
+    def each(part: Tensor, own: Tensor | None, _: slice) -> Tensor:
+        if own is None:
+            return compute(part)
+        out = torch.zeros_like(part)
+        for row, n in enumerate(own.tolist()):
+            if n:
+                out[row : row + 1, ..., :n] = compute(part[row : row + 1, ..., :n].contiguous())
+        return out
+
+    return each
 
 
 def _grouped(costs: list[int], most: Callable[[int], int]) -> list[slice]:

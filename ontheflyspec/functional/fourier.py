@@ -53,14 +53,21 @@ def fourier_kernels(window: Tensor) -> Tensor:
     return torch.cat([torch.cos(angles), -torch.sin(angles)]) * window
 
 
+def windowed(
+    x: Tensor, lengths: Tensor | None, window: Tensor, *, hop_length: int, center: bool, pad_mode: str
+) -> tuple[Tensor, int]:
+    """Returns windowed frames, ``[..., max(N, 1), n_fft]``, and N."""
+    n_fft = window.shape[0]
+    signal, count = frames(x, lengths, n_fft=n_fft, hop_length=hop_length, center=center, pad_mode=pad_mode)
+    return signal.unfold(-1, n_fft, hop_length)[..., : max(count, 1), :] * window, count
+
+
 def fft_parts(
     x: Tensor, lengths: Tensor | None, window: Tensor, *, hop_length: int, center: bool, pad_mode: str
 ) -> tuple[Tensor, Tensor]:
     """Returns real and imaginary part, ``[..., bins, N]``, of windowed frames by real FFTs."""
-    n_fft = window.shape[0]
-    signal, count = frames(x, lengths, n_fft=n_fft, hop_length=hop_length, center=center, pad_mode=pad_mode)
-    pieces = signal.unfold(-1, n_fft, hop_length)[..., : max(count, 1), :]
-    parts = torch.view_as_real(torch.fft.rfft(pieces * window)[..., :count, :].transpose(-1, -2))
+    pieces, count = windowed(x, lengths, window, hop_length=hop_length, center=center, pad_mode=pad_mode)
+    parts = torch.view_as_real(torch.fft.rfft(pieces)[..., :count, :].transpose(-1, -2))
     return parts[..., 0], parts[..., 1]
 
 

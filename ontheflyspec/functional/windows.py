@@ -1,4 +1,4 @@
-"""Window functions, periodic, in float64."""
+"""Window functions, periodic or symmetric, in float64."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ COSINES = {
     "hann": (0.5, 0.5),
     "hamming": (0.54, 0.46),
     "blackman": (0.42, 0.5, 0.08),
+    "blackmanharris": (0.35875, 0.48829, 0.14128, 0.01168),
     "rectangular": (1.0,),
 }
 NAMES = (*COSINES, "bartlett")
@@ -28,6 +29,16 @@ def window(name: str, win_length: int, n_fft: int) -> Tensor:
     """
     checks.choice("window", "window", name, NAMES)
     values = at(name, torch.arange(win_length, dtype=torch.float64) / win_length)
+    left = (n_fft - win_length) // 2
+    return torch.nn.functional.pad(values, (left, n_fft - win_length - left))
+
+
+def symmetric(name: str, win_length: int, n_fft: int) -> Tensor:
+    """Returns what `window` does, but symmetric: ``get_window(..., fftbins=False)`` of scipy."""
+    values = torch.ones(1, dtype=torch.float64)
+    if win_length > 1:
+        rest = window(name, win_length - 1, win_length - 1)
+        values = torch.cat([rest, rest[:1]])
     left = (n_fft - win_length) // 2
     return torch.nn.functional.pad(values, (left, n_fft - win_length - left))
 

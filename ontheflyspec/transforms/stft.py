@@ -36,7 +36,8 @@ class STFT(Transform):
         n_fft: samples of a frame.
         win_length: samples of the window, at most ``n_fft`` (None: ``n_fft``), centred in the frame.
         hop_length: samples between frames (None: ``n_fft // 4``).
-        window: ``"hann"``, ``"hamming"``, ``"blackman"``, ``"bartlett"`` or ``"rectangular"``, periodic.
+        window: ``"hann"``, ``"hamming"``, ``"blackman"``, ``"blackmanharris"``, ``"bartlett"`` or ``"rectangular"``,
+            periodic.
         center: whether frames are centred, with ``n_fft // 2`` samples of padding at both ends.
         pad_mode: ``"reflect"`` or ``"constant"`` (zeros).
         output: ``"complex"``, ``"magnitude"``, ``"power"`` or ``"phase"`` (radians).

@@ -2,6 +2,49 @@
 
 from __future__ import annotations
 
-from case import Case
+import functools
+from typing import Any
 
-CASES: list[Case] = []
+import ontheflyspec as ofs
+from case import FOURIER, RATE, Case, centred, uncentred
+
+
+def _cfp() -> list[Case]:
+    def case(name: str, steps: Any = None, **extra: Any) -> Case:
+        options = {**FOURIER, "win_length": 49, "fmin": 250.0, "fmax": 3_000.0, "bins_per_octave": 6, **extra}
+        return Case(f"CFP-{name}", functools.partial(ofs.CFP, **options), steps=steps or centred(16))
+
+    return [
+        case("cfp"),
+        case("published", filters="published"),
+        case("logarithm", gamma=(0.5, 0.0), output="cepstrum"),
+        case("uncentred", center=False, gamma=(1.0, 0.6, 0.5, 1.0), steps=uncentred(64, 16)),
+    ]
+
+
+def _chroma() -> list[Case]:
+    def case(name: str, kind: Any = ofs.Chroma, exact: bool = True, **extra: Any) -> Case:
+        make = functools.partial(kind, **{**FOURIER, **extra})
+        return Case(f"{kind.__name__}-{name}", make, steps=centred(16), exact=exact)
+
+    octaves = {"fmin": 250.0, "n_octaves": 3, "bins_per_octave": 12}
+
+    return [
+        case("stft"),
+        case("stft-2", norm=2, win_length=40),
+        case("stft-conv", norm=1, backend="conv", exact=False),
+        case("stft-trainable", norm=None, trainable=True, exact=False),
+        case("cqt", source="cqt", **octaves),
+        case("cens", source="cens", win_len_smooth=4, norm=2, **octaves),
+        case("cqt", ofs.Tonnetz, **octaves),
+        case("stft", ofs.Tonnetz, source="stft"),
+    ]
+
+
+def _harmonic() -> list[Case]:
+    options: dict[str, Any] = {"sample_rate": RATE, "hop_length": 16, "fmin": 400.0, "n_bins": 5, "bins_per_octave": 4}
+    make = functools.partial(ofs.HarmonicCQT, **options, harmonics=(0.5, 1, 2, 3))
+    return [Case("HarmonicCQT", make, steps=centred(16))]
+
+
+CASES: list[Case] = [*_cfp(), *_chroma(), *_harmonic()]

@@ -2,6 +2,46 @@
 
 from __future__ import annotations
 
-from case import Case
+import functools
+from collections.abc import Callable
+from typing import Any, Literal
 
-CASES: list[Case] = []
+from torch import Tensor
+
+import ontheflyspec as ofs
+from case import BANDS, FOURIER, Case, centred, uncentred
+
+SMOOTH: dict[str, Any] = {"sample_rate": 16_000, "hop_length": 160}
+
+
+def _pcen(name: str, **options: Any) -> Case:
+    return Case(f"PCEN-{name}", functools.partial(ofs.PCEN, **options), "power")
+
+
+def _descriptors(name: str, steps: Callable[[int], int], *features: str, **options: Any) -> Case:
+    make = functools.partial(ofs.SpectralDescriptors, **FOURIER, features=features, n_contrast_bands=3, **options)
+    # Contrast is compared as the valley's share of the peak. It and the bandwidth are left out where a frame is a
+    # constant, as that of one reflected sample is: most bins hold rounding errors alone, and all of them count there.
+    undo = _valley if features == ("contrast",) else lambda values: values
+    return Case(f"SpectralDescriptors-{name}", make, steps=steps, undo=undo)
+
+
+def _valley(values: Tensor) -> Tensor:
+    return 10 ** (-values / 10)
+
+
+def _hpss(name: str, takes: Literal["power", "complex"], **options: Any) -> Case:
+    return Case(f"HPSS-{name}", functools.partial(ofs.HPSS, **options), takes)
+
+
+CASES: list[Case] = [
+    _pcen("root", **SMOOTH),
+    _pcen("first", b=0.3, start="first", bias=0.0),
+    _pcen("trainable", **SMOOTH, trainable=True, n_bands=BANDS),
+    _descriptors("contrast", centred(16), "contrast", pad_mode="constant"),
+    _descriptors("centred", centred(16), "rolloff", "flatness", "rms", "zero_crossing_rate"),
+    _descriptors("uncentred", uncentred(64, 16), "rms", "bandwidth", "zero_crossing_rate", "centroid", center=False),
+    _hpss("harmonic", "power", kernel_size=(7, 4)),
+    _hpss("percussive", "complex", kernel_size=5, output="percussive", margin=(1.0, 2.0), power=0.5),
+    _hpss("masks", "complex", kernel_size=3, output="both", mask=True),
+]

@@ -1,0 +1,137 @@
+"""Pitch classes: filter banks that fold octaves together, and what is made of their outputs."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.functional import filterbanks, windows
+from ontheflyspec.functional.filterbanks import Run
+from ontheflyspec.functional.fourier import safe_sqrt
+from ontheflyspec.functional.framing import cut
+
+STEPS = (0.4, 0.2, 0.1, 0.05)
+"""Shares of a frame above each of which CENS counts a quarter."""
+
+
+def chroma_filterbank(
+    sample_rate: float,
+    n_fft: int,
+    n_chroma: int,
+    tuning: float,
+    ctroct: float,
+    octwidth: float | None,
+    base_c: bool,
+) -> Tensor:
+    """Returns Gaussian bumps around each pitch class over FFT bins, float64 ``[n_chroma, n_fft // 2 + 1]``.
+
+    ``librosa.filters.chroma``, each bin's weights of unit length.
+
+    Args:
+        sample_rate: Hz.
+        n_fft: points of the transform.
+        n_chroma: pitch classes of an octave.
+        tuning: of A4 off 440 Hz, in pitch classes.
+        ctroct: octave above 27.5 Hz that counts most.
+        octwidth: octaves of the Gaussian around it, None for equal weights.
+        base_c: whether the first class is C, else A.
+    """
+    hertz = torch.arange(1, n_fft, dtype=torch.float64) * (sample_rate / n_fft)
+    above = n_chroma * torch.log2(hertz / (27.5 * 2 ** (tuning / n_chroma)))
+    places = torch.cat([above[:1] - 1.5 * n_chroma, above])
+    widths = torch.cat([places.diff().clamp(min=1.0), torch.ones(1, dtype=torch.float64)])
+    half = round(n_chroma / 2)
+    classes = torch.arange(n_chroma, dtype=torch.float64).unsqueeze(-1)
+    apart = (places - classes + half + 10 * n_chroma).remainder(n_chroma) - half
+    weights = torch.exp(-0.5 * (2 * apart / widths).square())
+    weights = weights / weights.square().sum(0).sqrt()
+    if octwidth is not None:
+        weights = weights * torch.exp(-0.5 * ((places / n_chroma - ctroct) / octwidth).square())
+    if base_c:
+        weights = weights.roll(-3 * (n_chroma // 12), 0)
+    return weights[:, : n_fft // 2 + 1]
+
+
+def unit(x: Tensor, norm: float | None) -> Tensor:
+    """Returns frames ``[..., F, n]`` of unit norm over F, those of silence as they are.
+
+    Args:
+        x: ``[..., F, n]``.
+        norm: ``inf`` for the largest magnitude, 1 for the sum, 2 for the length, None for no change.
+    """
+    if norm is None:
+        return x
+    peak = x.abs().amax(-2, keepdim=True)
+    x = x / torch.where(peak < torch.finfo(x.dtype).tiny, 1, peak)
+    if norm == math.inf:
+        return x
+    # Added up row by row, as what a library's sum gives depends on the shape.
+    size = functools.reduce(torch.add, (x.abs() if norm == 1 else x.square()).unbind(-2)).unsqueeze(-2)
+    size = size if norm == 1 else safe_sqrt(size)
+    return x / torch.where(size > 0, size, 1)
+
+
+def unit_chroma(frames: Tensor, *, runs: list[Run], norm: float | None) -> Tensor:
+    """Returns chroma ``[F, n]`` of windowed frames ``[n, n_fft]``."""
+    return unit(filterbanks.filtered_power(frames, runs=runs, power=2.0), norm)
+
+
+def fold_matrix(n_bins: int, bins_per_octave: int, n_chroma: int, fmin: float, base_c: bool) -> Tensor:
+    """Returns which bins of log frequency count for which pitch class, float64 ``[n_chroma, n_bins]`` of 0 and 1.
+
+    ``librosa.filters.cq_to_chroma``.
+
+    Args:
+        n_bins: bins.
+        bins_per_octave: bins of an octave, a multiple of ``n_chroma``.
+        n_chroma: pitch classes of an octave.
+        fmin: Hz of the first bin.
+        base_c: whether the first class is C, else A.
+    """
+    merged = bins_per_octave // n_chroma
+    first = (69 + 12 * math.log2(fmin / 440)) % 12 - (0 if base_c else 9)
+    nearest = (torch.arange(n_bins) + merged // 2) // merged + round(first * n_chroma / 12)
+    return (nearest % n_chroma == torch.arange(n_chroma).unsqueeze(-1)).double()
+
+
+def smoothing(win_length: int) -> Tensor:
+    """Returns weights for CENS, float64 ``[win_length]`` of sum 1: a symmetric Hann window without its zeros."""
+    weights = windows.symmetric("hann", win_length + 2, win_length + 2)[1:-1]
+    return weights / weights.sum()
+
+
+def energy_statistics(x: Tensor, lengths: Tensor | None, weights: Tensor | None, norm: float | None) -> Tensor:
+    """Returns CENS of chroma: shares of each frame, coarsely rounded, smoothed over time.
+
+    Beyond each item's own ends there is silence. Gradients are 0, as the steps have no slope.
+
+    Args:
+        x: ``[B, ..., F, N]``, 0 past each length.
+        lengths: int64 ``[B]`` on any device, None if all items are full.
+        weights: of `smoothing`, None for none.
+        norm: as in `unit`.
+    """
+    shares = unit(x, 1)
+    steps = 0 * shares
+    for step in STEPS:
+        steps = steps + 0.25 * (shares > step)
+    if weights is None:
+        return unit(steps, norm)
+    width, size = weights.shape[0], x.shape[-1]
+    wide = torch.nn.functional.pad(steps, ((width - 1) // 2, width // 2))
+    smooth = torch.zeros_like(steps)
+    for place, weight in enumerate(weights.unbind()):
+        smooth = smooth + weight * wide[..., place : place + size]
+    return unit(smooth if lengths is None else cut(smooth, lengths), norm)
+
+
+def tonnetz_matrix(n_chroma: int) -> Tensor:
+    """Returns what takes chroma to circles of fifths, minor and major thirds, float64 ``[6, n_chroma]``."""
+    classes = torch.arange(n_chroma, dtype=torch.float64) * (12 / n_chroma)
+    rows = []
+    for turn, radius in ((7 / 6, 1.0), (3 / 2, 1.0), (2 / 3, 0.5)):
+        rows += [radius * torch.cos(math.pi * (turn * classes - 0.5)), radius * torch.cos(math.pi * turn * classes)]
+    return torch.stack(rows)

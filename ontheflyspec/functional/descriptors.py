@@ -1,0 +1,135 @@
+"""Descriptors of each frame: where its spectrum lies, how flat it is, how loud it is, how often it crosses zero."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.functional.compression import decibels
+from ontheflyspec.functional.fourier import present, raise_power, safe_sqrt
+
+Band = tuple[int, int, int]
+"""First and last + 1 bin, and how many of its bins make its peak and its valley."""
+SILENT = 1e-10
+"""Samples this near 0 count as 0, and 0 as positive, where crossings are counted."""
+
+
+def bin_frequencies(sample_rate: float, n_fft: int) -> Tensor:
+    """Returns Hz of the bins, float64 ``[n_fft // 2 + 1]``."""
+    return torch.arange(n_fft // 2 + 1, dtype=torch.float64, device="cpu") * sample_rate / n_fft
+
+
+def contrast_bands(sample_rate: float, n_fft: int, n_bands: int, fmin: float, quantile: float) -> list[Band]:
+    """Returns the bins of ``n_bands + 1`` bands: up to ``fmin``, then octaves, the last one up to the top.
+
+    As ``librosa.feature.spectral_contrast`` cuts them; an octave has no bin where last <= first.
+    """
+    hertz = bin_frequencies(sample_rate, n_fft)
+    edges = [0.0, *(fmin * 2.0**octave for octave in range(n_bands + 1))]
+    bands = []
+    for place, (low, high) in enumerate(itertools.pairwise(edges)):
+        first, last = int((hertz < low).sum()), int((hertz <= high).sum())
+        if place:
+            first = first - 1 if first < last else len(hertz)
+        if place == n_bands:
+            last = len(hertz)
+        bands.append((first, last - (place < n_bands), max(round(quantile * (last - first)), 1)))
+    return bands
+
+
+def frame_rows(
+    frames: Tensor,
+    *,
+    features: Sequence[str],
+    window: Tensor,
+    hertz: Tensor,
+    roll_percent: float,
+    bands: Sequence[Band],
+    p: float,
+    amin: float,
+) -> Tensor:
+    """Returns descriptors ``[..., R, n]`` of frames ``[..., n, n_fft]``, one row each, in the order asked for.
+
+    Args:
+        frames: not yet windowed.
+        features: ``"centroid"``, ``"bandwidth"``, ``"rolloff"``, ``"flatness"``, ``"rms"``, or ``"contrast"``, which
+            gives a row for the peak of each band, then one for the valley of each.
+        window: ``[n_fft]``.
+        hertz: of the bins, ``[bins]``.
+        roll_percent: share of the magnitudes below the roll-off.
+        bands: of `contrast_bands`.
+        p: exponent of the distances from the centroid.
+        amin: smallest power that counts for the flatness.
+    """
+    spectrum = torch.view_as_real(torch.fft.rfft(frames * window)).movedim(-1, 0)
+    power = present(spectrum[0], spectrum[1], "power").transpose(-1, -2)
+    magnitude, hertz = safe_sqrt(power), hertz.unsqueeze(-1)
+    total = magnitude.sum(-2, keepdim=True)
+    share = magnitude / total.masked_fill(total < torch.finfo(total.dtype).tiny, 1)
+    centroid = (share * hertz).sum(-2, keepdim=True)
+    rows = []
+    for feature in features:
+        if feature == "centroid":
+            rows.append(centroid)
+        elif feature == "bandwidth":
+            away = (hertz - centroid).square() if p == 2 else (hertz - centroid).abs().pow(p)
+            rows.append(raise_power((share * away).sum(-2, keepdim=True), 2 / p))
+        elif feature == "rolloff":
+            below = magnitude.cumsum(-2)
+            index = (below < roll_percent * below[..., -1:, :]).sum(-2, keepdim=True)
+            rows.append(hertz[index.flatten(), 0].reshape(index.shape))
+        elif feature == "flatness":
+            kept = power.clamp(min=amin)
+            rows.append(kept.log().mean(-2, keepdim=True).exp() / kept.mean(-2, keepdim=True))
+        elif feature == "contrast":
+            for largest in (True, False):
+                for first, last, count in bands:
+                    band = magnitude[..., first:last, :]
+                    ends = band.topk(min(count, last - first), -2, largest).values
+                    rows.append(ends.mean(-2, keepdim=True))
+        else:
+            rows.append(safe_sqrt(frames.square().mean(-1).unsqueeze(-2)))
+    return torch.cat(rows, -2)
+
+
+def contrast(ends: Tensor, lengths: Tensor | None) -> Tensor:
+    """Returns decibels from valley to peak, ``[..., K, N]`` for ``[..., 2 K, N]`` peaks and valleys.
+
+    Neither lies more than 80 dB below the item's own maximum of its kind, or below -100 dB.
+    """
+    peak, valley = ends.chunk(2, -2)
+    scaled = partial(decibels, stype="power", ref=1.0, amin=1e-10, top_db=80.0)
+    return scaled(peak, lengths) - scaled(valley, lengths)
+
+
+def crossing_rate(x: Tensor, lengths: Tensor | None, count: int, *, n_fft: int, hop_length: int, left: int) -> Tensor:
+    """Returns the share of samples in each frame that differ in sign from the one before, ``[..., 1, count]``.
+
+    Beyond its own ends a signal goes on with its first and last sample. Crossings are counted as whole numbers from
+    the start, so that a frame is one difference.
+
+    Args:
+        x: floats ``[..., T]``.
+        lengths: int64 ``[B]`` on any device, None if all items are full.
+        count: frames.
+        n_fft: samples of a frame.
+        hop_length: samples between frames.
+        left: samples of the first frame before the start.
+    """
+    if x.shape[-1] == 0 or count == 0:
+        return x.new_zeros(*x.shape[:-1], 1, count)
+    negative = x < -SILENT
+    changes = torch.nn.functional.pad(negative[..., 1:] != negative[..., :-1], (1, 0))
+    crossed = changes.cumsum(-1, dtype=torch.int32)
+    starts = torch.arange(count, device=x.device) * hop_length - left
+    n = torch.full((1,), x.shape[-1], device=x.device) if lengths is None else lengths.to(x.device, non_blocking=True)
+    last = (n - 1).clamp(min=0).reshape(-1, *[1] * (x.dim() - 1))
+
+    def until(places: Tensor) -> Tensor:
+        return crossed.gather(-1, torch.minimum(places.clamp(min=0), last).expand(*x.shape[:-1], count))
+
+    return ((until(starts + n_fft - 1) - until(starts)).to(x.dtype) / n_fft).unsqueeze(-2)

@@ -1,0 +1,163 @@
+"""Combined frequency and periodicity: spectra and cepstra with powers in between, on one axis of log frequency."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.functional.fourier import raise_power
+
+FLOOR = 1e-12
+"""Share of a transform's first value below which the others are rounding, which a power below 1 would blow up."""
+LOG_FLOOR = 1e-8
+"""What is added before a logarithm."""
+
+
+def centres(fmin: float, fmax: float, bins_per_octave: int) -> Tensor:
+    """Returns Hz from ``fmin`` up to, but not, ``fmax``, float64."""
+    count = math.ceil(math.log2(fmax / fmin) * bins_per_octave - 1e-9)
+    return fmin * 2 ** (torch.arange(count, dtype=torch.float64) / bins_per_octave)
+
+
+def triangles(places: Tensor, size: int) -> Tensor:
+    """Returns triangular filters over the points 0 to ``size - 1``, float64 ``[F, size]``, of peak 1.
+
+    Each reaches from its left to its right neighbour, but at least one point to both sides, so that the narrow ones
+    interpolate between points instead of falling between them.
+
+    Args:
+        places: peaks of the filters with one more at both ends, rising, ``[F + 2]``.
+        size: points.
+    """
+    points = torch.arange(size, dtype=torch.float64)
+    left, centre, right = places[:-2, None], places[1:-1, None], places[2:, None]
+    rising = (points - centre) / (centre - left).clamp(min=1) + 1
+    falling = (centre - points) / (right - centre).clamp(min=1) + 1
+    return torch.minimum(rising, falling).clamp(min=0)
+
+
+def filters(
+    axis: str, sample_rate: float, n_fft: int, fmin: float, fmax: float, bins_per_octave: int, published: bool
+) -> Tensor:
+    """Returns filters of log frequency over FFT bins or lags, float64 ``[F, n_fft // 2 + 1]``.
+
+    Args:
+        axis: ``"bins"`` or ``"lags"``.
+        sample_rate: Hz.
+        n_fft: points of a transform.
+        fmin: Hz of the first filter's peak.
+        fmax: Hz that all peaks lie below.
+        bins_per_octave: filters of an octave.
+        published: whether to do as the method's published code, see `published_triangles`; else see `triangles`.
+    """
+    hertz, size = centres(fmin, fmax, bins_per_octave), n_fft // 2 + 1
+    if published:
+        return published_triangles(axis, hertz, size, sample_rate, n_fft)
+    step = 2 ** (1 / bins_per_octave)
+    around = torch.cat([hertz[:1] / step, hertz, hertz[-1:] * step])
+    if axis == "bins":
+        return triangles(around * n_fft / sample_rate, size)
+    return triangles((sample_rate / around).flip(0), size).flip(0)
+
+
+def published_triangles(axis: str, hertz: Tensor, size: int, sample_rate: float, n_fft: int) -> Tensor:
+    """Returns the filters of the published code with its oddities, ``[F - 1, size]``.
+
+    The first filter is empty and the last one missing, as is every one between two lags; a point right at a peak counts
+    nothing; the bin before the last is taken to lie at half the sample rate.
+    """
+    points = torch.arange(size, dtype=torch.float64)
+    places = points * (sample_rate / 2 / (n_fft // 2 - 1)) if axis == "bins" else sample_rate / points
+    left, centre, right = hertz[:-2, None], hertz[1:-1, None], hertz[2:, None]
+    rising, falling = (places - left) / (centre - left), (right - places) / (right - centre)
+    inner = torch.where(places < centre, rising, falling).clamp(min=0) * (places != centre)
+    if axis == "bins":
+        first, last = (left * n_fft / sample_rate).round(), (right * n_fft / sample_rate).round()
+        inner = torch.where(first == last, (points == first).double(), inner * (first <= points) * (points <= last))
+    return torch.nn.functional.pad(inner, (0, 0, 1, 0))
+
+
+def cuts(n_fft: int, cut_lag: int, cut_bin: int) -> Tensor:
+    """Returns what is kept of cepstra and of spectra: to be shown, and as the even part that the next transform sees.
+
+    Args:
+        n_fft: points of a transform.
+        cut_lag: lags at both ends of a cepstrum that count nothing.
+        cut_bin: bins at both ends of a spectrum that count nothing.
+
+    Shape: float64 ``[4, n_fft // 2 + 1]``.
+    """
+    made = []
+    places = torch.arange(n_fft)
+    for cut in (cut_lag, cut_bin):
+        kept = ((places >= cut) & (places < n_fft - cut)).double()
+        made += [kept, (kept + kept.flip(0).roll(1)) / 2]
+    return torch.stack(made)[:, : n_fft // 2 + 1]
+
+
+def layers(frames: Tensor, gamma: Sequence[float], kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns spectrum, cepstrum and spectrum of the cepstrum, ``[..., n_fft // 2 + 1]`` each.
+
+    Args:
+        frames: windowed, ``[..., n_fft]``.
+        gamma: power of each transform's result in turn, 0 for a logarithm.
+        kept: of `cuts`.
+    """
+    n_fft = frames.shape[-1]
+    parts = torch.view_as_real(torch.fft.rfft(frames))
+    spectrum = raise_power(parts[..., 0].square() + parts[..., 1].square(), gamma[0])
+    cepstrum, combined = spectrum, spectrum
+    seen = spectrum
+    for place, power in enumerate(gamma[1:]):
+        values = torch.fft.irfft(seen, n_fft, norm="ortho")[..., : n_fft // 2 + 1]
+        values = _bend(values, power)
+        shown, even = kept[2 * (place % 2)], kept[2 * (place % 2) + 1]
+        seen = values * even
+        if place % 2 == 0:
+            cepstrum = values * shown
+        else:
+            combined = values * shown
+    return spectrum, cepstrum, combined
+
+
+def _bend(values: Tensor, power: float) -> Tensor:
+    """Returns values above 0 to a power, 0 for others, with finite gradients."""
+    positive = values > FLOOR * values[..., :1]
+    if power == 0:
+        return torch.where(positive, values, 0).add(LOG_FLOOR).log()
+    if power == 1:
+        return values.masked_fill(~positive, 0)
+    return torch.where(positive, values, 1).pow(power).masked_fill(~positive, 0)
+
+
+def combine(
+    frames: Tensor,
+    *,
+    gamma: Sequence[float],
+    kept: Tensor,
+    over_bins: Callable[[Tensor], Tensor],
+    over_lags: Callable[[Tensor], Tensor],
+    output: str,
+) -> Tensor:
+    """Returns features ``[..., F, n]`` of windowed frames ``[..., n, n_fft]``; see `layers`.
+
+    Args:
+        frames: ``[..., n, n_fft]``.
+        gamma: as in `layers`.
+        kept: of `cuts`.
+        over_bins: makes filter outputs ``[..., F, n]`` of spectra ``[..., n, n_fft // 2 + 1]``.
+        over_lags: the same of cepstra.
+        output: ``"spectrum"``, ``"cepstrum"``, ``"gcos"`` (the cepstrum's spectrum), or ``"cfp"``, which is the product
+            of the last two.
+    """
+    need = {"spectrum": 1, "cepstrum": len(gamma) // 2 * 2}.get(output, len(gamma))
+    spectrum, cepstrum, combined = layers(frames, gamma[:need], kept)
+    if output == "spectrum":
+        return over_bins(spectrum)
+    if output == "cepstrum":
+        return over_lags(cepstrum)
+    high = over_bins(combined)
+    return high if output == "gcos" else high * over_lags(cepstrum)

@@ -1,0 +1,206 @@
+"""Energy of pitch classes."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import checks
+from ontheflyspec.batch import as_float
+from ontheflyspec.functional import blocks, cepstra, chroma, filterbanks, fourier
+from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.constant_q import CQT
+from ontheflyspec.transforms.stft import STFT, Backend, PadMode
+
+Source = Literal["stft", "cqt", "cens"]
+SOURCES = ("stft", "cqt", "cens")
+
+
+class Chroma(Transform):
+    """Energy of each pitch class, all octaves together, of each item as if it stood alone.
+
+    From the power spectrum (``source="stft"``) by Gaussian filters around every pitch; or from a constant-Q transform
+    (``"cqt"``), whose magnitudes around each pitch are added up; or, from the latter, CENS (``"cens"``): each class's
+    share of its frame, coarsely rounded and smoothed over time, with silence beyond the item's own ends. Gradients
+    through CENS are 0, as its steps have no slope.
+
+    Args:
+        sample_rate: Hz of the waveforms; batches of another rate raise.
+        source: ``"stft"``, ``"cqt"`` or ``"cens"``.
+        n_chroma: pitch classes of an octave.
+        n_fft: samples of a frame (stft).
+        win_length: samples of the window, None for ``n_fft`` (stft).
+        hop_length: samples between frames.
+        window: as in `STFT` (stft).
+        center: as in `STFT` (stft; the others are centred).
+        pad_mode: ``"constant"`` (zeros) or ``"reflect"``.
+        norm: what is 1 in every frame: ``inf`` for the largest class, 1 for the sum, 2 for the root of the sum of
+            squares; None for no change. Frames of silence stay 0. (librosa's default for CENS is 2.)
+        tuning: of A4 off 440 Hz, in pitch classes (stft) or bins of the constant-Q transform. It is not estimated, as
+            librosa does where ``tuning=None``.
+        ctroct: octaves above 27.5 Hz that count most (stft).
+        octwidth: octaves of the Gaussian weight around ``ctroct``, None for equal weights (stft).
+        base_c: whether the first class is C, else A.
+        fmin: Hz of the lowest bin (cqt, cens).
+        n_octaves: octaves above it (cqt, cens).
+        bins_per_octave: bins of an octave, a multiple of ``n_chroma`` (cqt, cens).
+        threshold: sums below it are taken as 0 (cqt).
+        win_len_smooth: frames of the Hann window to smooth with, None for none (cens).
+        backend: as in `STFT` (stft).
+        trainable: whether kernels and chroma filters are parameters.
+
+    Shape:
+        ``[B, T]`` to ``[B, n_chroma, N]``, ``[B, C, T]`` to ``[B, C, n_chroma, N]``, a Tensor ``[T]`` to
+        ``[n_chroma, N]``.
+
+    Padding:
+        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+
+    Raises:
+        ValueError: an option out of range, a batch of another rate.
+        TypeError: samples that are neither float nor int16.
+
+    Matches:
+        ``librosa.feature.chroma_stft`` of each item alone, given the same ``tuning``; ``chroma_cqt`` and
+        ``chroma_cens`` given the magnitudes of `CQT`, 1e-5 of the peak (tests/parity/test_chroma.py).
+
+    References:
+        Ellis, "Chroma feature analysis and synthesis", 2007; Mueller, Ewert, "Chroma toolbox: MATLAB implementations
+        for extracting variants of chroma-based audio features", ISMIR 2011.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> tone = torch.sin(2 * torch.pi * 440 * torch.arange(16_000) / 16_000)
+        >>> ofs.Chroma(sample_rate=16_000)(tone).mean(1).argmax()  # A, nine above C
+        tensor(9)
+    """
+
+    sample_rate: float
+    filterbank: Tensor
+
+    def __init__(
+        self,
+        *,
+        sample_rate: float,
+        source: Source = "stft",
+        n_chroma: int = 12,
+        n_fft: int = 2048,
+        win_length: int | None = None,
+        hop_length: int = 512,
+        window: str = "hann",
+        center: bool = True,
+        pad_mode: PadMode = "constant",
+        norm: float | None = math.inf,
+        tuning: float = 0.0,
+        ctroct: float = 5.0,
+        octwidth: float | None = 2.0,
+        base_c: bool = True,
+        fmin: float = 32.703,
+        n_octaves: int = 7,
+        bins_per_octave: int = 36,
+        threshold: float = 0.0,
+        win_len_smooth: int | None = 41,
+        backend: Backend = "auto",
+        trainable: bool = False,
+    ) -> None:
+        super().__init__()
+        where = "Chroma"
+        self.source = checks.choice(where, "source", source, SOURCES)
+        self.n_chroma = checks.integer(where, "n_chroma", n_chroma)
+        self.norm = _norm(where, norm)
+        self.threshold = checks.number(where, "threshold", threshold)
+        tuning = checks.number(where, "tuning", tuning)
+        common: dict[str, Any] = {"hop_length": hop_length, "pad_mode": pad_mode, "trainable": trainable}
+        common["sample_rate"] = self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
+        self.front: STFT | CQT
+        maker: partial[Tensor]
+        if source == "stft":
+            frame: dict[str, Any] = {"n_fft": n_fft, "win_length": win_length, "window": window, "center": center}
+            self.front = STFT(**common, **frame, backend=backend)
+            octwidth = None if octwidth is None else checks.positive(where, "octwidth", octwidth)
+            octaves = (checks.number(where, "ctroct", ctroct), octwidth)
+            maker = partial(chroma.chroma_filterbank, self.sample_rate, n_fft, n_chroma, tuning, *octaves, bool(base_c))
+        else:
+            n_bins = _bins(self.sample_rate, n_chroma, fmin, tuning, n_octaves, bins_per_octave)
+            lowest = fmin * 2 ** (tuning / bins_per_octave)
+            bins: dict[str, Any] = {"fmin": lowest, "n_bins": n_bins, "bins_per_octave": bins_per_octave}
+            self.front = CQT(**common, **bins, output="magnitude")
+            maker = partial(chroma.fold_matrix, n_bins, bins_per_octave, n_chroma, fmin, bool(base_c))
+        self.keep("filterbank", maker, trainable=trainable)
+        self.bands = filterbanks.bands(self.filterbank.detach())
+        self.smooth = source == "cens" and win_len_smooth is not None
+        if win_len_smooth is not None and source == "cens":
+            win_len_smooth = checks.integer(where, "win_len_smooth", win_len_smooth)
+            self.keep("weights", partial(chroma.smoothing, win_len_smooth))
+
+    def output_lengths(self, lengths: Any) -> Any:
+        """Returns frames for samples."""
+        return self.front.output_lengths(lengths)
+
+    def output_rate(self, rate: float) -> float:
+        """Returns frames per second."""
+        return self.front.output_rate(rate)
+
+    @property
+    def n_features(self) -> int:
+        """Pitch classes."""
+        return self.n_chroma
+
+    def frame_times(self, n_frames: int) -> Tensor:
+        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
+        return self.front.frame_times(n_frames)
+
+    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns the chroma of ``[B, T]`` or ``[B, C, T]`` samples."""
+        if isinstance(self.front, CQT):
+            return self._fold(self.front, data, lengths)
+        if self.front.backend == "fft" and blocks.applicable(data):
+            like = data if data.dtype == torch.float64 else self.filterbank
+            weights, window = self.constant("filterbank", like), self.front.constant("window", like)
+            runs = [(weights[first:last, low:high], low) for first, last, low, high in self.bands]
+            together = filterbanks.places_agree(runs, weights.shape[1], blocks.rows(self.front.n_fft))
+            options: dict[str, Any] = {"together": together, "like": weights[:, 0], "window": window}
+            compute = partial(chroma.unit_chroma, runs=runs, norm=self.norm)
+            return blocks.map_frames(data, lengths, compute, **options, **self.front.framing)
+        data = as_float(data)
+        with fourier.full_precision(data.device):
+            energy = fourier.present(*self.front.parts(data, lengths), "power")
+            return chroma.unit(torch.matmul(self.constant("filterbank", data), energy), self.norm)
+
+    def _fold(self, cqt: CQT, data: Tensor, lengths: Tensor | None) -> Tensor:
+        valid = None if lengths is None else self.output_lengths(lengths)
+        bins = cqt.transform(data, lengths)
+        with fourier.full_precision(bins.device):
+            sums = cepstra.project(bins, valid, self.constant("filterbank", bins))
+        if self.source == "cqt":
+            return chroma.unit(sums.masked_fill(sums < self.threshold, 0), self.norm)
+        return chroma.energy_statistics(sums, valid, self.constant("weights", bins) if self.smooth else None, self.norm)
+
+
+def _bins(sample_rate: float, n_chroma: int, fmin: float, tuning: float, n_octaves: int, bins_per_octave: int) -> int:
+    """Returns how many bins so many octaves have, or raises."""
+    where = "Chroma"
+    checks.positive(where, "fmin", fmin)
+    checks.integer(where, "n_octaves", n_octaves)
+    checks.integer(where, "bins_per_octave", bins_per_octave)
+    if bins_per_octave % n_chroma:
+        rule = f"bins_per_octave to be a multiple of n_chroma = {n_chroma}"
+        remedy = f"Take {n_chroma * (bins_per_octave // n_chroma + 1)}."
+        raise ValueError(checks.message(where, rule, bins_per_octave, remedy))
+    top = fmin * 2 ** (n_octaves + (tuning - 1) / bins_per_octave)
+    if top > sample_rate / 2:
+        most = n_octaves - math.ceil(math.log2(top / (sample_rate / 2)))
+        rule = f"top bin at or below sample_rate / 2 = {sample_rate / 2:.1f} Hz"
+        remedy = f"Lower n_octaves to at most {most}" if most > 0 else "Lower fmin"
+        raise ValueError(checks.message(where, rule, f"{top:.1f} Hz", f"{remedy} or raise sample_rate."))
+    return n_octaves * bins_per_octave
+
+
+def _norm(where: str, norm: float | None) -> float | None:
+    if norm is None or norm in (1, 2, math.inf):
+        return None if norm is None else float(norm)
+    raise ValueError(checks.message(where, "norm to be 1, 2, inf or None", repr(norm), "Change norm."))

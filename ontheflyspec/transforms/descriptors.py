@@ -1,0 +1,219 @@
+"""Descriptors of each frame's spectrum and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import checks
+from ontheflyspec.batch import as_float
+from ontheflyspec.functional import blocks, descriptors, fourier
+from ontheflyspec.functional.framing import cut, frames
+from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.stft import STFT, PadMode
+
+FEATURES = ("centroid", "bandwidth", "rolloff", "flatness", "contrast", "rms", "zero_crossing_rate")
+
+
+class SpectralDescriptors(Transform):
+    """Descriptors of each frame, of each item as if it stood alone, with one Fourier transform for all of them.
+
+    Rows stand in the order asked for; `names` lists them. All but the last two are taken of the magnitudes S:
+
+    - ``"centroid"``: Hz of the mean of S; 0 for silence.
+    - ``"bandwidth"``: Hz, ``sum(S / sum(S) |f - centroid|^p)^(1 / p)``; 0 for silence.
+    - ``"rolloff"``: Hz of the first bin up to which lies ``roll_percent`` of S; 0 for silence. It has no gradient.
+    - ``"flatness"``: geometric over arithmetic mean of S squared, between 0 and 1; 1 for silence.
+    - ``"contrast"``: dB between the largest and the smallest magnitudes (taken for powers, as librosa does) of
+      ``n_contrast_bands + 1`` bands, one row each. Both lie at most 80 dB below the item's own maximum of their kind,
+      not below -100 dB. A band that holds nothing but rounding errors has the contrast of these.
+    - ``"rms"``: root of the mean square of the frame's samples, not windowed.
+    - ``"zero_crossing_rate"``: share of the frame's samples that differ in sign from the one before; 0 has the sign
+      of what is positive. Beyond its ends a clip goes on with its first and last sample. It has no gradient.
+
+    Args:
+        sample_rate: Hz of the waveforms; batches of another rate raise.
+        features: which rows, in which order.
+        roll_percent: share of the magnitudes below the roll-off, between 0 and 1.
+        n_contrast_bands: octaves above ``fmin``; the lower edge of the last lies below ``sample_rate / 2``.
+        fmin: Hz of the upper edge of the lowest contrast band.
+        quantile: share of a contrast band's bins that make its peak and its valley, between 0 and 1.
+        p: exponent of the bandwidth, at least 1.
+        amin: smallest power that counts for the flatness.
+        n_fft: samples of a frame.
+        win_length: samples of the window (None: ``n_fft``).
+        hop_length: samples between frames (None: ``n_fft // 4``).
+        window: as in `STFT`.
+        center: as in `STFT`.
+        pad_mode: as in `STFT`; for the spectrum and ``"rms"``.
+
+    Shape:
+        ``[B, T]`` to ``[B, K, N]``, ``[B, C, T]`` to ``[B, C, K, N]``, a Tensor ``[T]`` to ``[K, N]``, with
+        ``K = len(names)``.
+
+    Padding:
+        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+
+    Raises:
+        ValueError: an option out of range, a contrast band without FFT bins, a batch of another rate.
+        TypeError: samples that are neither float nor int16.
+
+    Matches:
+        ``spectral_centroid``, ``spectral_bandwidth``, ``spectral_rolloff``, ``spectral_flatness``,
+        ``spectral_contrast``, ``rms`` and ``zero_crossing_rate`` of ``librosa.feature`` for each item alone, with
+        librosa's zeros at the ends for ``pad_mode="constant"``, 1e-5 of each row's peak
+        (tests/parity/test_descriptors.py).
+
+    References:
+        Jiang et al., "Music type classification by spectral contrast feature", ICME 2002; McFee et al., "librosa:
+        audio and music signal analysis in Python", SciPy 2015.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> shape = ofs.SpectralDescriptors(sample_rate=16_000, features=("centroid", "rms"), n_fft=512)
+        >>> shape(torch.randn(2, 16_000)).shape, shape.names
+        (torch.Size([2, 2, 126]), ['centroid', 'rms'])
+    """
+
+    sample_rate: float
+
+    def __init__(
+        self,
+        *,
+        sample_rate: float,
+        features: Sequence[str] = FEATURES,
+        roll_percent: float = 0.85,
+        n_contrast_bands: int = 6,
+        fmin: float = 200.0,
+        quantile: float = 0.02,
+        p: float = 2.0,
+        amin: float = 1e-10,
+        n_fft: int = 2048,
+        win_length: int | None = None,
+        hop_length: int | None = None,
+        window: str = "hann",
+        center: bool = True,
+        pad_mode: PadMode = "reflect",
+    ) -> None:
+        super().__init__()
+        where = "SpectralDescriptors"
+        self.stft = STFT(
+            sample_rate=sample_rate,
+            n_fft=n_fft,
+            win_length=win_length,
+            hop_length=hop_length,
+            window=window,
+            center=center,
+            pad_mode=pad_mode,
+        )
+        self.sample_rate = self.stft.sample_rate
+        self.features = tuple(checks.choice(where, "each of features", feature, FEATURES) for feature in features)
+        if not self.features or len(set(self.features)) < len(self.features):
+            rule = "features to be different names, at least one"
+            raise ValueError(checks.message(where, rule, list(self.features), "Name each row once."))
+        self.roll_percent = _share("roll_percent", roll_percent)
+        self.quantile = _share("quantile", quantile)
+        self.n_contrast_bands = checks.integer(where, "n_contrast_bands", n_contrast_bands)
+        self.fmin = checks.positive(where, "fmin", fmin)
+        self.p = checks.number(where, "p", p, low=1.0)
+        self.amin = checks.positive(where, "amin", amin)
+        self.bands = self._bands() if "contrast" in self.features else []
+        self.keep("hertz", partial(descriptors.bin_frequencies, self.sample_rate, self.stft.n_fft))
+
+    def output_lengths(self, lengths: Any) -> Any:
+        """Returns frames for samples."""
+        return self.stft.output_lengths(lengths)
+
+    def output_rate(self, rate: float) -> float:
+        """Returns frames per second."""
+        return self.stft.output_rate(rate)
+
+    def frame_times(self, n_frames: int) -> Tensor:
+        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
+        return self.stft.frame_times(n_frames)
+
+    @property
+    def names(self) -> list[str]:
+        """What each row is; contrast bands are numbered from the lowest."""
+        contrasts = [f"contrast_{band}" for band in range(self.n_contrast_bands + 1)]
+        return [row for name in self.features for row in (contrasts if name == "contrast" else [name])]
+
+    @property
+    def n_features(self) -> int:
+        """Rows."""
+        return len(self.names)
+
+    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns descriptors of ``[B, T]`` or ``[B, C, T]`` samples."""
+        wave = as_float(data)
+        valid = None if lengths is None else self.output_lengths(lengths)
+        framed = [feature for feature in self.features if feature != "zero_crossing_rate"]
+        rows = self._framed(wave, lengths, valid, framed) if framed else wave.new_empty(0)
+        made = []
+        for feature in self.features:
+            if feature == "zero_crossing_rate":
+                made.append(self._crossings(wave, lengths, valid))
+                continue
+            width = 2 * len(self.bands) if feature == "contrast" else 1
+            part, rows = rows[..., :width, :], rows[..., width:, :]
+            made.append(self._contrast(part, valid) if feature == "contrast" else part)
+        return torch.cat(made, -2)
+
+    def _framed(self, wave: Tensor, lengths: Tensor | None, valid: Tensor | None, features: list[str]) -> Tensor:
+        """Returns what comes of frames, peaks and valleys in place of their contrast."""
+        window = self.stft.constant("window", wave)
+        compute = partial(
+            descriptors.frame_rows,
+            features=features,
+            window=window,
+            hertz=self.constant("hertz", wave),
+            roll_percent=self.roll_percent,
+            bands=self.bands,
+            p=self.p,
+            amin=self.amin,
+        )
+        framing, plain = self.stft.framing, torch.ones_like(window)
+        if blocks.applicable(wave):
+            like = window.new_empty(sum(2 * len(self.bands) if name == "contrast" else 1 for name in features))
+            return blocks.map_frames(wave, lengths, compute, together=False, like=like, window=plain, **framing)
+        with fourier.full_precision(wave.device):
+            signal, count = frames(wave, lengths, n_fft=self.stft.n_fft, **framing)
+            pieces = signal.unfold(-1, self.stft.n_fft, self.stft.hop_length)[..., : max(count, 1), :]
+            rows = compute(pieces)[..., :count]
+            return rows if valid is None else cut(rows, valid)
+
+    def _contrast(self, ends: Tensor, valid: Tensor | None) -> Tensor:
+        if not blocks.applicable(ends):
+            return descriptors.contrast(ends, valid)
+        compute: Callable[..., Tensor] = lambda part, own, _: descriptors.contrast(part, own)  # noqa: E731
+        return blocks.map_items(ends, valid, compute, like=ends.new_empty(len(self.bands)))
+
+    def _crossings(self, wave: Tensor, lengths: Tensor | None, valid: Tensor | None) -> Tensor:
+        n_fft, left = self.stft.n_fft, self.stft.n_fft // 2 if self.stft.center else 0
+        count = self.output_lengths(wave.shape[-1])
+        options = {"n_fft": n_fft, "hop_length": self.stft.hop_length, "left": left}
+        rate = descriptors.crossing_rate(wave, lengths, count, **options)
+        return rate if valid is None else cut(rate, valid)
+
+    def _bands(self) -> list[descriptors.Band]:
+        where, rate = "SpectralDescriptors", self.sample_rate
+        if (edge := self.fmin * 2.0 ** (self.n_contrast_bands - 1)) >= rate / 2:
+            rule = f"the last contrast band to begin below sample_rate / 2 = {rate / 2} Hz"
+            raise ValueError(checks.message(where, rule, f"{edge} Hz", "Lower n_contrast_bands or fmin."))
+        bands = descriptors.contrast_bands(rate, self.stft.n_fft, self.n_contrast_bands, self.fmin, self.quantile)
+        for place, (first, last, _) in enumerate(bands):
+            if last <= first:
+                rule = f"FFT bins in every contrast band (they lie {rate / self.stft.n_fft:g} Hz apart)"
+                raise ValueError(checks.message(where, rule, f"none in band {place}", "Raise n_fft or fmin."))
+        return bands
+
+
+def _share(name: str, value: float) -> float:
+    value = checks.number("SpectralDescriptors", name, value, low=0.0, high=1.0)
+    if not 0 < value < 1:
+        raise ValueError(checks.message("SpectralDescriptors", f"{name} above 0 and below 1", value, f"Change {name}."))
+    return value

@@ -1,0 +1,169 @@
+"""The harmonic constant-Q transform."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ontheflyspec import checks
+from ontheflyspec.functional import constant_q
+from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.constant_q import CQT, Filters, Method
+from ontheflyspec.transforms.stft import Output, PadMode
+
+
+class HarmonicCQT(Transform):
+    """Constant-Q transforms of each item as if it stood alone, one for each harmonic, laid over each other.
+
+    Bin k of harmonic h lies at ``h * fmin * 2 ** (k / bins_per_octave)`` Hz: what a sound at the frequency of bin k has
+    at its harmonics stands in one place, along an axis of harmonics. Harmonics whose bins fall on each other's, as
+    those an octave apart, come from one transform.
+
+    Args:
+        sample_rate: Hz of the waveforms; batches of another rate raise.
+        harmonics: multiples of the frequencies, above 0, also below 1.
+        hop_length: as in `CQT`.
+        fmin: Hz of the lowest bin of harmonic 1.
+        n_bins: bins of each harmonic; the highest of all may lie at ``sample_rate / 2`` at most.
+        bins_per_octave: as in `CQT`.
+        filter_scale: as in `CQT`.
+        window: as in `CQT`.
+        norm: as in `CQT`.
+        pad_mode: as in `CQT`.
+        output: as in `CQT`.
+        filters: as in `CQT`.
+        method: as in `CQT`.
+        trainable: as in `CQT`.
+
+    Shape:
+        ``[B, T]`` to ``[B, H, n_bins, N]`` with harmonics in the place of channels, ``[B, C, T]`` to
+        ``[B, C, H, n_bins, N]`` (flatten two axes for steps that take spectrograms), a Tensor ``[T]`` to
+        ``[H, n_bins, N]``, with ``N = 1 + T // hop_length``.
+
+    Padding:
+        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+
+    Raises:
+        ValueError: an option out of range, bins above half the sample rate, a batch of another rate.
+        TypeError: samples that are neither float nor int16.
+
+    Matches:
+        `CQT` with ``fmin`` times each harmonic, 1e-5 of the peak for ``method="direct"``, 1e-4 for ``"octaves"``
+        (tests/parity/test_harmonic.py).
+
+    References:
+        Bittner, McFee, Salamon, Li, Bello, "Deep salience representations for F0 estimation in polyphonic music",
+        ISMIR 2017, whose bins are the defaults.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> hcqt = ofs.HarmonicCQT(sample_rate=22_050, n_bins=72, bins_per_octave=12)
+        >>> hcqt(torch.randn(2, 22_050)).shape
+        torch.Size([2, 6, 72, 87])
+    """
+
+    sample_rate: float
+
+    def __init__(
+        self,
+        *,
+        sample_rate: float,
+        harmonics: Sequence[float] = (0.5, 1, 2, 3, 4, 5),
+        hop_length: int = 256,
+        fmin: float = 32.703,
+        n_bins: int = 360,
+        bins_per_octave: int = 60,
+        filter_scale: float = 1.0,
+        window: str = "hann",
+        norm: float | None = 1,
+        pad_mode: PadMode = "constant",
+        output: Output = "magnitude",
+        filters: Filters = "librosa",
+        method: Method = "auto",
+        trainable: bool = False,
+    ) -> None:
+        super().__init__()
+        where = "HarmonicCQT"
+        self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
+        self.fmin = checks.positive(where, "fmin", fmin)
+        self.n_bins = checks.integer(where, "n_bins", n_bins)
+        self.bins_per_octave = checks.integer(where, "bins_per_octave", bins_per_octave)
+        self.harmonics = tuple(checks.positive(where, "harmonics", harmonic) for harmonic in harmonics)
+        self._check_top(where)
+        spans = shared_spans(self.harmonics, self.n_bins, self.bins_per_octave)
+        common: dict[str, Any] = {"hop_length": hop_length, "filter_scale": filter_scale, "window": window}
+        common |= {"norm": norm, "pad_mode": pad_mode, "output": output, "filters": filters, "method": method}
+        common |= {"sample_rate": sample_rate, "bins_per_octave": bins_per_octave, "trainable": trainable}
+        self.cqts = nn.ModuleList()
+        self.places = [(0, 0)] * len(self.harmonics)
+        for number, span in enumerate(spans):
+            lowest = self.harmonics[min(span, key=span.__getitem__)]
+            self.cqts.append(CQT(fmin=self.fmin * lowest, n_bins=max(span.values()) + self.n_bins, **common))
+            for place, offset in span.items():
+                self.places[place] = number, offset
+
+    def _check_top(self, where: str) -> None:
+        nyquist = self.sample_rate / 2
+        if not self.harmonics:
+            raise ValueError(checks.message(where, "at least one harmonic", "none", "Change harmonics."))
+        lowest, most = self.fmin * max(self.harmonics), self.n_bins
+        top = lowest * 2 ** ((most - 1) / self.bins_per_octave)
+        if top > nyquist:
+            most = math.floor(math.log2(nyquist / lowest) * self.bins_per_octave) + 1 if lowest <= nyquist else 0
+            rule = f"top bin of harmonic {max(self.harmonics):g} at or below sample_rate / 2 = {nyquist:.1f} Hz"
+            remedy = f"Lower n_bins to at most {most}, leave out high harmonics" if most else "Leave out high harmonics"
+            raise ValueError(checks.message(where, rule, f"{top:.1f} Hz", f"{remedy} or raise sample_rate."))
+
+    def output_lengths(self, lengths: Any) -> Any:
+        """Returns frames for samples."""
+        return self._first.output_lengths(lengths)
+
+    def output_rate(self, rate: float) -> float:
+        """Returns frames per second."""
+        return self._first.output_rate(rate)
+
+    @property
+    def n_features(self) -> int:
+        """Bins of each harmonic."""
+        return self.n_bins
+
+    @property
+    def frequencies(self) -> Tensor:
+        """Hz of the bins of harmonic 1, float64 ``[n_bins]``."""
+        return constant_q.bin_frequencies(self.fmin, self.n_bins, self.bins_per_octave)
+
+    def frame_times(self, n_frames: int) -> Tensor:
+        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
+        return self._first.frame_times(n_frames)
+
+    @property
+    def _first(self) -> CQT:
+        return cast(CQT, self.cqts[0])
+
+    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns the spectra of ``[B, T]`` or ``[B, C, T]`` samples."""
+        made = [cast(CQT, cqt).transform(data, lengths) for cqt in self.cqts]
+        return torch.stack([made[number][..., start : start + self.n_bins, :] for number, start in self.places], -3)
+
+
+def shared_spans(harmonics: Sequence[float], n_bins: int, bins_per_octave: int) -> list[dict[int, int]]:
+    """Returns which harmonics (by their place) come from one transform, each with its first bin there.
+
+    Together are those whose bins fall on each other's and whose ranges meet.
+    """
+    steps = [bins_per_octave * math.log2(harmonic) for harmonic in harmonics]
+    spans: list[dict[int, int]] = []
+    for place in sorted(range(len(steps)), key=steps.__getitem__):
+        for span in spans:
+            first = min(span, key=span.__getitem__)
+            offset = steps[place] - steps[first]
+            if abs(offset - round(offset)) < 1e-9 and round(offset) <= max(span.values()) + n_bins:
+                span[place] = round(offset)
+                break
+        else:
+            spans.append({place: 0})
+    return spans

@@ -1,0 +1,144 @@
+"""Per-channel energy normalisation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import checks
+from ontheflyspec.batch import as_float
+from ontheflyspec.functional import blocks, fourier, smoothing
+from ontheflyspec.transforms.base import Transform
+
+LEAST = 1e-4
+"""Trained bias and power stay at or above this."""
+
+
+class PCEN(Transform):
+    """Per-channel energy normalisation of each item as if it stood alone: gain control by band, then compression.
+
+    ``(x / (eps + m)^gain + bias)^power - bias^power``, where m is x smoothed over time by a first-order recursion,
+    ``m[n] = (1 - b) m[n - 1] + b x[n]``; ``log(1 + x / (eps + m)^gain)`` for ``power=0``.
+
+    Args:
+        sample_rate: Hz of the waveforms behind the frames; with ``hop_length`` it says how many frames
+            ``time_constant`` is. Not needed where ``b`` is given.
+        hop_length: samples between frames, as ``sample_rate``.
+        gain: exponent of the smoothed energies, at least 0.
+        bias: added before the compression, at least 0.
+        power: exponent of the compression, at least 0.
+        time_constant: seconds of the smoothing.
+        eps: added to the smoothed energies, above 0.
+        b: weight of the newest frame, between 0 and 1 (None: by ``time_constant``).
+        start: m before the first frame, ``"one"`` (the value 1, as librosa has it) or ``"first"`` (the first frame's
+            own energies, whatever their scale).
+        trainable: whether gain, bias, power and b are parameters, one each a band. In use they are held at or above 0,
+            1e-4, 1e-4, and between 0 and 1.
+        n_bands: bands F of the input, needed if ``trainable``.
+
+    Shape:
+        Non-negative ``[B, F, N]`` or ``[B, C, F, N]``, unchanged; a Tensor ``[F, N]`` is one item.
+
+    Padding:
+        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+
+    Raises:
+        ValueError: an option out of range; neither ``b`` nor both of ``sample_rate`` and ``hop_length``;
+            ``trainable`` without ``n_bands``.
+        TypeError: features that are not real floats.
+
+    Matches:
+        ``librosa.pcen`` of each item alone, 1e-5 of the peak (tests/parity/test_pcen.py).
+
+    References:
+        Wang et al., "Trainable frontend for robust and far-field keyword spotting", ICASSP 2017; Lostanlen et al.,
+        "Per-channel energy normalization: why and how", IEEE Signal Processing Letters 2019.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> mel = ofs.MelSpectrogram(sample_rate=16_000, n_fft=512, hop_length=160, n_mels=40, power=1.0)
+        >>> pcen = ofs.PCEN(sample_rate=16_000, hop_length=160)
+        >>> pcen(mel(torch.randn(2, 16_000)) * 2**31).shape
+        torch.Size([2, 40, 101])
+    """
+
+    item_rank: ClassVar[int] = 2
+    dtypes: ClassVar[tuple[torch.dtype, ...]] = checks.FEATURE_DTYPES
+
+    def __init__(
+        self,
+        *,
+        sample_rate: float | None = None,
+        hop_length: int | None = None,
+        gain: float = 0.98,
+        bias: float = 2.0,
+        power: float = 0.5,
+        time_constant: float = 0.4,
+        eps: float = 1e-6,
+        b: float | None = None,
+        start: Literal["one", "first"] = "one",
+        trainable: bool = False,
+        n_bands: int | None = None,
+    ) -> None:
+        super().__init__()
+        where = "PCEN"
+        self.time_constant = checks.positive(where, "time_constant", time_constant)
+        b = self._weight(sample_rate, hop_length) if b is None else checks.number(where, "b", b, low=0.0, high=1.0)
+        self.eps = checks.positive(where, "eps", eps)
+        self.start = checks.choice(where, "start", start, ("one", "first"))
+        self.trainable = bool(trainable)
+        if self.trainable and n_bands is None:
+            raise ValueError(checks.message(where, "n_bands with trainable=True", None, "Pass the number of bands."))
+        self.n_bands = None if n_bands is None else checks.integer(where, "n_bands", n_bands)
+        least = LEAST if self.trainable else 0.0
+        values = {
+            "gain": checks.number(where, "gain", gain, low=0.0),
+            "bias": checks.number(where, "bias", bias, low=least),
+            "power": checks.number(where, "power", power, low=least),
+            "b": b,
+        }
+        self.form = "log" if values["power"] == 0 else "power" if values["bias"] == 0 else "root"
+        count = self.n_bands if self.trainable and self.n_bands else 1
+        for name, value in values.items():
+            self.keep(name, partial(_filled, count, value), trainable=self.trainable)
+
+    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns normalised energies of ``[B, ..., F, N]`` features."""
+        data = as_float(data)
+        if self.trainable and data.shape[-2] != self.n_bands:
+            rule = f"features of n_bands = {self.n_bands} bands"
+            raise ValueError(checks.message("PCEN", rule, data.shape[-2], "Change n_bands."))
+        options: dict[str, Any] = {
+            "gain": self.constant("gain", data).clamp(min=0),
+            "bias": self.constant("bias", data),
+            "power": self.constant("power", data),
+            "weight": self.constant("b", data),
+            "eps": self.eps,
+            "start": self.start,
+            "form": self.form,
+        }
+        if self.trainable:
+            options |= {name: options[name].clamp(min=LEAST) for name in ("bias", "power")}
+        compute: Callable[..., Tensor] = partial(smoothing.pcen, **options)
+        with fourier.full_precision(data.device):
+            if blocks.applicable(data, *(value for value in options.values() if isinstance(value, Tensor))):
+                return blocks.map_items(data, lengths, blocks.one_by_one(lambda part: compute(part, None)))
+            return compute(data, lengths)
+
+    def _weight(self, sample_rate: float | None, hop_length: int | None) -> float:
+        """Returns b for `time_constant`, as librosa has it."""
+        if sample_rate is None or hop_length is None:
+            rule = "sample_rate and hop_length, which say how many frames time_constant is, or b"
+            raise ValueError(checks.message("PCEN", rule, (sample_rate, hop_length), "Pass both, or b."))
+        rate = checks.positive("PCEN", "sample_rate", sample_rate) / checks.integer("PCEN", "hop_length", hop_length)
+        frames = self.time_constant * rate
+        return (math.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
+
+
+def _filled(count: int, value: float) -> Tensor:
+    return torch.full((count,), value, dtype=torch.float64, device="cpu")

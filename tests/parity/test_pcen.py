@@ -1,0 +1,117 @@
+"""Per-channel energy normalisation against librosa, item by item, and the recursion against a loop."""
+
+from __future__ import annotations
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+import ontheflyspec as ofs
+from ontheflyspec.functional.smoothing import recursion
+
+FRAMES = {"sample_rate": 16_000, "hop_length": 160}
+
+
+def items() -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    shapes = ((300, 1e3), (1, 1.0), (65, 1e-4), (9_000, 1.0))
+    return [torch.rand(5, n, dtype=torch.float64).pow(4) * scale for n, scale in shapes]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"gain": 0.5, "bias": 10.0, "power": 0.25, "eps": 1e-3},
+        {"time_constant": 0.06},
+        {"time_constant": 20.0},
+        {"b": 0.2},
+        {"b": 1.0},
+        {"power": 0.0},
+        {"bias": 0.0},
+    ],
+    ids=str,
+)
+def test_pcen_is_that_of_librosa_for_each_item(options, dtype):
+    given = [item.to(dtype) for item in items()]
+    out = ofs.PCEN(**FRAMES, **options)(ofs.pad(given, rate=100))
+    for ours, item in zip(out.unpad(), given, strict=True):
+        wanted = librosa.pcen(item.double().numpy(), sr=16_000, hop_length=160, **options)
+        assert np.abs(ours.numpy() - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+def test_without_new_frames_the_gain_stays_what_it_was():
+    """Where librosa finds no steady state."""
+    item = items()[0]
+    wanted = (item / (1 + 1e-6) ** 0.98 + 2.0) ** 0.5 - 2.0**0.5
+    torch.testing.assert_close(ofs.PCEN(b=0.0)(item), wanted)
+
+
+def test_start_first_is_librosa_s_with_the_first_frame_as_state():
+    for item in items():
+        ours = ofs.PCEN(**FRAMES, start="first", b=0.1)(item)
+        state = 0.9 * item[:, :1].numpy()
+        wanted = librosa.pcen(item.numpy(), b=0.1, zi=state)
+        assert np.abs(ours.numpy() - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+def test_trainable_begins_as_the_frozen_one_and_learns_by_band():
+    frozen, trained = ofs.PCEN(**FRAMES), ofs.PCEN(**FRAMES, trainable=True, n_bands=5)
+    batch = ofs.pad([item.float() for item in items()], rate=100)
+    first, second = frozen(batch).data, trained(batch).data
+    assert (first - second).abs().max() <= 1e-6 * first.abs().max()
+    assert {name: list(value.shape) for name, value in trained.state_dict().items()} == {
+        name: [5] for name in ("gain", "bias", "power", "b")
+    }
+    assert frozen.state_dict() == {}
+    (second * torch.rand(second.shape)).sum().backward()
+    assert all((value.grad != 0).all() for value in trained.parameters())
+
+
+def test_trained_values_out_of_range_are_held_at_the_bounds():
+    trained = ofs.PCEN(**FRAMES, trainable=True, n_bands=5)
+    bounded = ofs.PCEN(gain=0.0, bias=1e-4, power=1e-4, b=1.0)
+    with torch.no_grad():
+        for name, value in (("gain", -1.0), ("bias", -1.0), ("power", -1.0), ("b", 2.0)):
+            getattr(trained, name).fill_(value)
+    item = items()[0]
+    torch.testing.assert_close(trained(item), bounded(item), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("decay", [1e-30, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 5_000])
+def test_recursion_is_a_loop(decay, size):
+    draws = torch.Generator().manual_seed(0)
+    x, state = torch.rand(2, 3, size, generator=draws, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
+    out = recursion(x, torch.tensor([decay], dtype=torch.float64).log(), state)
+    for step in range(size):
+        state = decay * state + x[..., step]
+        torch.testing.assert_close(out[..., step], state)
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({}, "sample_rate and hop_length.*got .None, None.. Pass both, or b"),
+        ({"sample_rate": 8_000}, "sample_rate and hop_length.*or b"),
+        ({"b": 1.5}, "b.*between 0 and 1.*got 1.5"),
+        ({"b": 0.1, "gain": -1.0}, "gain.*got -1"),
+        ({"b": 0.1, "bias": -1.0}, "bias.*got -1"),
+        ({"b": 0.1, "power": -1.0}, "power.*got -1"),
+        ({"b": 0.1, "eps": 0.0}, "eps above 0"),
+        ({"b": 0.1, "time_constant": 0.0}, "time_constant above 0"),
+        ({"b": 0.1, "start": "last"}, "start.*'one'.*'first'"),
+        ({"b": 0.1, "trainable": True}, "n_bands with trainable=True"),
+        ({"b": 0.1, "trainable": True, "n_bands": 2, "bias": 0.0}, "bias.*between 0.0001"),
+    ],
+)
+def test_options_out_of_range(options, rule):
+    with pytest.raises(ValueError, match=rule):
+        ofs.PCEN(**options)
+
+
+def test_other_numbers_of_bands_raise():
+    with pytest.raises(ValueError, match="n_bands = 5 bands, got 4"):
+        ofs.PCEN(b=0.1, trainable=True, n_bands=5)(torch.ones(4, 9))
