@@ -253,7 +253,7 @@ def main(arguments: list[str]) -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks musicnet", description=__doc__)
     parser.add_argument("--data", help="folder of audio files, at any depth (default: notes made here)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of the longest clip, 0: uncut (default 10)")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of the longest clip, 0: uncut (default 6)")
     parser.add_argument("--threads", type=int, default=2, help="torch threads (default 2)")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default 5)")
     parser.add_argument("--families", default="stft,log,mel,cqt", help="which types (default stft,log,mel,cqt)")
