@@ -190,9 +190,7 @@ def totals(results: Sequence[Result], times: dict[int, list[float]], wrapped: di
         lines.append(("ours, one Parallel", count, *first))
         for who, label in (("ours", "ours, type by type"), (name, name)):
             seconds = sum(median(result.times[who]) for result in having)
-            lines.append(
-                (label, count, f"{seconds:.2f}", "", f"{seconds / whole:.2f}", f"{makes[who]:.2f}", state[who])
-            )
+            lines.append((label, count, f"{seconds:.2f}", "", f"{seconds / whole:.2f}", builds[who], state[who]))
         ratios.append(f"{name} takes {seconds / whole:.1f} times as long for its {count} types")
     columns = ("", "types", "median s", "spread", "times ours", "constructors s", "state_dict bytes")
     text = f"Against one Parallel, {'; '.join(ratios)}.\n" if ratios else ""
