@@ -1,1 +1,1 @@
-"""Benchmarks that anyone can rerun: ``python -m benchmarks transforms|loader``."""
+"""Benchmarks that anyone can rerun: ``python -m benchmarks transforms|loader|musicnet``."""

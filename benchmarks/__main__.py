@@ -1,11 +1,11 @@
-"""``python -m benchmarks transforms|loader [options]``; ``--help`` after the name lists the options of each."""
+"""``python -m benchmarks transforms|loader|musicnet [options]``; ``--help`` after the name lists the options."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-NAMES = ("transforms", "loader")
+NAMES = ("transforms", "loader", "musicnet")
 
 
 def main(arguments: list[str]) -> int:

@@ -1,12 +1,10 @@
-"""``python -m benchmarks transforms``: log-mel spectrograms on the fly, against installed peers."""
+"""``python -m benchmarks transforms``: log-mel spectrograms and CQT on the fly, against installed peers."""
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 
 import ontheflyspec as ofs
+from benchmarks import cqt, exact, memory
 from benchmarks.peers import peer
 from benchmarks.timing import header, median, rotate, spread, table
 
@@ -84,49 +83,25 @@ MAKERS: dict[str, Callable[[int, int, int, int], Transform | None]] = {
 
 
 def reference(x: Tensor, rate: int, n_fft: int, hop: int, mels: int) -> Tensor:
-    """Returns mel power spectrograms in float64: numpy's FFT and our filters, which are librosa's in float64."""
-    bank = ofs.functional.filterbanks.mel_filterbank(rate, n_fft, mels, 0.0, rate / 2, "slaney", "slaney").numpy()
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
-    signal = np.pad(x.double().numpy(), ((0, 0), (n_fft // 2, n_fft // 2)), mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(signal, n_fft, axis=1)[:, ::hop]
-    rows = [bank @ (np.abs(np.fft.rfft(row * window)) ** 2).T for row in frames]
-    return torch.from_numpy(np.stack(rows))
+    """Returns mel power spectrograms in float64."""
+    return torch.from_numpy(np.stack([exact.mel(row, rate, n_fft, hop, mels) for row in x.numpy()]))
 
 
-def error(log_mel: Tensor, exact: Tensor) -> str:
+def error(log_mel: Tensor, wanted: Tensor) -> str:
     """Returns the largest difference of the powers, as a share of the peak."""
-    count = min(log_mel.shape[-1], exact.shape[-1])
-    difference = 10 ** (log_mel[..., :count].double() / 10) - exact[..., :count].clamp(min=1e-10)
-    return f"{float(difference.abs().max() / exact.max()):.1e}"
+    count = min(log_mel.shape[-1], wanted.shape[-1])
+    difference = 10 ** (log_mel[..., :count].double() / 10) - wanted[..., :count].clamp(min=1e-10)
+    return f"{float(difference.abs().max() / wanted.max()):.1e}"
 
 
-def peak_memory(name: str, configuration: tuple[int, int, int, int], clips: int, seconds: float) -> float | None:
-    """Returns MiB of memory that one call adds at its highest, in a process of its own; None if nobody can say."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_memory, (name, configuration, clips, seconds, torch.get_num_threads()))
-
-
-def _peak_memory(
-    name: str, configuration: tuple[int, int, int, int], clips: int, seconds: float, threads: int
-) -> float | None:
-    clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
-    if not clear.exists():
-        return None
-    torch.set_num_threads(threads)
+def prepared(name: str, configuration: tuple[int, int, int, int], clips: int, seconds: float) -> Callable[[], Tensor]:
+    """Returns the call whose memory is measured."""
     transform = MAKERS[name](*configuration)
     assert transform is not None
     rate = configuration[0]
-    with torch.no_grad():
-        transform(torch.randn(1, rate))
-        x = torch.randn(clips, int(rate * seconds))
-
-        def kib(field: str) -> int:
-            return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(field))
-
-        clear.write_text("5")
-        before = kib("VmRSS")
-        transform(x)
-        return (kib("VmHWM") - before) / 1024
+    transform(torch.randn(1, rate))
+    x = torch.randn(clips, int(rate * seconds))
+    return lambda: transform(x)
 
 
 def run(configuration: tuple[int, int, int, int], options: argparse.Namespace) -> str:
@@ -141,13 +116,14 @@ def run(configuration: tuple[int, int, int, int], options: argparse.Namespace) -
     padded = ofs.PaddedBatch(x, torch.full((len(x),), half), rate)
     own: Any = transforms["ontheflyspec"]
     functions |= {"ontheflyspec, full batch": lambda: own(full), "ontheflyspec, half padding": lambda: own(padded)}
-    exact = reference(x, *configuration)
-    errors = {name: error(call(x), exact) for name, call in transforms.items()}
+    wanted = reference(x, *configuration)
+    errors = {name: error(call(x), wanted) for name, call in transforms.items()}
     times = rotate(functions, rounds=options.rounds, warmup=2, settle=SETTLE)
     best = median(times["ontheflyspec"])
     rows = []
     for name, taken in times.items():
-        memory = peak_memory(name, configuration, options.clips, options.seconds) if name in transforms else None
+        known = name in transforms
+        use = memory.measure(prepared, name, configuration, options.clips, options.seconds) if known else None
         rows.append(
             (
                 name,
@@ -155,7 +131,7 @@ def run(configuration: tuple[int, int, int, int], options: argparse.Namespace) -
                 spread(taken),
                 f"{median(taken) / best:.2f}",
                 errors.get(name, ""),
-                "" if memory is None else f"{memory:.0f}",
+                "" if use is None else f"{use.peak:.0f}",
             )
         )
     frames = 1 + x.shape[1] // hop
@@ -183,3 +159,4 @@ def main(arguments: list[str]) -> None:
         warnings.simplefilter("ignore")
         for configuration in CONFIGURATIONS:
             print(run(configuration, options), flush=True)
+        cqt.tables(options)
