@@ -9,6 +9,7 @@ from ontheflyspec.data.dataset import AudioDataset
 from ontheflyspec.data.device import DeviceLoader
 from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
+from ontheflyspec.parallel import Parallel
 from ontheflyspec.plot import plot_batch
 from ontheflyspec.transforms.bark import BarkSpectrogram
 from ontheflyspec.transforms.cepstrum import LFCC, MFCC
@@ -64,6 +65,7 @@ __all__ = [
     "Normalize",
     "OneOf",
     "PaddedBatch",
+    "Parallel",
     "Resample",
     "SomeOf",
     "SpectralDescriptors",

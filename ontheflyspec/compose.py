@@ -106,7 +106,11 @@ class Compose(Augment):
         if not self.is_random():
             return self.change(batch, {})
         fresh = rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
-        return self.change(batch._replace(ids=fresh), self.draw(fresh))._replace(ids=batch.ids)
+        made: Any = self.change(batch._replace(ids=fresh), self.draw(fresh))
+        if isinstance(made, dict):
+            made = {name: one._replace(ids=batch.ids) for name, one in made.items()}
+            return made  # type: ignore[return-value]
+        return made._replace(ids=batch.ids)
 
     def _on_tensor(self, data: Tensor) -> Tensor:
         if self.is_random():

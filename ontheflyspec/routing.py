@@ -21,7 +21,8 @@ def checked_steps(where: str, steps: Iterable[nn.Module], *, alike: bool) -> nn.
     if not known:
         raise ValueError(checks.message(where, "at least one step", "none", "Add a transform or an augmentation."))
     for place, step in enumerate(known):
-        if not isinstance(step, Transform | Augment):
+        last = not alike and place == len(known) - 1
+        if not isinstance(step, Transform | Augment) and not (last and getattr(step, "gives_mapping", False)):
             rule = f"step {place} to be a Transform or an Augment"
             raise TypeError(checks.message(where, rule, type(step).__name__, "Wrap it in one or call it outside."))
         if alike and step.item_rank != known[0].item_rank:
@@ -53,9 +54,9 @@ def draw_all(steps: nn.ModuleList, ids: Tensor, key: int) -> Params:
     }
 
 
-def run_all(chain: Any, x: Any, params: Params) -> Any:
-    """Runs all steps of a chain on a Tensor or a PaddedBatch, pointwise ones together with what they follow."""
-    place, steps = 0, list(chain.steps)
+def run_all(chain: Any, x: Any, params: Params, first: int = 0) -> Any:
+    """Runs all steps of a chain from one on, on a Tensor or a PaddedBatch, pointwise ones with what they follow."""
+    place, steps = first, list(chain.steps)
     while place < len(steps):
         after = _finishing(steps, place, x)
         x = run(chain, place, x, params.get(str(place)), after)
@@ -66,11 +67,18 @@ def run_all(chain: Any, x: Any, params: Params) -> Any:
 def _finishing(steps: list[nn.Module], place: int, x: Any) -> list[Pointwise]:
     """Returns the pointwise steps right after one that it can do at once; none where a hook wants to see between."""
     first, data = steps[place], x.data if isinstance(x, PaddedBatch) else x
+    if not isinstance(first, Transform) or hooked(first):
+        return []
+    return pointwise_after(first, steps[place + 1 :], data)
+
+
+def pointwise_after(first: Transform, steps: Sequence[nn.Module], data: Tensor) -> list[Pointwise]:
+    """Returns the pointwise steps at the head of ``steps`` that one before them can do at once on such data."""
     after: list[Pointwise] = []
-    if not isinstance(first, Transform) or not first.finishes(data) or _hooked(first):
+    if not first.finishes(data):
         return after
-    for step in steps[place + 1 :]:
-        if not isinstance(step, Transform) or _hooked(step):
+    for step in steps:
+        if not isinstance(step, Transform) or hooked(step):
             break
         function = step.pointwise(getattr(first, "n_features", 0))
         if function is None:
@@ -79,7 +87,8 @@ def _finishing(steps: list[nn.Module], place: int, x: Any) -> list[Pointwise]:
     return after
 
 
-def _hooked(step: nn.Module) -> bool:
+def hooked(step: nn.Module) -> bool:
+    """Returns whether somebody watches what goes in or comes out."""
     everywhere: bool = torch.nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
     return everywhere or bool(step._forward_hooks or step._forward_pre_hooks)
 

@@ -27,6 +27,7 @@ collate(items)
 Collate(transform=None, *, rate=None)
 load(path, *, sample_rate=None)
 Compose(steps, *, seed=0)
+Parallel(**transforms)
 OneOf(steps, *, weights=None, p=1.0, seed=0)
 SomeOf(steps, *, n, p=1.0, seed=0)
 STFT(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, pad_mode='reflect', \

@@ -17,7 +17,7 @@ MOST_FUNCTION_LINES = 60
 
 # What each layer may import, besides itself. Ground: checks, batch, rng. Chains: routing, compose.
 GROUND = {"checks", "batch", "rng", "threads"}
-CHAINS = {"routing", "compose"}
+CHAINS = {"routing", "compose", "parallel"}
 BELOW: dict[str, set[str]] = {
     "ground": set(),
     "functional": {"ground"},

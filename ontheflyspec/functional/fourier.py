@@ -65,7 +65,7 @@ def windowed(
 def conv_parts(
     x: Tensor, lengths: Tensor | None, kernels: Tensor, *, hop_length: int, center: bool, pad_mode: str
 ) -> tuple[Tensor, Tensor]:
-    """Returns real and imaginary part, ``[..., bins, N]``, by strided convolution with kernels ``[2 * bins, n_fft]``."""
+    """Returns real and imaginary part, ``[..., bins, N]``, by convolution with kernels ``[2 * bins, n_fft]``."""
     n_fft, bins = kernels.shape[1], kernels.shape[0] // 2
     signal, count = frames(x, lengths, n_fft=n_fft, hop_length=hop_length, center=center, pad_mode=pad_mode)
     flat = signal.reshape(-1, 1, signal.shape[-1])

@@ -26,7 +26,7 @@ class Stage(NamedTuple):
         window: ``[n_fft]``.
         framing: arguments that say where frames lie.
         like: ``[F]``, for the type and number of features.
-        together: whether features of a frame keep their bits whatever frames stand beside it.
+        together: says whether features of a frame keep their bits whatever frames stand beside it.
         of_power: whether it needs squared magnitudes only.
         make: features ``[F, n]`` of the first n rows of power or spectra ``[m, bins]``, which it must not overwrite.
         finish: features ``[..., F, N]`` of power, or of real and imaginary parts, ``[..., bins, N]``.
@@ -37,7 +37,7 @@ class Stage(NamedTuple):
     window: Tensor
     framing: dict[str, Any]
     like: Tensor
-    together: bool
+    together: Callable[[], bool]
     of_power: bool
     make: Callable[[Tensor, int], Tensor]
     finish: Callable[..., Tensor]
@@ -56,7 +56,7 @@ def features(data: Tensor, lengths: Tensor | None, stages: Sequence[Stage], afte
     window, framing = stages[0].window, stages[0].framing
     if blocks.applicable(data, window):
         compute = partial(_in_block, stages=stages, after=after)
-        likes, together = [stage.like for stage in stages], all(stage.together for stage in stages)
+        likes, together = [stage.like for stage in stages], all(stage.together() for stage in stages)
         return blocks.map_all(data, lengths, compute, together=together, likes=likes, window=window, **framing)
     with fourier.full_precision(data.device):
         return _at_once(as_float(data), lengths, stages)

@@ -82,10 +82,10 @@ def stage(owner: Transform, stft: STFT, bands: list[filterbanks.Band], power: fl
         return None
     weights = owner.constant("filterbank", shared.window)
     runs = [(weights[first:last, low:high], low) for first, last, low, high in bands]
-    agree = power in (1, 2) and filterbanks.places_agree(runs, weights.shape[1], blocks.rows(stft.n_fft))
+    agree = partial(filterbanks.places_agree, runs, weights.shape[1], blocks.rows(stft.n_fft))
     return shared._replace(
         like=weights[:, 0],
-        together=agree,
+        together=lambda: power in (1, 2) and agree(),
         of_power=True,
         make=partial(filterbanks.filter_rows, runs=runs, power=power),
         finish=partial(filterbanks.filter_power, weights=weights, power=power),

@@ -98,20 +98,24 @@ class Transform(nn.Module, ABC):
         """Transforms what loaders yield; see the class."""
         return super().__call__(x)
 
-    def _on_batch(self, batch: PaddedBatch, after: Sequence[Pointwise]) -> PaddedBatch:
-        where, data = type(self).__name__, batch.data
+    def check(self, x: Tensor | PaddedBatch) -> None:
+        """Raises unless the transform takes this."""
+        where, batched = type(self).__name__, isinstance(x, PaddedBatch)
+        data = x.data if isinstance(x, PaddedBatch) else x
         checks.dtype(where, data, self.dtypes)
-        checks.rank(where, data, self.item_rank, batched=True)
-        checks.lengths(where, batch.lengths, data.shape[0], data.shape[-1])
-        if self.sample_rate is not None and self.item_rank == 1:
-            checks.sample_rate(where, self.sample_rate, batch.rate)
-        out = self._transform(data, batch.lengths, after)
+        checks.rank(where, data, self.item_rank, batched=batched)
+        if isinstance(x, PaddedBatch):
+            checks.lengths(where, x.lengths, data.shape[0], data.shape[-1])
+            if self.sample_rate is not None and self.item_rank == 1:
+                checks.sample_rate(where, self.sample_rate, x.rate)
+
+    def _on_batch(self, batch: PaddedBatch, after: Sequence[Pointwise]) -> PaddedBatch:
+        self.check(batch)
+        out = self._transform(batch.data, batch.lengths, after)
         return PaddedBatch(out, self.output_lengths(batch.lengths), self.output_rate(batch.rate), batch.ids)
 
     def _on_tensor(self, data: Tensor, after: Sequence[Pointwise]) -> Tensor:
-        where = type(self).__name__
-        checks.dtype(where, data, self.dtypes)
-        checks.rank(where, data, self.item_rank, batched=False)
+        self.check(data)
         if data.dim() == self.item_rank:
             return self._transform(data.unsqueeze(0), None, after)[0]
         return self._transform(data, None, after)

@@ -23,8 +23,8 @@ class GriffinLim(Transform):
     Phases are found by going from spectrum to wave and back, each time keeping the phases and a share of the last
     step. An item's own frames alone take part, in every round. The phases to begin with are drawn once and for all
     from the number of the bin and of the frame: a call gives the same wave every time, alone and in a batch, whatever
-    the state of global generators. Gradients reach the magnitudes with the phases found taken as constants. Between kinds
-    of device rounding may turn the phases of an item's faintest bins, and more with every round.
+    the state of global generators. Gradients reach the magnitudes with the phases found taken as constants. Between
+    kinds of device rounding may turn the phases of an item's faintest bins, and more with every round.
 
     Args:
         sample_rate: Hz of the waveforms; batches of another rate than ``sample_rate / hop_length`` raise.

@@ -185,14 +185,14 @@ class STFT(Transform):
         if self.backend == "conv":
             return None
         window = self.constant("window", data if data.dtype == torch.float64 else self.window)
-        of_power = self.output in ("power", "magnitude")
-        like = window.new_empty(self.n_features, dtype=window.dtype.to_complex() if self.output == "complex" else None)
+        of_power, wide = self.output in ("power", "magnitude"), window.dtype == torch.float64
+        kind = (torch.complex128 if wide else torch.complex64) if self.output == "complex" else window.dtype
         stage = Stage(
             key=self.frame_key,
             window=window,
             framing=self.framing,
-            like=like,
-            together=self.output != "phase",
+            like=window.new_empty(self.n_features, dtype=kind),
+            together=lambda: self.output != "phase",
             of_power=of_power,
             make=partial(fourier.present_rows, output=self.output),
             finish=partial(fourier.present_power if of_power else fourier.present, output=self.output),
@@ -200,8 +200,9 @@ class STFT(Transform):
         if self.freq_scale is None:
             return stage
         pieces = nonuniform.runs(self.constant("interpolation", window), self.bands)
+        agree = partial(nonuniform.places_agree, pieces, 2 * self.n_fft + 2, blocks.rows(self.n_fft))
         return stage._replace(
-            together=stage.together and nonuniform.places_agree(pieces, 2 * self.n_fft + 2, blocks.rows(self.n_fft)),
+            together=lambda: self.output != "phase" and agree(),
             of_power=False,
             make=partial(nonuniform.present_spectra, pieces=pieces, output=self.output),
             finish=partial(fourier.present, output=self.output),

@@ -1,0 +1,128 @@
+"""Several features of one batch, from one pass over its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ontheflyspec import checks, rng
+from ontheflyspec.augment.base import Augment
+from ontheflyspec.batch import PaddedBatch, lift
+from ontheflyspec.compose import Compose
+from ontheflyspec.functional import stages
+from ontheflyspec.functional.stages import Stage
+from ontheflyspec.routing import checked_steps, hooked, pointwise_after, run_all, takes
+from ontheflyspec.transforms.base import Transform
+
+
+class Parallel(nn.Module):
+    """Several features of one batch, which share a Fourier stage where their frames and windows are the same.
+
+    Chains take part with their first step; what follows runs on its output. Random steps draw by their own seeds and
+    the items' ids: to augment the audio of all features alike, put the augmentation before, in a `Compose` of which
+    this is the last step.
+
+    Args:
+        transforms: transforms and chains of them, by name, all for waveforms or all for spectrograms.
+
+    Shape:
+        A mapping from each name to what that transform gives: a `PaddedBatch` for a `PaddedBatch`, a Tensor for a
+        Tensor, ``(mapping, targets)`` for ``(PaddedBatch, targets)``.
+
+    Raises:
+        ValueError: no transforms, transforms for unlike input; whatever a transform raises.
+        TypeError: what is neither a Transform nor an Augment.
+
+    Matches:
+        Each transform by itself: bitwise on a CPU, 1e-6 of the peak beside an `STFT` with ``freq_scale``, whose FFT is
+        longer (tests/test_parallel.py).
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> options = {"sample_rate": 16_000, "n_fft": 512, "hop_length": 160}
+        >>> features = ofs.Parallel(
+        ...     mel=ofs.Compose([ofs.MelSpectrogram(**options, n_mels=64), ofs.AmplitudeToDB()]),
+        ...     mfcc=ofs.MFCC(**options, n_mels=64),
+        ... )
+        >>> {name: list(made.shape) for name, made in features(torch.randn(2, 16_000)).items()}
+        {'mel': [2, 64, 101], 'mfcc': [2, 20, 101]}
+    """
+
+    gives_mapping = True
+    """So that it can be the last step of a chain only."""
+
+    def __init__(self, **transforms: nn.Module) -> None:
+        super().__init__()
+        parts = checked_steps("Parallel", transforms.values(), alike=True)
+        self.item_rank, self.sample_rate = takes(parts)
+        self.transforms = nn.ModuleDict(dict(zip(transforms, parts, strict=True)))
+
+    def forward(self, x: Any) -> Any:
+        """Returns the features of what loaders yield."""
+        return lift("Parallel", x, self._on_batch, self._on_tensor)
+
+    def output_lengths(self, lengths: Any) -> dict[str, Any]:
+        """Returns steps out for steps in, by name."""
+        parts: Any = self.transforms
+        return {name: part.output_lengths(lengths) for name, part in parts.items()}
+
+    def _on_batch(self, batch: PaddedBatch) -> dict[str, PaddedBatch]:
+        parts: Any = self.transforms.values()
+        if not any(isinstance(part, Augment) and part.is_random() for part in parts):
+            return self._run(batch, batch.data, batch.lengths)
+        ids = rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
+        made = self._run(batch._replace(ids=ids), batch.data, batch.lengths)
+        return {name: one._replace(ids=batch.ids) for name, one in made.items()}
+
+    def _on_tensor(self, data: Tensor) -> dict[str, Tensor]:
+        checks.rank("Parallel", data, self.item_rank, batched=False)
+        if data.dim() == self.item_rank:
+            return {name: made[0] for name, made in self._run(data[None], data[None], None).items()}
+        return self._run(data, data, None)
+
+    def _run(self, x: Any, data: Tensor, lengths: Tensor | None) -> dict[str, Any]:
+        """Returns the features of a batch or a Tensor of items, with the stages of equal keys done together."""
+        known: Any = self.transforms
+        shared: dict[Hashable, list[tuple[str, Transform, Stage]]] = {}
+        for name, part in known.items():
+            front = _front(part)
+            stage = None if front is None else front.stage(data)
+            if front is not None and stage is not None:
+                shared.setdefault((stage.key, str(stage.window.dtype)), []).append((name, front, stage))
+        made: dict[str, Any] = {}
+        for members in shared.values():
+            if len(members) > 1:
+                made |= self._together(members, x, data, lengths)
+        return {name: made[name] if name in made else part(x) for name, part in known.items()}
+
+    def _together(
+        self, members: Sequence[tuple[str, Transform, Stage]], x: Any, data: Tensor, lengths: Tensor | None
+    ) -> dict[str, Any]:
+        for _, front, _ in members:
+            front.check(x)
+        after = [pointwise_after(front, _rest(self.transforms[name]), data) for name, front, _ in members]
+        found = stages.features(data, lengths, [stage for *_, stage in members], after)
+        made = {}
+        for (name, front, _), features, steps in zip(members, found, after, strict=True):
+            out: Any = front.complete(features, None if lengths is None else front.output_lengths(lengths))
+            if isinstance(x, PaddedBatch):
+                out = PaddedBatch(out, front.output_lengths(x.lengths), front.output_rate(x.rate), x.ids)
+            whole: Any = self.transforms[name]
+            made[name] = run_all(whole, out, {}, first=1 + len(steps)) if isinstance(whole, Compose) else out
+        return made
+
+
+def _front(part: Any) -> Transform | None:
+    """Returns what takes the waves, if nothing random or watched stands in the way of sharing its first stage."""
+    first = part
+    if isinstance(part, Compose):
+        if part.is_random() or hooked(part):
+            return None
+        first = part.steps[0]
+    return first if isinstance(first, Transform) and not hooked(first) else None
+
+
+def _rest(part: Any) -> list[nn.Module]:
+    return list(part.steps)[1:] if isinstance(part, Compose) else []
