@@ -179,7 +179,6 @@ def map_chunks(
     outs = out.view(waves.shape[0], bins, total)
     before, after = margins(groups)
     spare = after[0] + 8 * ROW
-    heads, tails = edges(waves, sizes_in, before[0], spare, pad_mode, kind)
     period = max(group.period for group in groups)
     chunk = -(-max(CHUNK // hop_length, 1) // period) * period
     ends = [frame_count(n, 1, hop_length, True) for n in sizes_in]
@@ -195,9 +194,12 @@ def map_chunks(
         begin, span = first * hop_length - before[0], (count - 1) * hop_length
         rows, sizes = _room(span, starts, before, after)
         stop = min(begin + sizes[0], sizes_in[row] + spare)
-        wave = STRETCH(waves[row][: sizes_in[row]], begin, stop, heads[row], tails[row])
-        own = outs[row, :, first : first + count]
-        BINS(wave, kernels, filters, starts, rows, sizes[1:], by_level, lows, hop_length, VALUES, output, own)
+        own, n = waves[row : row + 1], sizes_in[row]
+        # Made here, not for all items at once: torch would share that out, and its threads linger.
+        heads, tails = edges(own, [n], before[0] if begin < 0 else 0, spare if stop > n else 0, pad_mode, kind)
+        wave = STRETCH(own[0, :n], begin, stop, heads[0], tails[0])
+        bins_out = outs[row, :, first : first + count]
+        BINS(wave, kernels, filters, starts, rows, sizes[1:], by_level, lows, hop_length, VALUES, output, bins_out)
 
     for row, end in enumerate(ends):
         outs[row, :, end:] = 0
