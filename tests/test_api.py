@@ -40,6 +40,8 @@ pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='s
 trainable=False)
 CQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, filter_scale=1.0, window='hann', \
 norm=1, pad_mode='constant', output='complex', filters='librosa', method='auto', trainable=False)
+InverseCQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, gamma=0.0, filter_scale=1.0, \
+window='hann', norm=1, filters='librosa', n_iter=16)
 VQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, gamma=None, filter_scale=1.0, \
 window='hann', norm=1, pad_mode='constant', output='complex', filters='librosa', method='auto', trainable=False)
 BarkSpectrogram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
