@@ -6,6 +6,7 @@ keyword of the signature another value.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from dataclasses import dataclass
@@ -283,6 +284,12 @@ def shown(kind: str, options: dict[str, Any]) -> dict[str, Any]:
     return seen
 
 
+@functools.cache
+def shown_by(kind: str, place: int) -> dict[str, Any]:
+    """Returns what can be seen of a base configuration."""
+    return shown(kind, TABLE[kind][place].options)
+
+
 def apart(one: Any, other: Any, *, by_row: bool) -> float:
     """Returns by what share of the peak, or of a row's own, two things differ; ``inf`` for unlike shapes or types."""
     if not isinstance(one, Tensor):
@@ -303,7 +310,7 @@ def test_every_option_changes_something(kind: str, place: int, option: str) -> N
         with pytest.raises(ValueError, match=rf"^\w+: expected .*{other.text}.*, got .*\. [A-Z].*\.$"):
             shown(kind, {**base.options, option: other.value})
         return
-    one, two = shown(kind, base.options), shown(kind, {**base.options, option: getattr(other, "value", other)})
+    one, two = shown_by(kind, place), shown(kind, {**base.options, option: getattr(other, "value", other)})
     same = isinstance(other, Same)
     gap = max(apart(one[name], two[name], by_row=not same) for name in one)
     if isinstance(other, Same):

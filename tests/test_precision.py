@@ -40,24 +40,24 @@ def asked(batch: PaddedBatch) -> PaddedBatch:
 
 
 @every
-@halves
-def test_autocast_changes_nothing(case: Case, half: torch.dtype) -> None:
+def test_autocast_changes_nothing(case: Case) -> None:
     module, batch = build(case), SPEC.batch(case)
-    for prepare in (lambda given: given, asked):
-        wanted = features(module, prepare(batch))
-        with torch.autocast("cpu", dtype=half):
-            found = features(module, prepare(batch))
-        agree(found, wanted)
+    for given in (batch, asked(batch)):
+        wanted = features(module, given)
+        for half in HALVES:
+            with torch.autocast("cpu", dtype=half):
+                found = features(module, given)
+            agree(found, wanted)
 
 
 @halves
 def test_autocast_changes_nothing_of_several_features_at_once(half: torch.dtype) -> None:
     together = ofs.Parallel(mel=ofs.MelSpectrogram(**MEL), mfcc=ofs.MFCC(**MEL, n_mfcc=4), stft=ofs.STFT(**FOURIER))
     batch = SPEC.batch(Case("wave", ofs.Log))
-    for prepare in (lambda given: given, asked):
-        wanted = together(prepare(batch))
+    for given in (batch, asked(batch)):
+        wanted = together(given)
         with torch.autocast("cpu", dtype=half):
-            found = together(prepare(batch))
+            found = together(given)
         for name, made in found.items():
             agree(made.data.detach(), wanted[name].data.detach())
 
@@ -85,19 +85,18 @@ def test_autocast_leaves_gradients_in_full_precision(case: Case) -> None:
 def test_half_precision_input_gives_the_features_of_its_values(case: Case, half: torch.dtype) -> None:
     module, batch = build(case), SPEC.batch(case)
     rounded = batch._replace(data=batch.data.to(half))
-    for prepare in (lambda given: given, asked):
-        wanted = features(module, prepare(rounded.to(dtype=torch.float32)))
-        agree(features(module, prepare(rounded)), wanted)
-        with torch.autocast("cpu", dtype=half):
-            agree(features(module, prepare(rounded)), wanted)
+    for given in (rounded, asked(rounded)):
+        wanted = features(module, given._replace(data=given.data.float()))
+        with torch.autocast("cpu", dtype=half, enabled=given is not rounded):
+            agree(features(module, given), wanted)
 
 
 @every
 def test_double_input_gives_double_features(case: Case) -> None:
-    batch = SPEC.batch(case, torch.float64)
-    for given in (batch, asked(batch)):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert build(case)(given).data.dtype in (torch.float64, torch.complex128)
+    """Under autocast too; their values are compared in test_laws.test_types."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = build(case)(SPEC.batch(case, torch.float64)).data
+    assert out.dtype in (torch.float64, torch.complex128)
 
 
 @every
