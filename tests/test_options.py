@@ -211,6 +211,24 @@ TABLE: dict[str, list[Base]] = {
     "HarmonicCQT": [
         Base({**BINS, "n_bins": 3, "harmonics": (1, 2)}, {**OTHER_BINS, "n_bins": 4, "harmonics": (0.5, 1)})
     ],
+    "InverseCQT": [
+        Base(
+            {**BINS, "fmin": 400.0, "n_iter": 4},
+            {
+                "sample_rate": Raises(2 * RATE, "1000 frames per second"),
+                "hop_length": Raises(8, "1000 frames per second"),
+                "fmin": 300.0,
+                "n_bins": Raises(5, "spectra of 5 bins"),
+                "bins_per_octave": 4,
+                "gamma": None,
+                "filter_scale": 2.0,
+                "window": "blackman",
+                "norm": 2,
+                "filters": "nnaudio",
+                "n_iter": 2,
+            },
+        )
+    ],
     "InverseMel": [
         Base({"sample_rate": RATE, "n_fft": 64, "n_mels": BANDS, "n_iter": 8}, {**INVERSE_MEL, "output": "power"})
     ],
@@ -265,8 +283,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*filter to meet an FFT bin:User
 def sample(kind: str) -> Tensor:
     """Returns two items of what a class takes."""
     draws = torch.Generator().manual_seed(0)
-    if kind == "InverseSTFT":
-        return torch.randn(2, 33, 20, generator=draws, dtype=torch.complex64)
+    if kind in ("InverseSTFT", "InverseCQT"):
+        return torch.randn(2, 33 if kind == "InverseSTFT" else 6, 20, generator=draws, dtype=torch.complex64)
     if getattr(ofs, kind).item_rank == 2:
         bands = 33 if kind == "GriffinLim" else BANDS
         return torch.randn(2, bands, 60, generator=draws).square() * torch.linspace(0.1, 2, 60)
