@@ -220,7 +220,7 @@ TABLE: dict[str, list[Base]] = {
                 "fmin": 300.0,
                 "n_bins": Raises(5, "spectra of 5 bins"),
                 "bins_per_octave": 4,
-                "gamma": None,
+                "gamma": 8.0,
                 "filter_scale": 2.0,
                 "window": "blackman",
                 "norm": 2,
