@@ -21,6 +21,7 @@ from ontheflyspec.transforms.griffin_lim import GriffinLim
 from ontheflyspec.transforms.harmonic import HarmonicCQT
 from ontheflyspec.transforms.hpss import HPSS
 from ontheflyspec.transforms.inverse import InverseSTFT
+from ontheflyspec.transforms.inverse_cqt import InverseCQT
 from ontheflyspec.transforms.inverse_mel import InverseMel
 from ontheflyspec.transforms.learned import LearnableFilterbank
 from ontheflyspec.transforms.mel import MelSpectrogram
@@ -57,6 +58,7 @@ __all__ = [
     "Gammatonegram",
     "GriffinLim",
     "HarmonicCQT",
+    "InverseCQT",
     "InverseMel",
     "InverseSTFT",
     "LearnableFilterbank",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -58,6 +58,21 @@ def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
         listed = " | ".join(repr(option) for option in known)
         raise ValueError(message(where, f"{name} to be one of {listed}", repr(value), f"Change {name}."))
     return value
+
+
+def unused(where: str, reason: str, given: Mapping[str, Any], **defaults: Any) -> None:
+    """Raises if any option of those given that would count for nothing is not left at its default.
+
+    Args:
+        where: whose options they are.
+        reason: what they count with.
+        given: their values by name.
+        defaults: those that are not None.
+    """
+    named = {name: value for name, value in given.items() if value != defaults.get(name)}
+    if named:
+        names, got = ", ".join(named), ", ".join(f"{name}={value!r}" for name, value in named.items())
+        raise ValueError(message(where, f"{names} only with {reason}", got, f"Leave out {names}, or have {reason}."))
 
 
 def span(where: str, name: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> tuple[float, float]:

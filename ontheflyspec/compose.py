@@ -107,10 +107,12 @@ class Compose(Augment):
             return self.change(batch, {})
         fresh = rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
         made: Any = self.change(batch._replace(ids=fresh), self.draw(fresh))
-        if isinstance(made, dict):
+        if isinstance(made, dict):  # of a Parallel at the end
             made = {name: one._replace(ids=batch.ids) for name, one in made.items()}
-            return made  # type: ignore[return-value]
-        return made._replace(ids=batch.ids)
+        else:
+            made = made._replace(ids=batch.ids)
+        result: PaddedBatch = made
+        return result
 
     def _on_tensor(self, data: Tensor) -> Tensor:
         if self.is_random():

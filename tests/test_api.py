@@ -40,6 +40,8 @@ pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='s
 trainable=False)
 CQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, filter_scale=1.0, window='hann', \
 norm=1, pad_mode='constant', output='complex', filters='librosa', method='auto', trainable=False)
+InverseCQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, gamma=0.0, filter_scale=1.0, \
+window='hann', norm=1, filters='librosa', n_iter=16)
 VQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, gamma=None, filter_scale=1.0, \
 window='hann', norm=1, pad_mode='constant', output='complex', filters='librosa', method='auto', trainable=False)
 BarkSpectrogram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
@@ -56,21 +58,21 @@ InverseMel(*, sample_rate, n_fft=2048, n_mels=128, fmin=0.0, fmax=None, mel_scal
 output='magnitude', n_iter=128)
 LFCC(*, sample_rate, n_lfcc=40, n_filter=128, log='db', top_db=80.0, n_fft=2048, win_length=None, hop_length=None, \
 window='hann', center=True, pad_mode='reflect', fmin=0.0, fmax=None, power=2.0, backend='auto', trainable=False)
-PCEN(*, sample_rate=None, hop_length=None, gain=0.98, bias=2.0, power=0.5, time_constant=0.4, eps=1e-06, b=None, \
+PCEN(*, sample_rate=None, hop_length=None, gain=0.98, bias=2.0, power=0.5, time_constant=None, eps=1e-06, b=None, \
 start='one', trainable=False, n_bands=None)
 SpectralDescriptors(*, sample_rate, features=('centroid', 'bandwidth', 'rolloff', 'flatness', 'contrast', 'rms', \
-'zero_crossing_rate'), roll_percent=0.85, n_contrast_bands=6, fmin=200.0, quantile=0.02, p=2.0, amin=1e-10, \
+'zero_crossing_rate'), roll_percent=None, n_contrast_bands=None, fmin=None, quantile=None, p=None, amin=None, \
 n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, pad_mode='reflect')
 HPSS(*, kernel_size=31, power=2.0, margin=1.0, output='harmonic', mask=False)
 CFP(*, sample_rate, n_fft=None, win_length=2049, hop_length=320, window='blackmanharris', center=True, \
 pad_mode='constant', fmin=80.0, fmax=1000.0, bins_per_octave=48, gamma=(0.24, 0.6, 1.0), filters='triangular', \
 output='cfp')
-Chroma(*, sample_rate, source='stft', n_chroma=12, n_fft=2048, win_length=None, hop_length=512, window='hann', \
-center=True, pad_mode='constant', norm=inf, tuning=0.0, ctroct=5.0, octwidth=2.0, base_c=True, fmin=32.703, \
-n_octaves=7, bins_per_octave=36, threshold=0.0, win_len_smooth=41, backend='auto', trainable=False)
-Tonnetz(*, sample_rate, source='cqt', n_chroma=12, n_fft=2048, win_length=None, hop_length=512, window='hann', \
-center=True, pad_mode='constant', tuning=0.0, ctroct=5.0, octwidth=2.0, base_c=True, fmin=32.703, n_octaves=7, \
-bins_per_octave=36, threshold=0.0, win_len_smooth=41, backend='auto', trainable=False)
+Chroma(*, sample_rate, source='stft', n_chroma=12, n_fft=None, win_length=None, hop_length=512, window=None, \
+center=None, pad_mode='constant', norm=inf, tuning=0.0, ctroct=None, octwidth=2.0, base_c=True, fmin=None, \
+n_octaves=None, bins_per_octave=None, threshold=None, win_len_smooth=41, backend='auto', trainable=False)
+Tonnetz(*, sample_rate, source='cqt', n_chroma=12, n_fft=None, win_length=None, hop_length=512, window=None, \
+center=None, pad_mode='constant', tuning=0.0, ctroct=None, octwidth=2.0, base_c=True, fmin=None, n_octaves=None, \
+bins_per_octave=None, threshold=None, win_len_smooth=41, backend='auto', trainable=False)
 HarmonicCQT(*, sample_rate, harmonics=(0.5, 1, 2, 3, 4, 5), hop_length=256, fmin=32.703, n_bins=360, \
 bins_per_octave=60, filter_scale=1.0, window='hann', norm=1, pad_mode='constant', output='magnitude', \
 filters='librosa', method='auto', trainable=False)

@@ -139,6 +139,13 @@ def kernels(
     return torch.cat([torch.cos(angles) * values * scale, -torch.sin(angles) * values * scale], 1)
 
 
+def gains(lengths: Tensor, window: str, norm: float | None, filters: str) -> Tensor:
+    """Returns what a tone of amplitude 1, ``exp(i w n)``, gives at a bin of its own frequency, float64 ``[n_bins]``."""
+    counts = torch.floor(lengths / 2) - torch.floor(-lengths / 2)
+    plain = lengths if filters == "nnaudio" else torch.ones_like(lengths)
+    return lengths.sqrt() * _norms(window, counts, 1, plain) / _norms(window, counts, norm, plain)
+
+
 def _norms(window: str, counts: Tensor, norm: float | None, plain: Tensor) -> Tensor:
     """Returns the norm of windows of so many samples, or ``plain`` for no norm."""
     if norm is None:

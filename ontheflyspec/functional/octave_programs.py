@@ -39,16 +39,17 @@ def filtered_frames(x: Tensor, start: int, stride: int, count: int, kernel: Tens
     return torch.mm(kernel, frames.contiguous().t())
 
 
-def present_parts(parts: Tensor, output: str) -> Tensor:
-    """Returns ``[bins, n]`` in the form asked for, from real parts above imaginary ones, which it overwrites."""
-    bins = parts.size(0) // 2
+def put_parts(parts: Tensor, output: str, out: Tensor) -> None:
+    """Writes ``[bins, n]``, magnitudes as squares, for real parts above imaginary ones, which it overwrites."""
+    bins = out.size(0)
     real, imaginary = parts.narrow(0, 0, bins), parts.narrow(0, bins, bins)
     if output == "complex":
-        return torch.complex(real, imaginary)
-    if output == "phase":
-        return torch.atan2(imaginary, real)
-    power = real.square_().add_(imaginary.square_())
-    return power if output == "power" else power.sqrt_()
+        out.copy_(torch.complex(real, imaginary))
+    elif output == "phase":
+        out.copy_(torch.atan2(imaginary, real))
+    else:
+        parts.mul_(parts)
+        torch.add(real, imaginary, out=out)
 
 
 def octave_bins(
@@ -96,11 +97,13 @@ def octave_bins(
             start = lows[group] + ((j * hop_length) >> level)
             while place < out.size(1):
                 count = min((out.size(1) - 1 - place) // period + 1, block)
-                bins = present_parts(filtered_frames(x, start, stride, count, kernel[j]), output)
-                own[:, place : place + (count - 1) * period + 1 : period].copy_(bins)
+                parts = filtered_frames(x, start, stride, count, kernel[j])
+                put_parts(parts, output, own[:, place : place + (count - 1) * period + 1 : period])
                 place += count * period
                 start += count * stride
         last = first
+    if output == "magnitude":
+        out.sqrt_()
 
 
-fast = compiled([halves, filtered_frames, present_parts, octave_bins])
+fast = compiled([halves, filtered_frames, put_parts, octave_bins])

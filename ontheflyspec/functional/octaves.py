@@ -174,16 +174,15 @@ def map_chunks(
     total = frame_count(size, 1, hop_length, True)
     channels = x.shape[1] if x.dim() == 3 else 1
     waves = x.reshape(x.shape[0] * channels, size)
-    sizes_in = [size] * waves.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
+    sizes = [size] * waves.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
     out = x.new_empty((*x.shape[:-1], bins, total), dtype=kind.to_complex() if output == "complex" else kind)
     outs = out.view(waves.shape[0], bins, total)
     before, after = margins(groups)
     spare = after[0] + 8 * ROW
     period = max(group.period for group in groups)
     chunk = -(-max(CHUNK // hop_length, 1) // period) * period
-    ends = [frame_count(n, 1, hop_length, True) for n in sizes_in]
+    ends = [frame_count(n, 1, hop_length, True) for n in sizes]
     jobs = [(row, first) for row, end in enumerate(ends) for first in range(0, end, chunk)]
-
     starts = [before[level] - 2 * before[level + 1] - TAPS for level in range(len(before) - 1)]
     lows = [before[group.level] + group.low for group in groups]
     by_level = [group.level for group in groups]
@@ -192,14 +191,14 @@ def map_chunks(
         row, first = jobs[number]
         count = min(chunk, ends[row] - first)
         begin, span = first * hop_length - before[0], (count - 1) * hop_length
-        rows, sizes = _room(span, starts, before, after)
-        stop = min(begin + sizes[0], sizes_in[row] + spare)
-        own, n = waves[row : row + 1], sizes_in[row]
+        rows, room = _room(span, starts, before, after)
+        own, n = waves[row : row + 1], sizes[row]
+        stop = min(begin + room[0], n + spare)
         # Made here, not for all items at once: torch would share that out, and its threads linger.
         heads, tails = edges(own, [n], before[0] if begin < 0 else 0, spare if stop > n else 0, pad_mode, kind)
         wave = STRETCH(own[0, :n], begin, stop, heads[0], tails[0])
-        bins_out = outs[row, :, first : first + count]
-        BINS(wave, kernels, filters, starts, rows, sizes[1:], by_level, lows, hop_length, VALUES, output, bins_out)
+        target = outs[row, :, first : first + count]
+        BINS(wave, kernels, filters, starts, rows, room[1:], by_level, lows, hop_length, VALUES, output, target)
 
     for row, end in enumerate(ends):
         outs[row, :, end:] = 0

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv_transpose1d, pad
 
+from ontheflyspec import threads
+from ontheflyspec.batch import length_mask
+from ontheflyspec.functional import blocks
 from ontheflyspec.functional.constant_q import Group
-from ontheflyspec.functional.octaves import ROW, TAPS, margins
+from ontheflyspec.functional.framing import cut
+from ontheflyspec.functional.octaves import ROW, TAPS, analyse, margins
 
 
 def synthesise(
@@ -75,6 +81,92 @@ def _spread(part: Tensor, kernel: Tensor, group: Group, before: int, hop_length:
 def _place(x: Tensor, start: int, size: int) -> Tensor:
     """Returns signals ``[R, n]`` that begin at ``start`` among ``size`` samples, all others 0."""
     return pad(x, (start, max(size - start - x.shape[1], 0)))[:, :size]
+
+
+def waves(
+    spectra: Tensor,
+    lengths: Tensor | None,
+    sizes: Tensor | None,
+    size: int,
+    kernels: list[Tensor],
+    gains: Tensor,
+    groups: Sequence[Group],
+    filters: Tensor,
+    *,
+    hop_length: int,
+    n_iter: int,
+) -> Tensor:
+    """Returns the signals whose spectra come closest, each from its own frames alone.
+
+    Args:
+        spectra: complex ``[B, K, N]`` or ``[B, C, K, N]``.
+        lengths: frames of each item, int64 ``[B]`` on any device, None if all items are full.
+        sizes: samples of each item, likewise; None for ``size``.
+        size: samples of the result.
+        kernels: of each group, ``[period, 2 * bins, width]``, of gain 1.
+        gains: that the spectra have, ``[K]``.
+        groups: bins by filter and level.
+        filters: of `octaves.half_band`.
+        hop_length: samples between frames.
+        n_iter: steps of conjugate gradients.
+
+    Shape: ``[B, size]`` or ``[B, C, size]``, 0 past each item's samples.
+    """
+    lead = spectra.shape[:-2]
+    solve_for = partial(_solve, kernels=kernels, groups=groups, filters=filters, hop_length=hop_length, n_iter=n_iter)
+    if not blocks.applicable(spectra, *kernels, *(x for x in (lengths, sizes) if x is not None)):
+        frames = None if lengths is None else length_mask(lengths, spectra.shape[-1], spectra.device)
+        samples = None if sizes is None else length_mask(sizes, size, spectra.device)
+        if size == 0 or spectra.shape[-1] == 0:
+            return pad(spectra.real[..., 0, :0], (0, size))
+        scaled = spectra if frames is None else cut(spectra, lengths)  # type: ignore[arg-type]
+        channels = spectra.shape[1] if spectra.dim() == 4 else 1
+        flat = (scaled / gains.unsqueeze(-1)).reshape(-1, *spectra.shape[-2:])
+        masks = [mask if mask is None else mask.repeat_interleave(channels, 0) for mask in (frames, samples)]
+        return solve_for(flat, size, *masks).reshape(*lead, size)
+    out = spectra.real.new_zeros(*lead, size)
+    ends = [spectra.shape[-1]] * len(out) if lengths is None else lengths.tolist()
+    counts = [size] * len(out) if sizes is None else sizes.tolist()
+
+    def job(place: int) -> None:
+        if ends[place] and counts[place]:
+            own = spectra[place, ..., : ends[place]].reshape(-1, spectra.shape[-2], ends[place])
+            made = solve_for(own / gains.unsqueeze(-1), counts[place], None, None)
+            out[place, ..., : counts[place]] = made.view(*lead[1:], counts[place])
+
+    threads.each(job, len(out), spectra.numel() * n_iter)
+    return out
+
+
+def _solve(
+    spectra: Tensor,
+    size: int,
+    frame_mask: Tensor | None,
+    sample_mask: Tensor | None,
+    *,
+    kernels: list[Tensor],
+    groups: Sequence[Group],
+    filters: Tensor,
+    hop_length: int,
+    n_iter: int,
+) -> Tensor:
+    """Returns signals ``[R, size]`` for spectra ``[R, K, N]`` of gain 1; masks say which frames and samples count."""
+    before, after = margins(groups)
+    room = before[0] + size + after[0] + 1
+    count = spectra.shape[-1]
+    options: dict[str, Any] = {"kernels": kernels, "groups": groups, "filters": filters, "hop_length": hop_length}
+
+    def back(parts: Sequence[Tensor]) -> Tensor:
+        wave = synthesise(parts, size=room, **options)[:, before[0] : before[0] + size]
+        return wave if sample_mask is None else wave.masked_fill(~sample_mask, 0)
+
+    def there_and_back(x: Tensor) -> Tensor:
+        parts = analyse(pad(x, (before[0], after[0] + 1)), frames=count, **options)
+        return back(parts if frame_mask is None else [part.masked_fill(~frame_mask.unsqueeze(1), 0) for part in parts])
+
+    halves = torch.view_as_real(spectra)
+    rows = [halves[:, group.first : group.last] for group in groups]
+    return solve(there_and_back, back([torch.cat([row[..., 0], row[..., 1]], 1) for row in rows]), n_iter)
 
 
 def solve(apply: Callable[[Tensor], Tensor], target: Tensor, n_iter: int) -> Tensor:

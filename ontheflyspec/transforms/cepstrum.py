@@ -149,7 +149,8 @@ class LFCC(Transform):
         n_lfcc: coefficients, at most ``n_filter``.
         n_filter: triangular filters, evenly spaced in Hz, with peaks of 1.
         log: ``"db"`` for decibels, or ``"log"`` for ``ln(x + 1e-6)``.
-        top_db: dB that a band may lie below the item's own maximum, None for no floor; counts for ``log="db"`` only.
+        top_db: dB that a band may lie below the item's own maximum, None for no floor; a value other than the default
+            only with ``log="db"``, as ``"log"`` has no such floor.
         n_fft: as in `STFT`.
         win_length: as in `STFT`.
         hop_length: as in `STFT`.
@@ -169,7 +170,7 @@ class LFCC(Transform):
         Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
 
     Raises:
-        ValueError: an option out of range, a batch of another rate.
+        ValueError: an option out of range, ``top_db`` with ``log="log"``, a batch of another rate.
         TypeError: samples that are neither float nor int16.
 
     Warns:
@@ -231,6 +232,8 @@ class LFCC(Transform):
         self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, self.sample_rate)
         self.power = checks.positive(where, "power", power)
         self.log = checks.choice(where, "log", log, ("db", "log"))
+        if self.log == "log" and top_db is not None:
+            checks.unused(where, 'log="db"', {"top_db": top_db}, top_db=80.0)
         self.decibels = AmplitudeToDB(top_db=top_db)
         maker = partial(filterbanks.linear_filterbank, self.sample_rate, n_fft, n_filter, self.fmin, self.fmax)
         self.bands = banks.keep_filters(self, maker, "linear", "n_filter", trainable=trainable)

@@ -20,6 +20,8 @@ from ontheflyspec.transforms.stft import STFT, Backend, PadMode
 
 Source = Literal["stft", "cqt", "cens"]
 SOURCES = ("stft", "cqt", "cens")
+SPECTRAL: dict[str, Any] = {"n_fft": 2048, "window": "hann", "center": True, "ctroct": 5.0}
+OCTAVES: dict[str, Any] = {"fmin": 32.703, "n_octaves": 7, "bins_per_octave": 36, "threshold": 0.0}
 
 
 class Chroma(Transform):
@@ -34,27 +36,28 @@ class Chroma(Transform):
         sample_rate: Hz of the waveforms; batches of another rate raise.
         source: ``"stft"``, ``"cqt"`` or ``"cens"``.
         n_chroma: pitch classes of an octave.
-        n_fft: samples of a frame (stft).
-        win_length: samples of the window, None for ``n_fft`` (stft).
+        n_fft: samples of a frame (stft; None: 2048).
+        win_length: samples of the window (stft; None: ``n_fft``).
         hop_length: samples between frames.
-        window: as in `STFT` (stft).
-        center: as in `STFT` (stft; the others are centred).
+        window: as in `STFT` (stft; None: ``"hann"``).
+        center: as in `STFT` (stft; None: yes; the others are centred).
         pad_mode: ``"constant"`` (zeros) or ``"reflect"``.
         norm: what is 1 in every frame: ``inf`` for the largest class, 1 for the sum, 2 for the root of the sum of
             squares; None for no change. Frames of 0 stay 0. (librosa's default for CENS is 2.)
         tuning: of A4 off 440 Hz, in pitch classes (stft) or bins of the constant-Q transform. It is not estimated, as
             librosa does where ``tuning=None``.
-        ctroct: octaves above 27.5 Hz that count most (stft).
+        ctroct: octaves above 27.5 Hz that count most (stft; None: 5).
         octwidth: octaves of the Gaussian weight around ``ctroct``, None for equal weights (stft).
         base_c: whether the first class is C, else A.
-        fmin: Hz of the lowest bin (cqt, cens).
-        n_octaves: octaves above it (cqt, cens).
-        bins_per_octave: bins of an octave, a multiple of ``n_chroma`` (cqt, cens).
-        threshold: sums of magnitudes below it are taken as 0 (cqt, cens). In silence next to a sound the constant-Q
-            transform leaves up to 1e-6 of it, which ``norm`` makes as large as all else; a threshold above keeps it 0.
+        fmin: Hz of the lowest bin (cqt, cens; None: 32.703).
+        n_octaves: octaves above it (cqt, cens; None: 7).
+        bins_per_octave: bins of an octave, a multiple of ``n_chroma`` (cqt, cens; None: 36).
+        threshold: sums of magnitudes below it are taken as 0 (cqt, cens; None: 0). In silence next to a sound the
+            constant-Q transform leaves up to 1e-6 of it, which ``norm`` makes as large as all else; a threshold above
+            keeps it 0.
         win_len_smooth: frames of the Hann window to smooth with, None for none (cens).
         backend: as in `STFT` (stft).
-        trainable: whether kernels and chroma filters are parameters.
+        trainable: whether kernels and chroma filters are parameters (stft, cqt).
 
     Shape:
         ``[B, T]`` to ``[B, n_chroma, N]``, ``[B, C, T]`` to ``[B, C, n_chroma, N]``, a Tensor ``[T]`` to
@@ -64,7 +67,7 @@ class Chroma(Transform):
         Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
 
     Raises:
-        ValueError: an option out of range, a batch of another rate.
+        ValueError: an option out of range, or of another source, a batch of another rate.
         TypeError: samples that are neither float nor int16.
 
     Matches:
@@ -91,21 +94,21 @@ class Chroma(Transform):
         sample_rate: float,
         source: Source = "stft",
         n_chroma: int = 12,
-        n_fft: int = 2048,
+        n_fft: int | None = None,
         win_length: int | None = None,
         hop_length: int = 512,
-        window: str = "hann",
-        center: bool = True,
+        window: str | None = None,
+        center: bool | None = None,
         pad_mode: PadMode = "constant",
         norm: float | None = math.inf,
         tuning: float = 0.0,
-        ctroct: float = 5.0,
+        ctroct: float | None = None,
         octwidth: float | None = 2.0,
         base_c: bool = True,
-        fmin: float = 32.703,
-        n_octaves: int = 7,
-        bins_per_octave: int = 36,
-        threshold: float = 0.0,
+        fmin: float | None = None,
+        n_octaves: int | None = None,
+        bins_per_octave: int | None = None,
+        threshold: float | None = None,
         win_len_smooth: int | None = 41,
         backend: Backend = "auto",
         trainable: bool = False,
@@ -115,30 +118,69 @@ class Chroma(Transform):
         self.source = checks.choice(where, "source", source, SOURCES)
         self.n_chroma = checks.integer(where, "n_chroma", n_chroma)
         self.norm = _norm(where, norm)
-        self.threshold = checks.number(where, "threshold", threshold)
-        tuning = checks.number(where, "tuning", tuning)
-        common: dict[str, Any] = {"hop_length": hop_length, "pad_mode": pad_mode, "trainable": trainable}
-        common["sample_rate"] = self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
-        self.front: STFT | CQT
-        maker: partial[Tensor]
+        spectral: dict[str, Any] = {"octwidth": octwidth, "backend": backend, "center": center, "ctroct": ctroct}
+        spectral |= {"n_fft": n_fft, "win_length": win_length, "window": window}
+        octaves: dict[str, Any] = {"fmin": fmin, "n_octaves": n_octaves, "bins_per_octave": bins_per_octave}
+        octaves |= {"threshold": threshold}
         if source == "stft":
-            frame: dict[str, Any] = {"n_fft": n_fft, "win_length": win_length, "window": window, "center": center}
-            self.front = STFT(**common, **frame, backend=backend)
-            octwidth = None if octwidth is None else checks.positive(where, "octwidth", octwidth)
-            octaves = (checks.number(where, "ctroct", ctroct), octwidth)
-            maker = partial(chroma.chroma_filterbank, self.sample_rate, n_fft, n_chroma, tuning, *octaves, bool(base_c))
+            checks.unused(where, 'source="cqt" or "cens"', octaves)
         else:
-            n_bins = _bins(self.sample_rate, n_chroma, fmin, tuning, n_octaves, bins_per_octave)
-            lowest = fmin * 2 ** (tuning / bins_per_octave)
-            bins: dict[str, Any] = {"fmin": lowest, "n_bins": n_bins, "bins_per_octave": bins_per_octave}
-            self.front = CQT(**common, **bins, output="magnitude")
-            maker = partial(chroma.fold_matrix, n_bins, bins_per_octave, n_chroma, fmin, bool(base_c))
+            checks.unused(where, 'source="stft"', spectral, octwidth=2.0, backend="auto")
+        if source == "cens":
+            checks.unused(where, 'source="stft" or "cqt"', {"trainable": bool(trainable)}, trainable=False)
+        else:
+            checks.unused(where, 'source="cens"', {"win_len_smooth": win_len_smooth}, win_len_smooth=41)
+        self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
+        common: dict[str, Any] = {"sample_rate": self.sample_rate, "hop_length": hop_length}
+        common |= {"pad_mode": pad_mode, "trainable": trainable}
+        tuning = checks.number(where, "tuning", tuning)
+        self.front: STFT | CQT
+        if source == "stft":
+            maker = self._spectral(common, (tuning, bool(base_c)), **_filled(spectral, SPECTRAL))
+        else:
+            maker = self._octaves(common, (tuning, bool(base_c)), **_filled(octaves, OCTAVES))
         self.keep("filterbank", maker, trainable=trainable)
         self.bands = filterbanks.bands(self.filterbank.detach())
         self.smooth = source == "cens" and win_len_smooth is not None
         if win_len_smooth is not None and source == "cens":
             win_len_smooth = checks.integer(where, "win_len_smooth", win_len_smooth)
             self.keep("weights", partial(chroma.smoothing, win_len_smooth))
+
+    def _spectral(
+        self,
+        common: dict[str, Any],
+        classes: tuple[float, bool],
+        *,
+        n_fft: int,
+        ctroct: float,
+        octwidth: float | None,
+        **frame: Any,
+    ) -> partial[Tensor]:
+        """Makes the STFT and returns what makes the filters over its bins."""
+        self.threshold = 0.0
+        self.front = STFT(**common, n_fft=n_fft, **frame)
+        octwidth = None if octwidth is None else checks.positive("Chroma", "octwidth", octwidth)
+        octaves = (checks.number("Chroma", "ctroct", ctroct), octwidth)
+        (tuning, base_c), shape = classes, (self.sample_rate, n_fft, self.n_chroma)
+        return partial(chroma.chroma_filterbank, *shape, tuning, *octaves, base_c)
+
+    def _octaves(
+        self,
+        common: dict[str, Any],
+        classes: tuple[float, bool],
+        *,
+        fmin: float,
+        n_octaves: int,
+        bins_per_octave: int,
+        threshold: float,
+    ) -> partial[Tensor]:
+        """Makes the constant-Q transform and returns what makes the matrix that folds its bins."""
+        self.threshold = checks.number("Chroma", "threshold", threshold)
+        tuning, base_c = classes
+        n_bins = _bins(self.sample_rate, self.n_chroma, fmin, tuning, n_octaves, bins_per_octave)
+        bins: dict[str, Any] = {"n_bins": n_bins, "bins_per_octave": bins_per_octave}
+        self.front = CQT(**common, **bins, fmin=fmin * 2 ** (tuning / bins_per_octave), output="magnitude")
+        return partial(chroma.fold_matrix, n_bins, bins_per_octave, self.n_chroma, fmin, base_c)
 
     def output_lengths(self, lengths: Any) -> Any:
         """Returns frames for samples."""
@@ -205,6 +247,10 @@ def _bins(sample_rate: float, n_chroma: int, fmin: float, tuning: float, n_octav
         remedy = f"Lower n_octaves to at most {most}" if most > 0 else "Lower fmin"
         raise ValueError(checks.message(where, rule, f"{top:.1f} Hz", f"{remedy} or raise sample_rate."))
     return n_octaves * bins_per_octave
+
+
+def _filled(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    return {name: defaults.get(name) if value is None else value for name, value in given.items()}
 
 
 def _norm(where: str, norm: float | None) -> float | None:

@@ -38,12 +38,12 @@ class SpectralDescriptors(Transform):
     Args:
         sample_rate: Hz of the waveforms; batches of another rate raise.
         features: which rows, in which order.
-        roll_percent: share of the magnitudes below the roll-off, between 0 and 1.
-        n_contrast_bands: octaves above ``fmin``; the lower edge of the last lies below ``sample_rate / 2``.
-        fmin: Hz of the upper edge of the lowest contrast band.
-        quantile: share of a contrast band's bins that make its peak and its valley, between 0 and 1.
-        p: exponent of the bandwidth, at least 1.
-        amin: smallest power that counts for the flatness.
+        roll_percent: share of the magnitudes below the roll-off, between 0 and 1 (None: 0.85).
+        n_contrast_bands: octaves above ``fmin``; the lower edge of the last lies below ``sample_rate / 2`` (None: 6).
+        fmin: Hz of the upper edge of the lowest contrast band (None: 200).
+        quantile: share of a contrast band's bins that make its peak and its valley, between 0 and 1 (None: 0.02).
+        p: exponent of the bandwidth, at least 1 (None: 2).
+        amin: smallest power that counts for the flatness (None: 1e-10).
         n_fft: samples of a frame.
         win_length: samples of the window (None: ``n_fft``).
         hop_length: samples between frames (None: ``n_fft // 4``).
@@ -59,7 +59,8 @@ class SpectralDescriptors(Transform):
         Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
 
     Raises:
-        ValueError: an option out of range, a contrast band without FFT bins, a batch of another rate.
+        ValueError: an option out of range, or of a row that is not asked for, a contrast band without FFT bins, a batch
+            of another rate.
         TypeError: samples that are neither float nor int16.
 
     Matches:
@@ -86,12 +87,12 @@ class SpectralDescriptors(Transform):
         *,
         sample_rate: float,
         features: Sequence[str] = FEATURES,
-        roll_percent: float = 0.85,
-        n_contrast_bands: int = 6,
-        fmin: float = 200.0,
-        quantile: float = 0.02,
-        p: float = 2.0,
-        amin: float = 1e-10,
+        roll_percent: float | None = None,
+        n_contrast_bands: int | None = None,
+        fmin: float | None = None,
+        quantile: float | None = None,
+        p: float | None = None,
+        amin: float | None = None,
         n_fft: int = 2048,
         win_length: int | None = None,
         hop_length: int | None = None,
@@ -115,12 +116,18 @@ class SpectralDescriptors(Transform):
         if not self.features or len(set(self.features)) < len(self.features):
             rule = "features to be different names, at least one"
             raise ValueError(checks.message(where, rule, list(self.features), "Name each row once."))
-        self.roll_percent = _share("roll_percent", roll_percent)
-        self.quantile = _share("quantile", quantile)
+        contrast = {"n_contrast_bands": n_contrast_bands, "fmin": fmin, "quantile": quantile}
+        own = {"rolloff": {"roll_percent": roll_percent}, "bandwidth": {"p": p}, "flatness": {"amin": amin}}
+        for row, options in {**own, "contrast": contrast}.items():
+            if row not in self.features:
+                checks.unused(where, f'"{row}" among features', options)
+        self.roll_percent = _share("roll_percent", 0.85 if roll_percent is None else roll_percent)
+        self.quantile = _share("quantile", 0.02 if quantile is None else quantile)
+        n_contrast_bands = 6 if n_contrast_bands is None else n_contrast_bands
         self.n_contrast_bands = checks.integer(where, "n_contrast_bands", n_contrast_bands)
-        self.fmin = checks.positive(where, "fmin", fmin)
-        self.p = checks.number(where, "p", p, low=1.0)
-        self.amin = checks.positive(where, "amin", amin)
+        self.fmin = checks.positive(where, "fmin", 200.0 if fmin is None else fmin)
+        self.p = checks.number(where, "p", 2.0 if p is None else p, low=1.0)
+        self.amin = checks.positive(where, "amin", 1e-10 if amin is None else amin)
         self.bands = self._bands() if "contrast" in self.features else []
         self.keep("hertz", partial(descriptors.bin_frequencies, self.sample_rate, self.stft.n_fft))
 

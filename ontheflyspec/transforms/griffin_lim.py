@@ -13,7 +13,8 @@ from ontheflyspec.batch import as_float
 from ontheflyspec.functional import blocks, phases
 from ontheflyspec.functional.framing import cut
 from ontheflyspec.transforms.base import Transform
-from ontheflyspec.transforms.inverse import InverseSTFT, check_bins, waves_rate
+from ontheflyspec.transforms.inverse import InverseSTFT, check_bins
+from ontheflyspec.transforms.sized import waves_rate
 from ontheflyspec.transforms.stft import STFT, PadMode
 
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ontheflyspec import checks
-from ontheflyspec.batch import PaddedBatch, as_tensor, lift
 from ontheflyspec.functional import fourier, overlap, windows
 from ontheflyspec.functional.framing import frame_count
 from ontheflyspec.transforms.base import Pointwise, Transform
+from ontheflyspec.transforms.sized import at_lengths, waves_rate
 
 
 class InverseSTFT(Transform):
@@ -124,44 +124,18 @@ class InverseSTFT(Transform):
                 data, lengths, sizes, size, window, inverse, hop_length=self.hop_length, center=self.center
             )
 
+    def frame_lengths(self, sizes: Tensor) -> Tensor:
+        """Returns frames of waves of so many samples."""
+        frames: Tensor = frame_count(sizes, self.n_fft, self.hop_length, self.center)
+        return frames
+
     def __call__(self, x: Any, *, lengths: Any = None) -> Any:
         """Transforms what loaders yield; ``lengths`` asks for so many samples of each item."""
         return nn.Module.__call__(self, x, lengths=lengths)
 
     def forward(self, x: Any, after: Sequence[Pointwise] = (), *, lengths: Any = None) -> Any:
         """Transforms what loaders yield; ``lengths`` asks for so many samples of each item."""
-        if lengths is None:
-            return super().forward(x, after)
-        sizes = as_tensor(lengths, torch.int64).reshape(-1)
-        return lift("InverseSTFT", x, partial(self._sized, sizes=sizes), partial(self._sized_tensor, sizes=sizes))
-
-    def _sized(self, batch: PaddedBatch, sizes: Tensor) -> PaddedBatch:
-        where, data = "InverseSTFT", batch.data
-        checks.dtype(where, data, self.dtypes)
-        checks.rank(where, data, self.item_rank, batched=True)
-        checks.lengths(where, batch.lengths, data.shape[0], data.shape[-1])
-        rate = self.output_rate(batch.rate)
-        if sizes.shape != batch.lengths.shape or sizes.device.type != "cpu":
-            rule = f"lengths as int64 [{data.shape[0]}] on the host"
-            raise ValueError(checks.message(where, rule, f"{list(sizes.shape)} on {sizes.device}", "Pass one an item."))
-        if batch.lengths.device.type == "cpu":
-            frames = frame_count(sizes, self.n_fft, self.hop_length, self.center)
-            for place, (n, made, held) in enumerate(
-                zip(sizes.tolist(), frames.tolist(), batch.lengths.tolist(), strict=True)
-            ):
-                if n < 0 or made != held:
-                    rule = f"a length of item {place} whose STFT has its {held} frames"
-                    raise ValueError(checks.message(where, rule, f"{n} with {made}", "Pass the samples of the wave."))
-        out = self.waves(data, batch.lengths, sizes, max(sizes.tolist(), default=0))
-        return PaddedBatch(out, sizes, rate, batch.ids)
-
-    def _sized_tensor(self, data: Tensor, sizes: Tensor) -> Tensor:
-        checks.dtype("InverseSTFT", data, self.dtypes)
-        checks.rank("InverseSTFT", data, self.item_rank, batched=False)
-        items = data.unsqueeze(0) if data.dim() == self.item_rank else data
-        lengths = torch.full((items.shape[0],), items.shape[-1], device="cpu")
-        out = self._sized(PaddedBatch(items, lengths, self.sample_rate / self.hop_length), sizes).data
-        return out[0] if data.dim() == self.item_rank else out
+        return super().forward(x, after) if lengths is None else at_lengths(self, x, lengths)
 
 
 def check_bins(where: str, n_fft: int, data: Tensor) -> None:
@@ -170,15 +144,6 @@ def check_bins(where: str, n_fft: int, data: Tensor) -> None:
         rule = f"n_fft // 2 + 1 = {n_fft // 2 + 1} bins for n_fft = {n_fft}"
         remedy = "Pass the spectra of an STFT without freq_scale, or set n_fft."
         raise ValueError(checks.message(where, rule, data.shape[-2], remedy))
-
-
-def waves_rate(where: str, sample_rate: float, hop_length: int, rate: float) -> float:
-    """Returns ``sample_rate``, or raises if ``rate`` is not that of its frames."""
-    frames = sample_rate / hop_length
-    if abs(rate - frames) > 1e-6 * frames:
-        rule = f"a batch of {frames:g} frames per second (sample_rate / hop_length)"
-        raise ValueError(checks.message(where, rule, f"{rate:g}", "Build it with the options of the STFT."))
-    return sample_rate
 
 
 def _inverse(make_window: partial[Tensor], hop_length: int) -> Tensor:

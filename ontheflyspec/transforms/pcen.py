@@ -27,19 +27,19 @@ class PCEN(Transform):
 
     Args:
         sample_rate: Hz of the waveforms behind the frames; with ``hop_length`` it says how many frames
-            ``time_constant`` is. Not needed where ``b`` is given.
+            ``time_constant`` is. Not where ``b`` is given.
         hop_length: samples between frames, as ``sample_rate``.
         gain: exponent of the smoothed energies, at least 0.
         bias: added before the compression, at least 0.
         power: exponent of the compression, at least 0.
-        time_constant: seconds of the smoothing.
+        time_constant: seconds of the smoothing (None: 0.4). Not where ``b`` is given.
         eps: added to the smoothed energies, above 0.
         b: weight of the newest frame, between 0 and 1 (None: by ``time_constant``).
         start: m before the first frame, ``"one"`` (the value 1, as librosa has it) or ``"first"`` (the first frame's
             own energies, whatever their scale).
         trainable: whether gain, bias, power and b are parameters, one each a band. In use they are held at or above 0,
             1e-4, 1e-4, and between 0 and 1.
-        n_bands: bands F of the input, needed if ``trainable``.
+        n_bands: bands F of the input, needed if ``trainable``; input of another number raises (None: any).
 
     Shape:
         Non-negative ``[B, F, N]`` or ``[B, C, F, N]``, unchanged; a Tensor ``[F, N]`` is one item.
@@ -48,8 +48,8 @@ class PCEN(Transform):
         Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
 
     Raises:
-        ValueError: an option out of range; neither ``b`` nor both of ``sample_rate`` and ``hop_length``;
-            ``trainable`` without ``n_bands``.
+        ValueError: an option out of range; neither ``b`` nor both of ``sample_rate`` and ``hop_length``, or ``b`` and
+            one of them or ``time_constant``; ``trainable`` without ``n_bands``; input of other than ``n_bands`` bands.
         TypeError: features that are not real floats.
 
     Matches:
@@ -78,7 +78,7 @@ class PCEN(Transform):
         gain: float = 0.98,
         bias: float = 2.0,
         power: float = 0.5,
-        time_constant: float = 0.4,
+        time_constant: float | None = None,
         eps: float = 1e-6,
         b: float | None = None,
         start: Literal["one", "first"] = "one",
@@ -87,8 +87,12 @@ class PCEN(Transform):
     ) -> None:
         super().__init__()
         where = "PCEN"
-        self.time_constant = checks.positive(where, "time_constant", time_constant)
-        b = self._weight(sample_rate, hop_length) if b is None else checks.number(where, "b", b, low=0.0, high=1.0)
+        if b is None:
+            b = _weight(sample_rate, hop_length, 0.4 if time_constant is None else time_constant)
+        else:
+            frames = {"sample_rate": sample_rate, "hop_length": hop_length, "time_constant": time_constant}
+            checks.unused(where, "b=None", frames)
+            b = checks.number(where, "b", b, low=0.0, high=1.0)
         self.eps = checks.positive(where, "eps", eps)
         self.start = checks.choice(where, "start", start, ("one", "first"))
         self.trainable = bool(trainable)
@@ -110,7 +114,7 @@ class PCEN(Transform):
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns normalised energies of ``[B, ..., F, N]`` features."""
         data = as_float(data)
-        if self.trainable and data.shape[-2] != self.n_bands:
+        if self.n_bands is not None and data.shape[-2] != self.n_bands:
             rule = f"features of n_bands = {self.n_bands} bands"
             raise ValueError(checks.message("PCEN", rule, data.shape[-2], "Change n_bands."))
         options: dict[str, Any] = {
@@ -130,14 +134,15 @@ class PCEN(Transform):
                 return blocks.map_items(data, lengths, blocks.one_by_one(lambda part: compute(part, None)))
             return compute(data, lengths)
 
-    def _weight(self, sample_rate: float | None, hop_length: int | None) -> float:
-        """Returns b for `time_constant`, as librosa has it."""
-        if sample_rate is None or hop_length is None:
-            rule = "sample_rate and hop_length, which say how many frames time_constant is, or b"
-            raise ValueError(checks.message("PCEN", rule, (sample_rate, hop_length), "Pass both, or b."))
-        rate = checks.positive("PCEN", "sample_rate", sample_rate) / checks.integer("PCEN", "hop_length", hop_length)
-        frames = self.time_constant * rate
-        return (math.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
+
+def _weight(sample_rate: float | None, hop_length: int | None, time_constant: float) -> float:
+    """Returns b for a time constant, as librosa has it."""
+    if sample_rate is None or hop_length is None:
+        rule = "sample_rate and hop_length, which say how many frames time_constant is, or b"
+        raise ValueError(checks.message("PCEN", rule, (sample_rate, hop_length), "Pass both, or b."))
+    rate = checks.positive("PCEN", "sample_rate", sample_rate) / checks.integer("PCEN", "hop_length", hop_length)
+    frames = checks.positive("PCEN", "time_constant", time_constant) * rate
+    return (math.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
 
 
 def _filled(count: int, value: float) -> Tensor:

@@ -48,7 +48,7 @@ class Tonnetz(Transform):
         Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
 
     Raises:
-        ValueError: an option out of range, a batch of another rate.
+        ValueError: an option out of range, or of another source, a batch of another rate.
         TypeError: samples that are neither float nor int16.
 
     Matches:
@@ -72,20 +72,20 @@ class Tonnetz(Transform):
         sample_rate: float,
         source: Source = "cqt",
         n_chroma: int = 12,
-        n_fft: int = 2048,
+        n_fft: int | None = None,
         win_length: int | None = None,
         hop_length: int = 512,
-        window: str = "hann",
-        center: bool = True,
+        window: str | None = None,
+        center: bool | None = None,
         pad_mode: PadMode = "constant",
         tuning: float = 0.0,
-        ctroct: float = 5.0,
+        ctroct: float | None = None,
         octwidth: float | None = 2.0,
         base_c: bool = True,
-        fmin: float = 32.703,
-        n_octaves: int = 7,
-        bins_per_octave: int = 36,
-        threshold: float = 0.0,
+        fmin: float | None = None,
+        n_octaves: int | None = None,
+        bins_per_octave: int | None = None,
+        threshold: float | None = None,
         win_len_smooth: int | None = 41,
         backend: Backend = "auto",
         trainable: bool = False,

@@ -18,7 +18,15 @@ def _case(name: str, kind: Any = ofs.CQT, hop: int = 16, **facts: Any) -> Case:
     return Case(f"{kind.__name__}-{name}", functools.partial(kind, **options), steps=centred(hop), **known)
 
 
+INVERSE: dict[str, Any] = {**SMALL, "fmin": 400.0, "n_bins": 4, "n_iter": 3}
 CASES: list[Case] = [
+    Case(
+        "InverseCQT",
+        functools.partial(ofs.InverseCQT, **INVERSE),
+        "complex",
+        bands=4,
+        steps=lambda frames: max(frames - 1, 0) * 16,
+    ),
     _case("octaves"),
     _case("octaves-odd-hop", hop=21, output="magnitude"),
     _case("octaves-reflect", output="power", pad_mode="reflect"),

@@ -24,7 +24,8 @@ def _cfp() -> list[Case]:
 
 def _chroma() -> list[Case]:
     def case(name: str, kind: Any = ofs.Chroma, exact: bool = True, **extra: Any) -> Case:
-        make = functools.partial(kind, **{**FOURIER, **extra})
+        frames = FOURIER if extra.get("source", "stft") == "stft" else {"sample_rate": RATE, "hop_length": 16}
+        make = functools.partial(kind, **frames, **extra)
         return Case(f"{kind.__name__}-{name}", make, steps=centred(16), exact=exact)
 
     octaves = {"fmin": 500.0, "n_octaves": 2, "bins_per_octave": 6, "n_chroma": 6}

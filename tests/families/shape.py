@@ -19,7 +19,9 @@ def _pcen(name: str, **options: Any) -> Case:
 
 
 def _descriptors(name: str, steps: Callable[[int], int], *features: str, **options: Any) -> Case:
-    make = functools.partial(ofs.SpectralDescriptors, **FOURIER, features=features, n_contrast_bands=3, **options)
+    if "contrast" in features:
+        options = {"n_contrast_bands": 3, **options}
+    make = functools.partial(ofs.SpectralDescriptors, **FOURIER, features=features, **options)
     # Contrast is compared as the valley's share of the peak. It and the bandwidth are left out where a frame is a
     # constant, as that of one reflected sample is: most bins hold rounding errors alone, and all of them count there.
     undo = _valley if features == ("contrast",) else lambda values: values

@@ -153,7 +153,7 @@ def test_bad_input_names_value_and_remedy():
     batch = ofs.PaddedBatch(spectrum, torch.tensor([5, 3]), 500.0)
     with pytest.raises(ValueError, match=r"500 frames per second .* got 400"):
         inverse(batch._replace(rate=400.0))
-    with pytest.raises(ValueError, match=r"a length of item 1 whose STFT has its 3 frames, got 48 with 4\. Pass"):
+    with pytest.raises(ValueError, match=r"a length of item 1 whose spectrum has its 3 frames, got 48 with 4\. Pass"):
         inverse(batch, lengths=torch.tensor([64, 48]))
     with pytest.raises(ValueError, match=r"lengths as int64 \[2\] on the host, got \[3\]"):
         inverse(batch, lengths=[64, 32, 5])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import ontheflyspec as ofs
-from ontheflyspec.functional import blocks, nonuniform
+from ontheflyspec.functional import nonuniform
 from ontheflyspec.functional.windows import window
 
 OPTIONS = [
@@ -113,7 +113,7 @@ def test_rows_that_do_not_agree_are_found(monkeypatch):
     monkeypatch.setattr(nonuniform, "BETWEEN", wrong)
     assert not nonuniform._places_agree(((6, 4, 0),), 10, 300, torch.float32, 1)
     stft = ofs.STFT(sample_rate=8_000, n_fft=64, hop_length=16, freq_scale="log", fmin=60.0, output="power", fmax=3e3)
-    assert not nonuniform.places_agree(stft._pieces(torch.zeros(1)), 130, blocks.rows(64))
+    assert not stft.stage(torch.zeros(1)).together()
     batch = ofs.pad([torch.randn(n) for n in (900, 1_100, 5, 1_300)], rate=8_000)
     for item, alone in zip(stft(batch).unpad(), batch.unpad(), strict=True):
         assert torch.equal(item, stft(alone))

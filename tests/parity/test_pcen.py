@@ -36,7 +36,7 @@ def items() -> list[torch.Tensor]:
 )
 def test_pcen_is_that_of_librosa_for_each_item(options, dtype):
     given = [item.to(dtype) for item in items()]
-    out = ofs.PCEN(**FRAMES, **options)(ofs.pad(given, rate=100))
+    out = ofs.PCEN(**({} if "b" in options else FRAMES), **options)(ofs.pad(given, rate=100))
     for ours, item in zip(out.unpad(), given, strict=True):
         wanted = librosa.pcen(item.double().numpy(), sr=16_000, hop_length=160, **options)
         assert np.abs(ours.numpy() - wanted).max() <= 1e-5 * np.abs(wanted).max()
@@ -51,7 +51,7 @@ def test_without_new_frames_the_gain_stays_what_it_was():
 
 def test_start_first_is_librosa_s_with_the_first_frame_as_state():
     for item in items():
-        ours = ofs.PCEN(**FRAMES, start="first", b=0.1)(item)
+        ours = ofs.PCEN(start="first", b=0.1)(item)
         state = 0.9 * item[:, :1].numpy()
         wanted = librosa.pcen(item.numpy(), b=0.1, zi=state)
         assert np.abs(ours.numpy() - wanted).max() <= 1e-5 * np.abs(wanted).max()
@@ -101,7 +101,12 @@ def test_recursion_is_a_loop(decay, size):
         ({"b": 0.1, "bias": -1.0}, "bias.*got -1"),
         ({"b": 0.1, "power": -1.0}, "power.*got -1"),
         ({"b": 0.1, "eps": 0.0}, "eps above 0"),
-        ({"b": 0.1, "time_constant": 0.0}, "time_constant above 0"),
+        (FRAMES | {"time_constant": 0.0}, "time_constant above 0"),
+        (
+            {"b": 0.1, "time_constant": 0.5},
+            "time_constant only with b=None, got time_constant=0.5. Leave out time_const",
+        ),
+        (FRAMES | {"b": 0.1}, "sample_rate, hop_length only with b=None"),
         ({"b": 0.1, "start": "last"}, "start.*'one'.*'first'"),
         ({"b": 0.1, "trainable": True}, "n_bands with trainable=True"),
         ({"b": 0.1, "trainable": True, "n_bands": 2, "bias": 0.0}, "bias.*between 0.0001"),
@@ -112,6 +117,7 @@ def test_options_out_of_range(options, rule):
         ofs.PCEN(**options)
 
 
-def test_other_numbers_of_bands_raise():
+@pytest.mark.parametrize("trainable", [False, True])
+def test_other_numbers_of_bands_raise(trainable):
     with pytest.raises(ValueError, match="n_bands = 5 bands, got 4"):
-        ofs.PCEN(b=0.1, trainable=True, n_bands=5)(torch.ones(4, 9))
+        ofs.PCEN(b=0.1, trainable=trainable, n_bands=5)(torch.ones(4, 9))

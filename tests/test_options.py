@@ -1,0 +1,366 @@
+"""Every option of every transform does what it can: with another value the output changes, or an error says why not.
+
+`TABLE` holds base configurations of each class, more than one where an option decides which others count, and for each
+keyword of the signature another value.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import ontheflyspec as ofs
+from case import BANDS, FOURIER, MEL, RATE
+from ontheflyspec.transforms.base import Transform
+
+
+@dataclass(frozen=True)
+class Same:
+    """A value that chooses how the same is computed, or one that counts for later calls of other methods only."""
+
+    value: Any
+    tolerance: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Raises:
+    """A value that an error of this text meets, at the construction or at the call."""
+
+    value: Any
+    text: str
+
+
+@dataclass(frozen=True)
+class Base:
+    """A configuration, and for every option of the class another value."""
+
+    options: dict[str, Any]
+    others: dict[str, Any]
+
+
+FRAMES: dict[str, Any] = {
+    "sample_rate": 2 * RATE,
+    "n_fft": 80,
+    "win_length": 40,
+    "hop_length": 20,
+    "window": "blackman",
+    "center": False,
+    "pad_mode": "constant",
+}
+CHOICES: dict[str, Any] = {"backend": Same("conv"), "trainable": Same(True)}
+BANK: dict[str, Any] = {**FRAMES, **CHOICES, "fmin": 700.0, "fmax": 2_500.0, "power": 1.0}
+MEL_BANK: dict[str, Any] = {**BANK, "n_mels": 5, "mel_scale": "htk", "norm": None}
+BINS: dict[str, Any] = {"sample_rate": RATE, "hop_length": 16, "fmin": 500.0, "n_bins": 6, "bins_per_octave": 3}
+OTHER_BINS: dict[str, Any] = {
+    "sample_rate": 2 * RATE,
+    "hop_length": 32,
+    "fmin": 600.0,
+    "n_bins": 5,
+    "bins_per_octave": 4,
+    "filter_scale": 0.5,
+    "window": "blackman",
+    "norm": 2,
+    "pad_mode": "reflect",
+    "output": "power",
+    "filters": "nnaudio",
+    "method": Same("direct", 1e-4),
+    "trainable": Same(True, 1e-4),
+}
+OCTAVES: dict[str, Any] = {"sample_rate": RATE, "hop_length": 16, "fmin": 500.0, "n_octaves": 2, "bins_per_octave": 12}
+
+
+def _needs(source: str, **others: Any) -> dict[str, Any]:
+    return {name: Raises(value, f"{name} only with source={source}") for name, value in others.items()}
+
+
+def _chroma(kind: str) -> list[Base]:
+    """Bases for each source, with all that Chroma and Tonnetz share."""
+    spectral = {"n_fft": 80, "win_length": 40, "window": "blackman", "center": False, "ctroct": 4.0, "octwidth": None}
+    octaves = {"fmin": 530.0, "n_octaves": 1, "bins_per_octave": 24, "threshold": 0.05}
+    common = {"sample_rate": 2 * RATE, "hop_length": 32, "pad_mode": "reflect", "tuning": 0.4, "base_c": False}
+    common |= {"n_chroma": 6, **({"norm": 1} if kind == "Chroma" else {})}
+    smooth = _needs('"cens"', win_len_smooth=5)
+    from_octaves = {**common, **octaves, **_needs('"stft"', **spectral, backend="conv")}
+    return [
+        Base(
+            {**FOURIER, "source": "stft"},
+            {**common, **spectral, **CHOICES, **_needs('"cqt" or "cens"', **octaves), **smooth}
+            | {"source": Raises("cqt", 'n_fft only with source="stft"')},
+        ),
+        Base(
+            {**OCTAVES, "source": "cqt"},
+            {**from_octaves, **smooth, "trainable": Same(True, 1e-4), "source": "cens"},
+        ),
+        Base(
+            {**OCTAVES, "source": "cens", "win_len_smooth": 3},
+            {**from_octaves, "win_len_smooth": 5, **_needs('"stft" or "cqt"', trainable=True)}
+            | {"source": Raises("cqt", 'win_len_smooth only with source="cens"')},
+        ),
+    ]
+
+
+def _descriptors() -> list[Base]:
+    rows = {"rolloff": {"roll_percent": 0.5}, "bandwidth": {"p": 3.0}, "flatness": {"amin": 1.0}}
+    rows["contrast"] = {"n_contrast_bands": 2, "fmin": 400.0, "quantile": 0.4}
+    known = {"n_contrast_bands": 3, "fmin": 300.0}
+    base = {**FOURIER, **known, "features": ofs.SpectralDescriptors(**FOURIER, **known).features}
+    every = Base(base, {**FRAMES, **{name: value for row in rows.values() for name, value in row.items()}})
+    every.others["features"] = Raises(("rms", "centroid"), 'n_contrast_bands, fmin only with "contrast" among features')
+    few = Base({**FOURIER, "features": ("rms", "centroid")}, {**FRAMES, "features": ("centroid", "rms")})
+    for row, options in rows.items():
+        few.others.update(
+            {name: Raises(value, f'{name} only with "{row}" among features') for name, value in options.items()}
+        )
+    return [every, few]
+
+
+def _pcen() -> list[Base]:
+    common = {"gain": 0.5, "bias": 1.0, "power": 0.3, "eps": 0.1, "n_bands": Raises(5, "n_bands = 5 bands")}
+    smooth = {"sample_rate": 2 * RATE, "hop_length": 32, "time_constant": 0.1}
+    return [
+        Base(
+            {"sample_rate": RATE, "hop_length": 160, "n_bands": BANDS},
+            {**smooth, **common, "start": "first", "trainable": Same(True), "b": Raises(0.1, "only with b=None")},
+        ),
+        Base(
+            {"b": 0.2, "start": "first"},
+            {**common, "b": 0.5, "start": "one", "trainable": Raises(True, "n_bands with trainable=True")}
+            | {name: Raises(value, f"{name} only with b=None") for name, value in smooth.items()},
+        ),
+    ]
+
+
+def _stft() -> list[Base]:
+    scale = {"fmin": 600.0, "fmax": 2_000.0, "n_bins": 9}
+    without = {name: Raises(value, "only with a freq_scale") for name, value in scale.items()}
+    scaled = {**FOURIER, "freq_scale": "linear", "output": "magnitude"}
+    return [
+        Base({**FOURIER}, {**FRAMES, **CHOICES, **without, "output": "magnitude", "freq_scale": "log"}),
+        Base(scaled, {**FRAMES, **CHOICES, **scale, "output": "phase", "freq_scale": "log"}),
+    ]
+
+
+LEARNED: dict[str, Any] = {
+    "sample_rate": 2 * RATE,
+    "n_filters": 5,
+    "filter_length": 17,
+    "hop_length": 32,
+    "pooling_length": 31,
+    "init": "linear",
+    "fmin": 300.0,
+    "fmax": 3_000.0,
+    "trainable": Same(False),
+}
+LEAF: dict[str, Any] = {"sample_rate": RATE, "n_filters": 4, "filter_length": 33, "hop_length": 16}
+INVERSE_MEL: dict[str, Any] = {"sample_rate": 2 * RATE, "n_fft": 80, "n_iter": 9, "power": 1.0}
+INVERSE_MEL |= {"n_mels": Raises(5, "5 mel bands"), "fmin": 300.0, "fmax": 3_000.0, "mel_scale": "htk", "norm": None}
+CFP: dict[str, Any] = {**FOURIER, "win_length": 49, "fmin": 250.0, "fmax": 3_000.0, "bins_per_octave": 6}
+GAMMATONE: dict[str, Any] = {**BANK, "n_bins": 5, "norm": "slaney"}
+NO_BACKEND = {"backend": Raises("conv", 'backend "auto" with method="impulse"')}
+BACK: dict[str, Any] = {
+    "sample_rate": Raises(2 * RATE, "1000 frames per second"),
+    "n_fft": Raises(80, "n_fft // 2 . 1 = 41 bins"),
+    "hop_length": Raises(8, "1000 frames per second"),
+    "win_length": 40,
+    "window": "blackman",
+    "center": False,
+}
+STATISTICS = {"mean": Raises(0.5, "mean and std together"), "std": Raises(2.0, "mean and std together"), "eps": 0.1}
+FITTED = {"per": "global", "mean": 0.5, "std": 2.0}
+DB: dict[str, Any] = {"stype": "magnitude", "ref": 0.5, "amin": 1e-3, "top_db": 5.0}
+CEPSTRA: dict[str, Any] = {"n_lfcc": 3, "n_filter": 7, "top_db": 5.0}
+
+TABLE: dict[str, list[Base]] = {
+    "AmplitudeToDB": [Base({}, DB), Base({"ref": "max", "top_db": 20.0}, {**DB, "amin": 0.5})],
+    "BarkSpectrogram": [
+        Base({**FOURIER, "n_bands": BANDS}, {**BANK, "n_bands": 5, "bark_scale": "wang", "norm": "slaney"})
+    ],
+    "CFP": [
+        Base(
+            CFP,
+            {**FRAMES, "fmin": 300.0, "fmax": 2_000.0, "bins_per_octave": 12, "gamma": (0.5, 0.6, 1.0)}
+            | {"sample_rate": 7_000, "filters": "published", "output": "spectrum", "pad_mode": "reflect"},
+        )
+    ],
+    "CQT": [Base(BINS, OTHER_BINS)],
+    "Chroma": _chroma("Chroma"),
+    "Deltas": [Base({}, {"width": 5, "order": 2})],
+    "Gammatonegram": [
+        Base({**FOURIER, "n_bins": BANDS, "fmin": 300.0}, {**GAMMATONE, "method": "impulse"}),
+        Base(
+            {**FOURIER, "n_bins": BANDS, "fmin": 300.0, "method": "impulse"},
+            {**GAMMATONE, **NO_BACKEND, "method": "fft"},
+        ),
+    ],
+    "GriffinLim": [
+        Base({**FOURIER, "n_iter": 3}, {**BACK, "pad_mode": "constant", "n_iter": 4, "momentum": 0.5, "init": "zero"})
+    ],
+    "HPSS": [
+        Base(
+            {"kernel_size": 5},
+            {"kernel_size": 3, "power": 1.0, "margin": 2.0, "output": "percussive", "mask": True},
+        )
+    ],
+    "HarmonicCQT": [
+        Base({**BINS, "n_bins": 3, "harmonics": (1, 2)}, {**OTHER_BINS, "n_bins": 4, "harmonics": (0.5, 1)})
+    ],
+    "InverseCQT": [
+        Base(
+            {**BINS, "fmin": 400.0, "n_iter": 4},
+            {
+                "sample_rate": Raises(2 * RATE, "1000 frames per second"),
+                "hop_length": Raises(8, "1000 frames per second"),
+                "fmin": 300.0,
+                "n_bins": Raises(5, "spectra of 5 bins"),
+                "bins_per_octave": 4,
+                "gamma": 8.0,
+                "filter_scale": 2.0,
+                "window": "blackman",
+                "norm": 2,
+                "filters": "nnaudio",
+                "n_iter": 2,
+            },
+        )
+    ],
+    "InverseMel": [
+        Base({"sample_rate": RATE, "n_fft": 64, "n_mels": BANDS, "n_iter": 8}, {**INVERSE_MEL, "output": "power"})
+    ],
+    "InverseSTFT": [Base(FOURIER, BACK)],
+    "LFCC": [
+        Base({**FOURIER, "n_filter": BANDS, "n_lfcc": 4, "fmax": 3_000.0}, {**BANK, **CEPSTRA, "log": "log"}),
+        Base(
+            {**FOURIER, "n_filter": BANDS, "n_lfcc": 4, "fmax": 3_000.0, "log": "log"},
+            {**BANK, **CEPSTRA, "log": "db", "top_db": Raises(5.0, 'top_db only with log="db"')},
+        ),
+    ],
+    "LearnableFilterbank": [
+        Base(
+            {**LEAF, "pooling_length": 41},
+            {**LEARNED, "kind": "sinc", "pooling": "mean", "pcen": False},
+        ),
+        Base(
+            {**LEAF, "pooling_length": 41, "kind": "sinc", "pooling": "mean", "pcen": False},
+            {**LEARNED, "kind": "gabor", "pooling": "gaussian", "pcen": True},
+        ),
+    ],
+    "Log": [Base({}, {"floor": 1e-2})],
+    "MFCC": [Base({**MEL, "n_mfcc": 4, "top_db": 20.0}, {**MEL_BANK, "n_mfcc": 3, "lifter": 5.0, "top_db": 5.0})],
+    "MelSpectrogram": [Base(MEL, MEL_BANK)],
+    "Normalize": [
+        Base({}, {**STATISTICS, "per": "feature", "ddof": 1}),
+        Base({"per": "feature"}, {**STATISTICS, "per": "item", "ddof": 1}),
+        # Where statistics are given, the divisor counts for a later fit only.
+        Base(FITTED, {"mean": 1.0, "std": 3.0, "eps": 0.1, "ddof": Same(1), "per": Raises("item", "mean and std")}),
+    ],
+    "PCEN": _pcen(),
+    "Resample": [
+        Base({"sample_rate": RATE, "new_sample_rate": 4_000}, {"sample_rate": 16_000, "new_sample_rate": RATE})
+    ],
+    "STFT": _stft(),
+    "SpectralDescriptors": _descriptors(),
+    "Tonnetz": _chroma("Tonnetz"),
+    "VQT": [
+        Base({**BINS, "gamma": 10.0}, {**OTHER_BINS, "gamma": 0.0}),
+        Base(
+            {**BINS, "method": "direct", "filters": "nnaudio"},
+            {**OTHER_BINS, "gamma": 0.0, "filters": "librosa", "method": Same("octaves", 1e-4)},
+        ),
+    ],
+}
+
+ROWS = [(kind, place) for kind, bases in TABLE.items() for place in range(len(bases))]
+FLIPS = [(kind, place, option) for kind, place in ROWS for option in TABLE[kind][place].others]
+pytestmark = pytest.mark.filterwarnings("ignore:.*filter to meet an FFT bin:UserWarning")
+
+
+def sample(kind: str) -> Tensor:
+    """Returns two items of what a class takes."""
+    draws = torch.Generator().manual_seed(0)
+    if kind in ("InverseSTFT", "InverseCQT"):
+        return torch.randn(2, 33 if kind == "InverseSTFT" else 6, 20, generator=draws, dtype=torch.complex64)
+    if getattr(ofs, kind).item_rank == 2:
+        bands = 33 if kind == "GriffinLim" else BANDS
+        return torch.randn(2, bands, 60, generator=draws).square() * torch.linspace(0.1, 2, 60)
+    return torch.randn(2, 1_200, generator=draws) * torch.linspace(0.05, 0.5, 1_200)
+
+
+def shown(kind: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Returns what can be seen of a transform: its output, lengths, rate and frequencies."""
+    module, data = getattr(ofs, kind)(**options), sample(kind)
+    rate = RATE if module.item_rank == 1 else RATE / FOURIER["hop_length"]
+    seen = {"data": module(data).detach(), "lengths": module.output_lengths(data.shape[-1])}
+    seen["rate"] = module.output_rate(rate)
+    if hasattr(module, "frequencies"):
+        seen["frequencies"] = module.frequencies
+    return seen
+
+
+@functools.cache
+def shown_by(kind: str, place: int) -> dict[str, Any]:
+    """Returns what can be seen of a base configuration."""
+    return shown(kind, TABLE[kind][place].options)
+
+
+def apart(one: Any, other: Any, *, by_row: bool) -> float:
+    """Returns by what share of the peak, or of a row's own, two things differ; ``inf`` for unlike shapes or types."""
+    if not isinstance(one, Tensor):
+        return abs(one - other) / max(abs(one), abs(other))
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return math.inf
+    gap, peak = (one - other).abs(), torch.maximum(one.abs(), other.abs())
+    if by_row and one.dim() > 1:
+        gap, peak = gap.amax(-1), peak.amax(-1)
+    return float(((gap if by_row else gap.amax()) / (peak if by_row else peak.amax()).clamp(min=1e-30)).max())
+
+
+@pytest.mark.parametrize(("kind", "place", "option"), FLIPS)
+def test_every_option_changes_something(kind: str, place: int, option: str) -> None:
+    base = TABLE[kind][place]
+    other = base.others[option]
+    if isinstance(other, Raises):
+        with pytest.raises(ValueError, match=rf"^\w+: expected .*{other.text}.*, got .*\. [A-Z].*\.$"):
+            shown(kind, {**base.options, option: other.value})
+        return
+    one, two = shown_by(kind, place), shown(kind, {**base.options, option: getattr(other, "value", other)})
+    same = isinstance(other, Same)
+    gap = max(apart(one[name], two[name], by_row=not same) for name in one)
+    if isinstance(other, Same):
+        assert gap <= other.tolerance
+    else:
+        assert gap > 1e-3, "an option without effect"
+
+
+@pytest.mark.parametrize(("kind", "place"), ROWS)
+def test_trainable_makes_parameters(kind: str, place: int) -> None:
+    base = TABLE[kind][place]
+    made = {}
+    for trainable in (False, True):
+        options = {**base.options, "trainable": trainable}
+        if "trainable" not in base.others or isinstance(base.others["trainable"], Raises):
+            options.pop("trainable")
+        made[trainable] = [name for name, _ in getattr(ofs, kind)(**options).named_parameters()]
+    assert not made[False]
+    assert bool(made[True]) == isinstance(base.others.get("trainable"), Same)
+
+
+@pytest.mark.parametrize(("kind", "place"), ROWS)
+def test_table_has_every_option_with_another_value(kind: str, place: int) -> None:
+    known = inspect.signature(getattr(ofs, kind)).parameters
+    base = TABLE[kind][place]
+    assert set(base.others) == set(known), "options that the table lacks, or that the class lacks"
+    for name, other in base.others.items():
+        value = getattr(other, "value", other)
+        assert value != base.options.get(name, known[name].default), name
+
+
+def test_table_has_every_transform() -> None:
+    values = [getattr(ofs, name) for name in ofs.__all__]
+    kinds = {value.__name__ for value in values if isinstance(value, type) and issubclass(value, Transform)}
+    assert set(TABLE) == kinds

@@ -1,0 +1,125 @@
+"""Features stay float32 under autocast and for half-precision input, and constants are never rounded."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ontheflyspec as ofs
+from case import FOURIER, MEL, Case, build
+from laws import Example
+from ontheflyspec.batch import PaddedBatch
+from registry import TRANSFORMS
+
+HALVES = (torch.bfloat16, torch.float16)
+SPEC = Example((200, 33), levels=(0.0, -20.0), spare=3)
+every = pytest.mark.parametrize("case", TRANSFORMS, ids=lambda case: case.name)
+halves = pytest.mark.parametrize("half", HALVES, ids=lambda half: str(half).removeprefix("torch."))
+
+
+def features(module: nn.Module, batch: PaddedBatch) -> Tensor:
+    data: Tensor = module(batch).data
+    return data.detach()
+
+
+def agree(one: Tensor, other: Tensor) -> None:
+    """float32 both, and within a millionth of each item's peak."""
+    assert one.dtype == other.dtype
+    assert one.dtype in (torch.float32, torch.complex64)
+    for left, right in zip(one, other, strict=True):
+        assert (left - right).abs().max() <= 1e-6 * right.abs().max()
+
+
+def asked(batch: PaddedBatch) -> PaddedBatch:
+    """The batch, with gradients required, which takes the general path."""
+    return batch._replace(data=batch.data.clone().requires_grad_())
+
+
+@every
+def test_autocast_changes_nothing(case: Case) -> None:
+    module, batch = build(case), SPEC.batch(case)
+    for given in (batch, asked(batch)):
+        wanted = features(module, given)
+        for half in HALVES:
+            with torch.autocast("cpu", dtype=half):
+                found = features(module, given)
+            agree(found, wanted)
+
+
+@halves
+def test_autocast_changes_nothing_of_several_features_at_once(half: torch.dtype) -> None:
+    together = ofs.Parallel(mel=ofs.MelSpectrogram(**MEL), mfcc=ofs.MFCC(**MEL, n_mfcc=4), stft=ofs.STFT(**FOURIER))
+    batch = SPEC.batch(Case("wave", ofs.Log))
+    for given in (batch, asked(batch)):
+        wanted = together(given)
+        with torch.autocast("cpu", dtype=half):
+            found = together(given)
+        for name, made in found.items():
+            agree(made.data.detach(), wanted[name].data.detach())
+
+
+@every
+def test_autocast_leaves_gradients_in_full_precision(case: Case) -> None:
+    """The same weights get the same gradients, whether a model around the features runs in bfloat16 or not."""
+    module, made = build(case), []
+    for on in (False, True):
+        batch = asked(SPEC.batch(case))
+        weights = [batch.data, *module.parameters()]
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=on):
+            out = module(batch).data
+        loss = (torch.view_as_real(out) if out.is_complex() else out).sum()
+        if loss.requires_grad:
+            made.append(torch.autograd.grad(loss, weights, allow_unused=True))
+    for one, other in zip(*made, strict=True) if made else ():
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert (one - other).abs().max() <= 1e-5 * other.abs().max()
+
+
+@pytest.mark.parametrize("case", [case for case in TRANSFORMS if case.takes != "complex"], ids=lambda case: case.name)
+@halves
+def test_half_precision_input_gives_the_features_of_its_values(case: Case, half: torch.dtype) -> None:
+    module, batch = build(case), SPEC.batch(case)
+    rounded = batch._replace(data=batch.data.to(half))
+    for given in (rounded, asked(rounded)):
+        wanted = features(module, given._replace(data=given.data.float()))
+        with torch.autocast("cpu", dtype=half, enabled=given is not rounded):
+            agree(features(module, given), wanted)
+
+
+@every
+def test_double_input_gives_double_features(case: Case) -> None:
+    """Under autocast too; their values are compared in test_laws.test_types."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = build(case)(SPEC.batch(case, torch.float64)).data
+    assert out.dtype in (torch.float64, torch.complex128)
+
+
+@every
+@halves
+def test_casting_the_module_rounds_no_constants(case: Case, half: torch.dtype) -> None:
+    module, batch = build(case), SPEC.batch(case)
+    cast: Any = copy.deepcopy(module).to(half)
+    known = dict(module.named_buffers())
+    for name, value in cast.named_buffers():
+        assert torch.equal(value, known[name]), name
+    assert all(value.dtype == half for value in cast.parameters())
+    out = features(cast, batch)
+    if any(True for _ in module.parameters()):
+        assert out.dtype in (torch.float32, torch.complex64)
+        assert torch.isfinite(torch.view_as_real(out) if out.is_complex() else out).all()
+    else:
+        assert torch.equal(out, features(module, batch))
+
+
+@every
+def test_checkpoints_hold_parameters_only(case: Case) -> None:
+    """And the statistics that `Normalize` was given or found."""
+    module = build(case)
+    wanted = {name for name, _ in module.named_parameters()}
+    wanted |= {"mean", "std"} if case.name.startswith("Normalize-global") else set()
+    assert set(module.state_dict()) == wanted
