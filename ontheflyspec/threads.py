@@ -32,7 +32,8 @@ MOST = 8
 def each(task: Callable[[int], None], count: int, values: int) -> None:
     """Calls ``task(0)`` to ``task(count - 1)``, on as many threads as torch may use here, in no certain order.
 
-    Tasks must not need gradients. Their own torch operations run on one thread; the first error is raised.
+    Tasks must not need gradients. Their own torch operations run on one thread, without autocast, which other threads
+    do not have either; the first error is raised.
 
     Args:
         task: takes a number.
@@ -41,8 +42,9 @@ def each(task: Callable[[int], None], count: int, values: int) -> None:
     """
     threads = torch.get_num_threads()
     if threads == 1 or count == 0 or not _OPENMP or getattr(_INSIDE, "pool", False):
-        for number in range(count):
-            task(number)
+        with torch.autocast("cpu", enabled=False):
+            for number in range(count):
+                task(number)
         return
     numbers = itertools.count()
 

@@ -50,6 +50,20 @@ def test_autocast_changes_nothing(case: Case) -> None:
             agree(found, wanted)
 
 
+@every
+def test_autocast_changes_nothing_on_one_thread(case: Case) -> None:
+    """Where blocks are the work of the thread that autocast is on for."""
+    module, batch, threads = build(case), SPEC.batch(case), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        wanted = features(module, batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = features(module, batch)
+    finally:
+        torch.set_num_threads(threads)
+    agree(found, wanted)
+
+
 @halves
 def test_autocast_changes_nothing_of_several_features_at_once(half: torch.dtype) -> None:
     together = ofs.Parallel(mel=ofs.MelSpectrogram(**MEL), mfcc=ofs.MFCC(**MEL, n_mfcc=4), stft=ofs.STFT(**FOURIER))
