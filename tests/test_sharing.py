@@ -11,7 +11,10 @@ import pytest
 import torch
 
 import ontheflyspec as ofs
+from case import Case, build
+from laws import Example
 from ontheflyspec import threads
+from registry import CASES
 
 
 @pytest.fixture
@@ -46,6 +49,18 @@ def test_results_do_not_depend_on_the_number_of_threads():
     one, two, three = (on_threads(count, lambda: chain(batch).data) for count in (1, 2, 3))
     assert torch.equal(one, two)
     assert torch.equal(one, three)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_no_case_depends_on_the_number_of_threads(case: Case) -> None:
+    """Long enough for several blocks, and for several threads."""
+    batch = Example((90_000, 700, 0, 30_000) if case.rank == 1 else (2_000, 700, 0, 1)).batch(case)
+    one, two, three = (on_threads(count, lambda: build(case)(batch).data) for count in (1, 2, 3))
+    for other in (two, three):
+        if case.exact:
+            assert torch.equal(one, other)
+        else:
+            assert (one - other).abs().max() <= 1e-4 * one.abs().max()
 
 
 def test_every_task_runs_once_and_on_several_threads(two_threads):
