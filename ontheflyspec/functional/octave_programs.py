@@ -36,7 +36,9 @@ def filtered_frames(x: Tensor, start: int, stride: int, count: int, kernel: Tens
     """Returns a filter bank ``[F, width]`` times ``count`` frames of a signal ``[n]``, as ``[F, count]``."""
     width = kernel.size(1)
     frames = x.narrow(0, start, (count - 1) * stride + width).unfold(0, width, stride)
-    return torch.mm(kernel, frames.contiguous().t())
+    if stride < width:  # a product would lay them out by columns first, which takes longer
+        frames = frames.contiguous()
+    return torch.mm(kernel, frames.t())
 
 
 def put_parts(parts: Tensor, output: str, out: Tensor) -> None:

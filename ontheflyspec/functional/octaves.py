@@ -183,6 +183,7 @@ def map_chunks(
     chunk = -(-max(CHUNK // hop_length, 1) // period) * period
     ends = [frame_count(n, 1, hop_length, True) for n in sizes]
     jobs = [(row, first) for row, end in enumerate(ends) for first in range(0, end, chunk)]
+    silence = torch.zeros(max(before[0], spare), dtype=kind, device="cpu")
     starts = [before[level] - 2 * before[level + 1] - TAPS for level in range(len(before) - 1)]
     lows = [before[group.level] + group.low for group in groups]
     by_level = [group.level for group in groups]
@@ -194,9 +195,12 @@ def map_chunks(
         rows, room = _room(span, starts, before, after)
         own, n = waves[row : row + 1], sizes[row]
         stop = min(begin + room[0], n + spare)
-        # Made here, not for all items at once: torch would share that out, and its threads linger.
-        heads, tails = edges(own, [n], before[0] if begin < 0 else 0, spare if stop > n else 0, pad_mode, kind)
-        wave = STRETCH(own[0, :n], begin, stop, heads[0], tails[0])
+        head = tail = silence
+        if pad_mode != "constant" and (begin < 0 or stop > n):
+            # Made here, not for all items at once: torch would share that out, and its threads linger.
+            heads, tails = edges(own, [n], before[0], spare, pad_mode, kind)
+            head, tail = heads[0], tails[0]
+        wave = STRETCH(own[0, :n], begin, stop, head, tail)
         target = outs[row, :, first : first + count]
         BINS(wave, kernels, filters, starts, rows, room[1:], by_level, lows, hop_length, VALUES, output, target)
 
