@@ -192,5 +192,5 @@ def tables(options: argparse.Namespace) -> None:
     """Prints all tables."""
     with torch.no_grad():
         for bins in CONFIGURATIONS:
-            print(run(bins, max(options.rounds // 3, 3)), flush=True)
+            print(run(bins, max(2 * options.rounds // 3, 3)), flush=True)
     print(hour(), flush=True)
