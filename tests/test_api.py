@@ -32,7 +32,8 @@ OneOf(steps, *, weights=None, p=1.0, seed=0)
 SomeOf(steps, *, n, p=1.0, seed=0)
 STFT(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, pad_mode='reflect', \
 output='complex', backend='auto', trainable=False, freq_scale=None, fmin=None, fmax=None, n_bins=None)
-InverseSTFT(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True)
+InverseSTFT(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
+freq_scale=None)
 GriffinLim(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
 pad_mode='reflect', n_iter=32, momentum=0.99, init='random')
 MelSpectrogram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \

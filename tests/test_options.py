@@ -172,6 +172,7 @@ BACK: dict[str, Any] = {
     "window": "blackman",
     "center": False,
 }
+SCALE: dict[str, Any] = {"freq_scale": Raises("log", "freq_scale None, the FFT's own bins")}
 STATISTICS = {"mean": Raises(0.5, "mean and std together"), "std": Raises(2.0, "mean and std together"), "eps": 0.1}
 FITTED = {"per": "global", "mean": 0.5, "std": 2.0}
 DB: dict[str, Any] = {"stype": "magnitude", "ref": 0.5, "amin": 1e-3, "top_db": 5.0}
@@ -232,7 +233,7 @@ TABLE: dict[str, list[Base]] = {
     "InverseMel": [
         Base({"sample_rate": RATE, "n_fft": 64, "n_mels": BANDS, "n_iter": 8}, {**INVERSE_MEL, "output": "power"})
     ],
-    "InverseSTFT": [Base(FOURIER, BACK)],
+    "InverseSTFT": [Base(FOURIER, {**BACK, **SCALE})],
     "LFCC": [
         Base({**FOURIER, "n_filter": BANDS, "n_lfcc": 4, "fmax": 3_000.0}, {**BANK, **CEPSTRA, "log": "log"}),
         Base(

@@ -35,6 +35,7 @@ class InverseSTFT(Transform):
         hop_length: samples between frames, as in `STFT`.
         window: as in `STFT`.
         center: as in `STFT`. How the ends were padded makes no difference.
+        freq_scale: None; any other raises, as spectra at other frequencies do not determine a wave.
 
     Shape:
         ``[B, F, N]`` to ``[B, T]``, ``[B, C, F, N]`` to ``[B, C, T]``, a Tensor ``[F, N]`` to ``[T]``, with
@@ -79,9 +80,13 @@ class InverseSTFT(Transform):
         hop_length: int | None = None,
         window: str = "hann",
         center: bool = True,
+        freq_scale: str | None = None,
     ) -> None:
         super().__init__()
         where = "InverseSTFT"
+        if freq_scale is not None:
+            remedy = "Spectra at other frequencies do not determine a wave: make the STFT without freq_scale."
+            raise ValueError(checks.message(where, "freq_scale None, the FFT's own bins", repr(freq_scale), remedy))
         self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
         self.n_fft = checks.integer(where, "n_fft", n_fft)
         win_length = self.n_fft if win_length is None else win_length
