@@ -53,6 +53,11 @@ def bin_frequencies(fmin: float, n_bins: int, bins_per_octave: int) -> Tensor:
     return hertz
 
 
+def most_bins(nyquist: float, fmin: float, bins_per_octave: int) -> int:
+    """Returns how many bins from ``fmin`` on lie at or below half the sample rate."""
+    return math.floor(math.log2(nyquist / fmin) * bins_per_octave) + 1 if fmin <= nyquist else 0
+
+
 def filter_lengths(
     frequencies: Tensor,
     sample_rate: float,
@@ -134,22 +139,21 @@ def kernels(
     phase = (taps - begin) / count
     inside = (taps >= begin) & (taps < begin + count)
     values = torch.where(count == 1, 1.0, windows.at(window, phase.clamp(0, 1))) * inside
-    scale = sizes.sqrt() * step / _norms(window, count, norm, sizes if filters == "nnaudio" else torch.ones_like(sizes))
+    scale = sizes.sqrt() * step / _norms(window, sizes, norm, filters)
     angles = 2 * torch.pi * (taps * (hertz / sample_rate)).remainder(1.0)
     return torch.cat([torch.cos(angles) * values * scale, -torch.sin(angles) * values * scale], 1)
 
 
 def gains(lengths: Tensor, window: str, norm: float | None, filters: str) -> Tensor:
     """Returns what a tone of amplitude 1, ``exp(i w n)``, gives at a bin of its own frequency, float64 ``[n_bins]``."""
-    counts = torch.floor(lengths / 2) - torch.floor(-lengths / 2)
-    plain = lengths if filters == "nnaudio" else torch.ones_like(lengths)
-    return lengths.sqrt() * _norms(window, counts, 1, plain) / _norms(window, counts, norm, plain)
+    return lengths.sqrt() * _norms(window, lengths, 1, filters) / _norms(window, lengths, norm, filters)
 
 
-def _norms(window: str, counts: Tensor, norm: float | None, plain: Tensor) -> Tensor:
-    """Returns the norm of windows of so many samples, or ``plain`` for no norm."""
+def _norms(window: str, lengths: Tensor, norm: float | None, filters: str) -> Tensor:
+    """Returns what filters of such lengths are divided by: the norm of their windows; without one, nnAudio's length."""
     if norm is None:
-        return plain
+        return lengths if filters == "nnaudio" else torch.ones_like(lengths)
+    counts = torch.floor(lengths / 2) - torch.floor(-lengths / 2)
     weights = windows.COSINES.get(window, ())
     result = torch.empty_like(counts)
     for place, count in enumerate(counts.flatten().tolist()):

@@ -282,7 +282,7 @@ def checked_bins(
     bins_per_octave = checks.integer(where, "bins_per_octave", bins_per_octave)
     nyquist, top = sample_rate / 2, fmin * 2 ** ((n_bins - 1) / bins_per_octave)
     if top > nyquist:
-        most = math.floor(math.log2(nyquist / fmin) * bins_per_octave) + 1 if fmin <= nyquist else 0
+        most = constant_q.most_bins(nyquist, fmin, bins_per_octave)
         rule = f"top bin at or below sample_rate / 2 = {nyquist:.1f} Hz"
         remedy = f"Lower n_bins to at most {most} or raise sample_rate." if most else "Lower fmin or raise sample_rate."
         raise ValueError(checks.message(where, rule, f"{top:.1f} Hz", remedy))

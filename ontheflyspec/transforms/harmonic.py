@@ -110,10 +110,10 @@ class HarmonicCQT(Transform):
         nyquist = self.sample_rate / 2
         if not self.harmonics:
             raise ValueError(checks.message(where, "at least one harmonic", "none", "Change harmonics."))
-        lowest, most = self.fmin * max(self.harmonics), self.n_bins
-        top = lowest * 2 ** ((most - 1) / self.bins_per_octave)
+        lowest = self.fmin * max(self.harmonics)
+        top = lowest * 2 ** ((self.n_bins - 1) / self.bins_per_octave)
         if top > nyquist:
-            most = math.floor(math.log2(nyquist / lowest) * self.bins_per_octave) + 1 if lowest <= nyquist else 0
+            most = constant_q.most_bins(nyquist, lowest, self.bins_per_octave)
             rule = f"top bin of harmonic {max(self.harmonics):g} at or below sample_rate / 2 = {nyquist:.1f} Hz"
             remedy = f"Lower n_bins to at most {most}, leave out high harmonics" if most else "Leave out high harmonics"
             raise ValueError(checks.message(where, rule, f"{top:.1f} Hz", f"{remedy} or raise sample_rate."))
