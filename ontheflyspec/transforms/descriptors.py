@@ -12,7 +12,7 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
 from ontheflyspec.functional import blocks, descriptors, fourier
-from ontheflyspec.functional.framing import cut, frames
+from ontheflyspec.functional.framing import cut
 from ontheflyspec.transforms.base import Transform
 from ontheflyspec.transforms.stft import STFT, PadMode
 
@@ -188,8 +188,7 @@ class SpectralDescriptors(Transform):
             like = window.new_empty(sum(2 * len(self.bands) if name == "contrast" else 1 for name in features))
             return blocks.map_frames(wave, lengths, compute, together=False, like=like, window=plain, **framing)
         with fourier.full_precision(wave.device):
-            signal, count = frames(wave, lengths, n_fft=self.stft.n_fft, **framing)
-            pieces = signal.unfold(-1, self.stft.n_fft, self.stft.hop_length)[..., : max(count, 1), :]
+            pieces, count = fourier.windowed(wave, lengths, plain, **framing)
             rows = compute(pieces)[..., :count]
             return rows if valid is None else cut(rows, valid)
 
