@@ -1,12 +1,14 @@
-"""Filters of constant-Q and variable-Q transforms, and which of them may run on a signal that was halved.
+"""Filters of constant-Q and variable-Q transforms, and which of them run on a decimated signal.
 
 Bin k at frame t is the sum over n of ``x[t * hop_length + n] * conj(b_k[n]) * sqrt(length_k)``, with ``b_k`` a windowed
-complex sinusoid around n = 0. On a signal that was halved d times every ``2 ** d``-th tap of a filter does, if nothing
-of its spectrum lies beyond the band that the halvings keep.
+complex sinusoid around n = 0. On a decimated signal every ``step``-th tap of a filter does, if nothing of its spectrum
+lies beyond the band that decimation keeps.
 """
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 from typing import NamedTuple
 
@@ -16,11 +18,15 @@ from torch import Tensor
 from ontheflyspec.functional import windows
 
 KEPT = 0.395
-"""Share of its own sample rate up to which a halved signal is what it was, within 1e-5."""
+"""Share of its own sample rate up to which a decimated signal is what it was, within 1e-5."""
+TAPS = 15.5
+"""The decimating filter reaches so many samples of its output to both sides."""
+ROW = 16
+"""Outputs of the decimating filter that one row of a product makes, from three rows of input."""
 REACH = {"hann": 22.0, "blackman": 14.0}
 """Main-lobe units (1 / length) beyond which a window's spectrum counts as nothing; others die away too slowly."""
 PERIOD = 16
-"""Most ways in which frames may lie between the samples of a halved signal."""
+"""Most ways in which frames may lie between the samples of a decimated signal."""
 MOST_SPREAD = 1.3
 """Longest over shortest filter in a product, where it has many filters."""
 FEW = 16
@@ -31,7 +37,8 @@ class Group(NamedTuple):
     """Neighbouring bins whose filters run on the same signal.
 
     Args:
-        level: how often that was halved.
+        level: which of the signals, 0 for the one that came.
+        step: samples of the one that came for one of its own.
         first: first bin.
         last: last bin + 1.
         low: first tap, in samples of that signal from the frame's centre, rounded down.
@@ -40,11 +47,45 @@ class Group(NamedTuple):
     """
 
     level: int
+    step: int
     first: int
     last: int
     low: int
     width: int
     period: int
+
+
+class Plan(NamedTuple):
+    """Which bins run on which signals, each decimated from the one before.
+
+    Args:
+        groups: in rising order of bins, falling order of levels.
+        steps: samples of the signal that came for one of each level, powers of 2.
+        before: samples that each level needs before the first frame's centre.
+        after: samples that each level needs after the last frame's centre.
+    """
+
+    groups: list[Group]
+    steps: list[int]
+    before: list[int]
+    after: list[int]
+
+    @property
+    def factors(self) -> list[int]:
+        """Samples of each level but the last for one of the next."""
+        return [high // low for low, high in itertools.pairwise(self.steps)]
+
+    @property
+    def starts(self) -> list[int]:
+        """Where, at each level but the last, the first sample lies that the first one of the next level needs."""
+        ahead = (factor * (wide + TAPS) for factor, wide in zip(self.factors, self.before[1:], strict=True))
+        return [int(wide - reach) for wide, reach in zip(self.before, ahead, strict=False)]
+
+    def sizes(self, span: int) -> list[int]:
+        """Returns samples of each level for frames whose first and last centres lie ``span`` samples apart."""
+        return [
+            low + span // step + high + 1 for low, step, high in zip(self.before, self.steps, self.after, strict=True)
+        ]
 
 
 def bin_frequencies(fmin: float, n_bins: int, bins_per_octave: int) -> Tensor:
@@ -85,35 +126,65 @@ def filter_lengths(
 
 def plan(
     frequencies: Tensor, lengths: Tensor, sample_rate: float, hop_length: int, window: str, *, octaves: bool
-) -> list[Group]:
-    """Returns groups of bins, each with as many halvings as its filters bear (none at all without ``octaves``)."""
+) -> Plan:
+    """Returns groups of bins, on signals decimated as far as that pays (not at all without ``octaves``)."""
     edges = frequencies + REACH.get(window, math.inf) * sample_rate / lengths
     deepest = (hop_length & -hop_length).bit_length() - 1 + PERIOD.bit_length() - 1
-    groups: list[Group] = []
-    levels = []
-    for edge in edges.tolist():
-        level = 0
-        while octaves and level < deepest and edge * 2 ** (level + 1) <= KEPT * sample_rate:
-            level += 1
-        levels.append(level)
-    start = 0
+    room = torch.log2(KEPT * sample_rate / edges).floor().clamp(0, deepest if octaves else 0).int().tolist()
     sizes = lengths.tolist()
+    halvings = _worthwhile(room, sizes, hop_length)
+    levels = [bisect.bisect_right(halvings, most) - 1 for most in room]
+    groups: list[Group] = []
+    start = 0
     for k in range(1, len(levels) + 1):
         alike = k < len(levels) and levels[k] == levels[start]
         if alike and (k - start < FEW or sizes[start] <= MOST_SPREAD * sizes[k]):
             continue
-        groups.append(_group(levels[start], start, k, sizes[start:k], hop_length))
+        groups.append(_group(levels[start], 2 ** halvings[levels[start]], start, k, sizes[start:k], hop_length))
         start = k
-    return groups
+    return _with_margins(groups, [2**times for times in halvings])
 
 
-def _group(level: int, first: int, last: int, lengths: list[float], hop_length: int) -> Group:
-    step = 2**level
+def _worthwhile(room: list[int], lengths: list[float], hop_length: int) -> list[int]:
+    """Returns how often each signal is halved, for the fewest products a sample that came.
+
+    Args:
+        room: how often the signal of each bin may be halved.
+        lengths: of the bins' filters, in samples that came.
+        hop_length: samples between frames.
+    """
+    taps = [0.0] * (max(room) + 1)
+    for most, length in zip(room, lengths, strict=True):
+        taps[most] += 2 * length / hop_length
+    best: list[tuple[float, list[int]]] = []
+    for low in range(len(taps) - 1, -1, -1):
+        ways = [(sum(taps[low:]) / 2**low, [low])]
+        for cost, chain in best:
+            ways.append((sum(taps[low : chain[0]]) / 2**low + 3 * ROW / 2**low + cost, [low, *chain]))
+        best.append(min(ways))
+    return best[-1][1]
+
+
+def _with_margins(groups: list[Group], steps: list[int]) -> Plan:
+    """Returns a plan with as many samples at each level as its own filters and the next level need."""
+    before, after = [0] * len(steps), [0] * len(steps)
+    for level in range(len(steps) - 1, -1, -1):
+        if level + 1 < len(steps):
+            factor = steps[level + 1] // steps[level]
+            before[level], after[level] = (int(factor * (wide[level + 1] + TAPS)) for wide in (before, after))
+        for group in groups:
+            if group.level == level:
+                before[level] = max(before[level], -group.low)
+                after[level] = max(after[level], group.low + group.width - 1)
+    return Plan(groups, steps, before, after)
+
+
+def _group(level: int, step: int, first: int, last: int, lengths: list[float], hop_length: int) -> Group:
     period = step // math.gcd(step, hop_length)
     late = step - math.gcd(step, hop_length)
     low = -(-min(math.floor(-length / 2) for length in lengths) // step)
     high = (max(math.floor(length / 2) for length in lengths) - 1 + late) // step
-    return Group(level, first, last, low, high - low + 1, period)
+    return Group(level, step, first, last, low, high - low + 1, period)
 
 
 def kernels(
@@ -133,7 +204,7 @@ def kernels(
     hertz, sizes = frequencies[group.first : group.last, None], lengths[group.first : group.last, None]
     begin = torch.floor(-sizes / 2)
     count = torch.floor(sizes / 2) - begin
-    step = 2**group.level
+    step = group.step
     late = (torch.arange(group.period) * hop_length % step).double().reshape(-1, 1, 1)
     taps = (torch.arange(group.width) + group.low).double() * step - late
     phase = (taps - begin) / count

@@ -11,15 +11,15 @@ from torch import Tensor
 from ontheflyspec.functional.programs import compiled
 
 
-def halves(x: Tensor, start: int, rows: int, size: int, filters: Tensor) -> Tensor:
-    """Returns every second sample of a filtered signal ``[n]``, and zeros after them up to ``size`` samples.
+def decimated(x: Tensor, start: int, rows: int, size: int, filters: Tensor) -> Tensor:
+    """Returns a filtered signal ``[n]`` at a lower rate, and zeros after it up to ``size`` samples.
 
     Args:
-        x: at least ``start + (rows + 2) * 2 * filters.size(2)`` samples.
+        x: at least ``start + (rows + 2) * width`` samples.
         start: first sample that the first output needs.
         rows: of ``filters.size(2)`` outputs.
         size: of the result, at least that of the rows.
-        filters: ``[3, 2 * row, row]``, for a row of samples and the two after it.
+        filters: ``[3, width, row]``, for a row of ``width`` samples and the two after it.
     """
     width, row = filters.size(1), filters.size(2)
     blocks = x.narrow(0, start, (rows + 2) * width).view(rows + 2, width)
@@ -57,27 +57,29 @@ def put_parts(parts: Tensor, output: str, out: Tensor) -> None:
 def octave_bins(
     wave: Tensor,
     kernels: List[Tensor],
-    filters: Tensor,
+    filters: List[Tensor],
     starts: List[int],
     rows: List[int],
     sizes: List[int],
     levels: List[int],
+    steps: List[int],
     lows: List[int],
     hop_length: int,
     most: int,
     output: str,
     out: Tensor,
 ) -> None:
-    """Writes all bins of some frames, from a signal that is halved again and again.
+    """Writes all bins of some frames, from a signal that is decimated again and again.
 
     Args:
         wave: all samples ``[n]`` that the frames need.
         kernels: of each group of bins, ``[period, 2 * bins, width]``.
-        filters: as in `halves`.
-        starts: for each halving, as in `halves`.
-        rows: for each halving, as in `halves`.
-        sizes: for each halving, as in `halves`.
-        levels: how often each group's signal was halved, in rising order from the last group to the first.
+        filters: for each decimation, as in `decimated`.
+        starts: for each decimation, as in `decimated`.
+        rows: for each decimation, as in `decimated`.
+        sizes: for each decimation, as in `decimated`.
+        levels: how often each group's signal was decimated, in rising order from the last group to the first.
+        steps: samples of the wave for one of each level.
         lows: where the first frame's first tap lies in it.
         hop_length: samples between frames.
         most: values of frames that one product takes.
@@ -88,15 +90,15 @@ def octave_bins(
     for back in range(len(kernels)):
         group = len(kernels) - 1 - back
         while level < levels[group]:
-            x = halves(x, starts[level], rows[level], sizes[level], filters)
+            x = decimated(x, starts[level], rows[level], sizes[level], filters[level])
             level += 1
         kernel = kernels[group]
         period, first = kernel.size(0), last - kernel.size(1) // 2
         own = out[first:last]
-        stride, block = (period * hop_length) >> level, max(most // kernel.size(2), 16)
+        stride, block = (period * hop_length) // steps[level], max(most // kernel.size(2), 16)
         for j in range(period):
             place = j
-            start = lows[group] + ((j * hop_length) >> level)
+            start = lows[group] + (j * hop_length) // steps[level]
             while place < out.size(1):
                 count = min((out.size(1) - 1 - place) // period + 1, block)
                 parts = filtered_frames(x, start, stride, count, kernel[j])
@@ -108,4 +110,4 @@ def octave_bins(
         out.sqrt_()
 
 
-fast = compiled([halves, filtered_frames, put_parts, octave_bins])
+fast = compiled([decimated, filtered_frames, put_parts, octave_bins])

@@ -13,16 +13,16 @@ from torch.nn.functional import conv_transpose1d, pad
 from ontheflyspec import threads
 from ontheflyspec.batch import length_mask
 from ontheflyspec.functional import blocks
-from ontheflyspec.functional.constant_q import Group
+from ontheflyspec.functional.constant_q import ROW, Group, Plan
 from ontheflyspec.functional.framing import cut
-from ontheflyspec.functional.octaves import ROW, TAPS, analyse, margins
+from ontheflyspec.functional.octaves import analyse
 
 
 def synthesise(
     parts: Sequence[Tensor],
     kernels: list[Tensor],
-    groups: Sequence[Group],
-    filters: Tensor,
+    plan: Plan,
+    filters: list[Tensor],
     *,
     hop_length: int,
     size: int,
@@ -32,24 +32,18 @@ def synthesise(
     Args:
         parts: of each group, ``[R, 2 * bins, frames]``.
         kernels: of each group, ``[period, 2 * bins, width]``.
-        groups: bins by filter and level.
-        filters: of `octaves.half_band`.
+        plan: which bins run on which signals.
+        filters: of `octaves.decimator`, for every level but the last.
         hop_length: samples between frames.
         size: samples of the signals, from the margin of level 0 on.
     """
-    before, after = margins(groups)
-    span = (parts[0].shape[-1] - 1) * hop_length
-    sizes = [size, *(before[level] + (span >> level) + after[level] + 1 for level in range(1, len(before)))]
+    sizes = [size, *plan.sizes((parts[0].shape[-1] - 1) * hop_length)[1:]]
     total: Tensor | None = None
     for level in range(len(sizes) - 1, -1, -1):
-        made = (
-            []
-            if total is None
-            else [_double(total, before[level] - 2 * before[level + 1] - TAPS, sizes[level], filters)]
-        )
-        for part, kernel, group in zip(parts, kernels, groups, strict=True):
+        made = [] if total is None else [_raise(total, plan.starts[level], sizes[level], filters[level])]
+        for part, kernel, group in zip(parts, kernels, plan.groups, strict=True):
             if group.level == level:
-                made.append(_spread(part, kernel, group, before[level], hop_length, sizes[level]))
+                made.append(_spread(part, kernel, group, plan.before[level], hop_length, sizes[level]))
         total = made[0] if made else parts[0].new_zeros(parts[0].shape[0], sizes[level])
         for other in made[1:]:
             total = total + other
@@ -57,8 +51,8 @@ def synthesise(
     return total
 
 
-def _double(x: Tensor, start: int, size: int, filters: Tensor) -> Tensor:
-    """Returns what the transpose of `octaves.halve` makes of signals ``[R, n]``."""
+def _raise(x: Tensor, start: int, size: int, filters: Tensor) -> Tensor:
+    """Returns what the transpose of `octaves.decimate` makes of signals ``[R, n]``."""
     rows = -(-x.shape[1] // ROW)
     blocks = pad(x, (0, rows * ROW - x.shape[1])).reshape(x.shape[0], rows, ROW)
     parts = [pad(torch.matmul(blocks, filters[place].t()), (0, 0, place, 2 - place)) for place in range(3)]
@@ -67,7 +61,7 @@ def _double(x: Tensor, start: int, size: int, filters: Tensor) -> Tensor:
 
 def _spread(part: Tensor, kernel: Tensor, group: Group, before: int, hop_length: int, size: int) -> Tensor:
     """Returns the filters of a group, each weighted and laid around the centre of each frame, added up."""
-    period, step = group.period, 2**group.level
+    period, step = group.period, group.step
     stride = period * hop_length // step
     total: Tensor | None = None
     for j in range(min(period, part.shape[-1])):
@@ -90,8 +84,8 @@ def waves(
     size: int,
     kernels: list[Tensor],
     gains: Tensor,
-    groups: Sequence[Group],
-    filters: Tensor,
+    plan: Plan,
+    filters: list[Tensor],
     *,
     hop_length: int,
     n_iter: int,
@@ -105,15 +99,15 @@ def waves(
         size: samples of the result.
         kernels: of each group, ``[period, 2 * bins, width]``, of gain 1.
         gains: that the spectra have, ``[K]``.
-        groups: bins by filter and level.
-        filters: of `octaves.half_band`.
+        plan: which bins run on which signals.
+        filters: of `octaves.decimator`, for every level but the last.
         hop_length: samples between frames.
         n_iter: steps of conjugate gradients.
 
     Shape: ``[B, size]`` or ``[B, C, size]``, 0 past each item's samples.
     """
     lead = spectra.shape[:-2]
-    solve_for = partial(_solve, kernels=kernels, groups=groups, filters=filters, hop_length=hop_length, n_iter=n_iter)
+    solve_for = partial(_solve, kernels=kernels, plan=plan, filters=filters, hop_length=hop_length, n_iter=n_iter)
     if not blocks.applicable(spectra, *kernels, *(x for x in (lengths, sizes) if x is not None)):
         frames = None if lengths is None else length_mask(lengths, spectra.shape[-1], spectra.device)
         samples = None if sizes is None else length_mask(sizes, size, spectra.device)
@@ -145,27 +139,27 @@ def _solve(
     sample_mask: Tensor | None,
     *,
     kernels: list[Tensor],
-    groups: Sequence[Group],
-    filters: Tensor,
+    plan: Plan,
+    filters: list[Tensor],
     hop_length: int,
     n_iter: int,
 ) -> Tensor:
     """Returns signals ``[R, size]`` for spectra ``[R, K, N]`` of gain 1; masks say which frames and samples count."""
-    before, after = margins(groups)
-    room = before[0] + size + after[0] + 1
+    before, after = plan.before[0], plan.after[0] + 1
+    room = before + size + after
     count = spectra.shape[-1]
-    options: dict[str, Any] = {"kernels": kernels, "groups": groups, "filters": filters, "hop_length": hop_length}
+    options: dict[str, Any] = {"kernels": kernels, "plan": plan, "filters": filters, "hop_length": hop_length}
 
     def back(parts: Sequence[Tensor]) -> Tensor:
-        wave = synthesise(parts, size=room, **options)[:, before[0] : before[0] + size]
+        wave = synthesise(parts, size=room, **options)[:, before : before + size]
         return wave if sample_mask is None else wave.masked_fill(~sample_mask, 0)
 
     def there_and_back(x: Tensor) -> Tensor:
-        parts = analyse(pad(x, (before[0], after[0] + 1)), frames=count, **options)
+        parts = analyse(pad(x, (before, after)), frames=count, **options)
         return back(parts if frame_mask is None else [part.masked_fill(~frame_mask.unsqueeze(1), 0) for part in parts])
 
     halves = torch.view_as_real(spectra)
-    rows = [halves[:, group.first : group.last] for group in groups]
+    rows = [halves[:, group.first : group.last] for group in plan.groups]
     return solve(there_and_back, back([torch.cat([row[..., 0], row[..., 1]], 1) for row in rows]), n_iter)
 
 

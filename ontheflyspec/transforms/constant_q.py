@@ -25,7 +25,7 @@ class VQT(Transform):
     """Variable-Q transform of each item as if it stood alone: constant-Q filters widened by ``gamma`` Hz.
 
     Bin k at frame t is the sum over n of ``x[t * hop_length + n] * conj(b_k[n]) * sqrt(length_k)`` with filters
-    ``b_k`` around n = 0. ``method="octaves"`` runs low filters on a signal that was halved again and again, and gives
+    ``b_k`` around n = 0. ``method="octaves"`` runs low filters on signals decimated again and again, and gives
     the same within 1e-4 of the peak at every frame and hop, ends included.
 
     Args:
@@ -76,7 +76,7 @@ class VQT(Transform):
     """
 
     sample_rate: float
-    half_band: Tensor
+    kernels_0: Tensor
 
     def __init__(
         self,
@@ -113,13 +113,14 @@ class VQT(Transform):
         shape = (self.sample_rate, self.bins_per_octave, self.filter_scale, self.gamma, self.filters)
         hertz = self.frequencies
         self.filter_lengths = constant_q.filter_lengths(hertz, *shape)
-        self.groups = constant_q.plan(
+        self.plan = constant_q.plan(
             hertz, self.filter_lengths, self.sample_rate, self.hop_length, window, octaves=self.method == "octaves"
         )
         options = (hertz, self.filter_lengths, self.sample_rate, self.hop_length, window, self.norm, self.filters)
-        for place, group in enumerate(self.groups):
+        for place, group in enumerate(self.plan.groups):
             self.keep(f"kernels_{place}", partial(constant_q.kernels, group, *options), trainable=self.trainable)
-        self.keep("half_band", octaves.half_band)
+        for level, factor in enumerate(self.plan.factors):
+            self.keep(f"decimator_{level}", partial(octaves.decimator, factor))
 
     def output_lengths(self, lengths: Any) -> Any:
         """Returns frames for samples."""
@@ -143,17 +144,21 @@ class VQT(Transform):
         """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
         return torch.arange(n_frames, dtype=torch.float64) * self.hop_length / self.sample_rate
 
+    def taps(self, data: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Returns the kernels of each group and the decimating filters, float64 if ``data`` is."""
+        like = data if data.dtype == torch.float64 else self.kernels_0
+        kernels = [self.constant(f"kernels_{place}", like) for place in range(len(self.plan.groups))]
+        return kernels, [self.constant(f"decimator_{level}", like) for level in range(len(self.plan.factors))]
+
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the spectrum of ``[B, T]`` or ``[B, C, T]`` samples."""
-        like = data if data.dtype == torch.float64 else self.half_band
-        kernels = [self.constant(f"kernels_{place}", like) for place in range(len(self.groups))]
-        half_band = self.constant("half_band", like)
+        kernels, filters = self.taps(data)
         framing: dict[str, Any] = {"hop_length": self.hop_length, "pad_mode": self.pad_mode}
         if blocks.applicable(data, *kernels):
-            return octaves.map_chunks(data, lengths, kernels, self.groups, half_band, output=self.output, **framing)
+            return octaves.map_chunks(data, lengths, kernels, self.plan, filters, output=self.output, **framing)
         data = as_float(data)
         with fourier.full_precision(data.device):
-            parts: Sequence[Tensor] = octaves.transform(data, lengths, kernels, self.groups, half_band, **framing)
+            parts: Sequence[Tensor] = octaves.transform(data, lengths, kernels, self.plan, filters, **framing)
             if lengths is not None:
                 valid = self.output_lengths(lengths)
                 parts = [cut(part, valid) for part in parts]

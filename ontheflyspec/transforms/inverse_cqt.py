@@ -140,15 +140,13 @@ class InverseCQT(Transform):
             rule = f"spectra of {self.vqt.n_bins} bins (n_bins)"
             raise ValueError(checks.message("InverseCQT", rule, data.shape[-2], "Use the options of the CQT."))
         like = data.real if data.dtype == torch.complex128 else self.gains
-        gains, groups = self.constant("gains", like), self.vqt.groups
-        kernels = []
-        for place, group in enumerate(groups):
-            kernel = self.vqt.constant(f"kernels_{place}", like)
-            kernels.append(kernel / gains[group.first : group.last].repeat(2).unsqueeze(-1))
+        gains, plan = self.constant("gains", like), self.vqt.plan
+        kernels, filters = self.vqt.taps(like)
+        for place, group in enumerate(plan.groups):
+            kernels[place] = kernels[place] / gains[group.first : group.last].repeat(2).unsqueeze(-1)
         options: dict[str, Any] = {"hop_length": self.vqt.hop_length, "n_iter": self.n_iter}
         with fourier.full_precision(data.device):
-            half_band = self.vqt.constant("half_band", like)
-            return resynthesis.waves(data, lengths, sizes, size, kernels, gains, groups, half_band, **options)
+            return resynthesis.waves(data, lengths, sizes, size, kernels, gains, plan, filters, **options)
 
     def __call__(self, x: Any, *, lengths: Any = None) -> Any:
         """Transforms what loaders yield; ``lengths`` asks for so many samples of each item."""
