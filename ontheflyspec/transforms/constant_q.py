@@ -76,7 +76,6 @@ class VQT(Transform):
     """
 
     sample_rate: float
-    kernels_0: Tensor
 
     def __init__(
         self,
@@ -146,7 +145,7 @@ class VQT(Transform):
 
     def taps(self, data: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Returns the kernels of each group and the decimating filters, float64 if ``data`` is."""
-        like = data if data.dtype == torch.float64 else self.kernels_0
+        like = as_float(data[..., :0])
         kernels = [self.constant(f"kernels_{place}", like) for place in range(len(self.plan.groups))]
         return kernels, [self.constant(f"decimator_{level}", like) for level in range(len(self.plan.factors))]
 
