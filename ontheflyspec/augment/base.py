@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,22 @@ from ontheflyspec.batch import PaddedBatch, as_float, as_tensor, lift
 
 Params = dict[str, Any]
 """A table of host parameters, one ``[B]`` row or more a name; chains hold tables of tables."""
+
+
+class Pieces(NamedTuple):
+    """Where stretches of an item's time go: what lies in none of them is gone, what none of them reaches is new.
+
+    Args:
+        start: seconds in the item, first of each stretch, float64 ``[B, P]`` on any device.
+        end: seconds in the item, last of each stretch, likewise; none above ``start`` for an empty stretch.
+        place: seconds in the result where the stretch's start comes to lie, likewise.
+        slope: seconds in the result for one in the item, below 0 for a stretch that runs backwards, likewise.
+    """
+
+    start: Tensor
+    end: Tensor
+    place: Tensor
+    slope: Tensor
 
 
 class Augment(nn.Module, ABC):
@@ -71,6 +87,10 @@ class Augment(nn.Module, ABC):
         """Returns steps out for steps in; where lengths are drawn, for one table of `draw`."""
         return lengths
 
+    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces | None:  # noqa: ARG002
+        """Returns where a table moves the time of each item of a batch, None if all stays in its place."""
+        return None
+
     def is_random(self) -> bool:
         """Returns whether a call now would draw."""
         return self.training
@@ -100,6 +120,14 @@ class Augment(nn.Module, ABC):
 def full_batch(data: Tensor, rate: float = math.nan) -> PaddedBatch:
     """Returns a batch of full items; rate NaN means that nobody said."""
     return PaddedBatch(data, torch.full((data.shape[0],), data.shape[-1], device="cpu"), rate)
+
+
+def known_rate(where: str, batch: PaddedBatch, what: str) -> float:
+    """Returns the rate of a batch, or raises that it is not known, for ``what``."""
+    if math.isnan(batch.rate):
+        rule = f"a batch that knows its rate, for {what}"
+        raise ValueError(checks.message(where, rule, "none", "Wrap waveforms with ofs.pad(..., rate=...)."))
+    return batch.rate
 
 
 def between(unit: Tensor, span: tuple[float, float]) -> Tensor:

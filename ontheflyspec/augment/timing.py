@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, between, column
+from ontheflyspec.augment.base import Augment, Params, between, column, known_rate
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.functional.waveform import shift_samples
 
@@ -64,11 +62,9 @@ class TimeShift(Augment):
 
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch with each active item moved."""
-        if math.isnan(batch.rate):
-            rule = "a batch that knows its rate, for a shift in seconds"
-            raise ValueError(checks.message("TimeShift", rule, "none", "Wrap waveforms with ofs.pad(..., rate=...)."))
+        rate = known_rate("TimeShift", batch, "a shift in seconds")
         active = column(params["active"], torch.bool)
-        shift = torch.round(column(params["shift_s"], torch.float64) * batch.rate).long()
+        shift = torch.round(column(params["shift_s"], torch.float64) * rate).long()
         moved = shift_samples(
             batch.data, batch.lengths, torch.where(active, shift, 0), circular=self.mode == "circular"
         )
