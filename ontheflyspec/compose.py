@@ -16,6 +16,7 @@ from ontheflyspec.routing import (
     choose_masked,
     chosen_lengths,
     draw_all,
+    draws,
     fits_masks,
     output_lengths,
     route,
@@ -72,7 +73,12 @@ class Compose(Augment):
 
     def is_random(self) -> bool:
         """Returns whether a call now would draw."""
-        return self.training and any(isinstance(step, Augment) and step.is_random() for step in self.steps)
+        return self.training and any(draws(step) for step in self.steps)
+
+    @property
+    def gives_mapping(self) -> bool:
+        """Whether a Parallel stands at the end."""
+        return bool(getattr(self.steps[-1], "gives_mapping", False))
 
     @property
     def frequencies(self) -> Tensor:
@@ -94,9 +100,10 @@ class Compose(Augment):
         for step in reversed(self._flat()):
             if hasattr(step, name):
                 return step
-        raise AttributeError(
-            checks.message("Compose", f"a step that has {name}", "none", "Add MelSpectrogram or STFT.")
-        )
+            if getattr(step, "makes_waves", False):
+                break
+        remedy = "Add MelSpectrogram or STFT."
+        raise AttributeError(checks.message("Compose", f"a step that has {name} after the last waves", "none", remedy))
 
     def _flat(self) -> list[Any]:
         """Returns the steps with those of inner chains in their places."""
@@ -106,19 +113,10 @@ class Compose(Augment):
         if not self.is_random():
             return self.change(batch, {})
         fresh = rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
-        made: Any = self.change(batch._replace(ids=fresh), self.draw(fresh))
-        if isinstance(made, dict):  # of a Parallel at the end
-            made = {name: one._replace(ids=batch.ids) for name, one in made.items()}
-        else:
-            made = made._replace(ids=batch.ids)
-        result: PaddedBatch = made
-        return result
+        return self.change(batch, self.draw(fresh))
 
-    def _on_tensor(self, data: Tensor) -> Tensor:
-        if self.is_random():
-            return super()._on_tensor(data)
-        result: Tensor = run_all(self, data, {})
-        return result
+    def _on_tensor(self, data: Tensor) -> Any:
+        return super()._on_tensor(data) if self.is_random() else run_all(self, data, {})
 
 
 class OneOf(Augment):

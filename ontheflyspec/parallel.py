@@ -8,21 +8,21 @@ from typing import Any
 from torch import Tensor, nn
 
 from ontheflyspec import checks, rng
-from ontheflyspec.augment.base import Augment
+from ontheflyspec.augment.base import Params, as_full_batch
 from ontheflyspec.batch import PaddedBatch, lift
 from ontheflyspec.compose import Compose
 from ontheflyspec.functional import stages
 from ontheflyspec.functional.stages import Stage
-from ontheflyspec.routing import checked_steps, hooked, pointwise_after, run_all, takes
+from ontheflyspec.routing import call, checked_steps, draws, hooked, pointwise_after, run_all, takes
 from ontheflyspec.transforms.base import Transform
 
 
 class Parallel(nn.Module):
     """Several features of one batch, which share a Fourier stage where their frames and windows are the same.
 
-    Chains take part with their first step; what follows runs on its output. Random steps draw by their own seeds and
-    the items' ids: to augment the audio of all features alike, put the augmentation before, in a `Compose` of which
-    this is the last step.
+    Chains take part with their first step; what follows runs on its output. Random steps draw by the place of their
+    feature, too: to augment the audio of all features alike, put the augmentation before, in a `Compose` of which this
+    is the last step.
 
     Args:
         transforms: transforms and chains of them, by name, all for waveforms or all for spectrograms.
@@ -32,7 +32,8 @@ class Parallel(nn.Module):
         Tensor, ``(mapping, targets)`` for ``(PaddedBatch, targets)``.
 
     Raises:
-        ValueError: no transforms, transforms for unlike input; whatever a transform raises.
+        ValueError: no transforms, transforms for unlike input, a name that ``torch.nn.ModuleDict`` cannot hold;
+            whatever a transform raises.
         TypeError: what is neither a Transform nor an Augment.
 
     Matches:
@@ -52,10 +53,15 @@ class Parallel(nn.Module):
 
     gives_mapping = True
     """So that it can be the last step of a chain only."""
+    seed = 0
 
     def __init__(self, **transforms: nn.Module) -> None:
         super().__init__()
         parts = checked_steps("Parallel", transforms.values(), alike=True)
+        for name in transforms:
+            if "." in name or hasattr(nn.ModuleDict, name):
+                rule = "names of features that are no dotted names and no methods of torch.nn.ModuleDict"
+                raise ValueError(checks.message("Parallel", rule, repr(name), "Rename the feature."))
         self.item_rank, self.sample_rate = takes(parts)
         self.transforms = nn.ModuleDict(dict(zip(transforms, parts, strict=True)))
 
@@ -63,45 +69,67 @@ class Parallel(nn.Module):
         """Returns the features of what loaders yield."""
         return lift("Parallel", x, self._on_batch, self._on_tensor)
 
+    def is_random(self) -> bool:
+        """Returns whether a call now would draw."""
+        return self.training and any(draws(part) for part in self.transforms.values())
+
+    def draw(self, ids: Tensor, key: int | None = None) -> Params:
+        """Returns a table of tables: the name of each random feature to its own table."""
+        parts: Any = self.transforms
+        key = rng.fold(0, self.seed) if key is None else key
+        return {
+            name: part.draw(ids, rng.fold(key, place, part.seed))
+            for place, (name, part) in enumerate(parts.items())
+            if draws(part)
+        }
+
+    def apply(self, batch: Any, params: Params | None = None) -> Any:
+        """Returns the features of a batch, random ones as a table of `draw` says; see `Augment.apply`."""
+        if params is None:
+            return super().apply(batch)
+        return self._run(batch, batch.data, batch.lengths, params)
+
     def output_lengths(self, lengths: Any) -> dict[str, Any]:
         """Returns steps out for steps in, by name."""
         parts: Any = self.transforms
         return {name: part.output_lengths(lengths) for name, part in parts.items()}
 
     def _on_batch(self, batch: PaddedBatch) -> dict[str, PaddedBatch]:
-        parts: Any = self.transforms.values()
-        if not any(isinstance(part, Augment) and part.is_random() for part in parts):
-            return self._run(batch, batch.data, batch.lengths)
+        if not self.is_random():
+            return self._run(batch, batch.data, batch.lengths, {})
         ids = rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
-        made = self._run(batch._replace(ids=ids), batch.data, batch.lengths)
-        return {name: one._replace(ids=batch.ids) for name, one in made.items()}
+        return self._run(batch, batch.data, batch.lengths, self.draw(ids))
 
     def _on_tensor(self, data: Tensor) -> dict[str, Tensor]:
+        if self.is_random():
+            made: dict[str, Tensor] = as_full_batch(self, data, self._on_batch)
+            return made
         checks.rank("Parallel", data, self.item_rank, batched=False)
         if data.dim() == self.item_rank:
-            return {name: made[0] for name, made in self._run(data[None], data[None], None).items()}
-        return self._run(data, data, None)
+            return {name: made[0] for name, made in self._run(data[None], data[None], None, {}).items()}
+        return self._run(data, data, None, {})
 
-    def _run(self, x: Any, data: Tensor, lengths: Tensor | None) -> dict[str, Any]:
+    def _run(self, x: Any, data: Tensor, lengths: Tensor | None, params: Params) -> dict[str, Any]:
         """Returns the features of a batch or a Tensor of items, with the stages of equal keys done together."""
         known: Any = self.transforms
         shared: dict[Hashable, list[tuple[str, Transform, Stage]]] = {}
         for name, part in known.items():
-            front = _front(part)
-            stage = None if front is None else front.stage(data)
-            if front is not None and stage is not None:
-                shared.setdefault((stage.key, str(stage.window.dtype)), []).append((name, front, stage))
+            front = None if name in params else _front(part)
+            if front is None:
+                continue
+            front.check(x)
+            stage = front.stage(data)
+            if stage is not None:
+                shared.setdefault(stage.key, []).append((name, front, stage))
         made: dict[str, Any] = {}
         for members in shared.values():
             if len(members) > 1:
                 made |= self._together(members, x, data, lengths)
-        return {name: made[name] if name in made else part(x) for name, part in known.items()}
+        return {name: made[name] if name in made else call(part, x, params.get(name)) for name, part in known.items()}
 
     def _together(
         self, members: Sequence[tuple[str, Transform, Stage]], x: Any, data: Tensor, lengths: Tensor | None
     ) -> dict[str, Any]:
-        for _, front, _ in members:
-            front.check(x)
         after = [pointwise_after(front, _rest(self.transforms[name]), data) for name, front, _ in members]
         found = stages.features(data, lengths, [stage for *_, stage in members], after)
         made = {}
@@ -118,7 +146,7 @@ def _front(part: Any) -> Transform | None:
     """Returns what takes the waves, if nothing random or watched stands in the way of sharing its first stage."""
     first = part
     if isinstance(part, Compose):
-        if part.is_random() or hooked(part):
+        if hooked(part):
             return None
         first = part.steps[0]
     return first if isinstance(first, Transform) and not hooked(first) else None

@@ -16,15 +16,19 @@ from ontheflyspec.transforms.base import Pointwise, Transform
 
 
 def checked_steps(where: str, steps: Iterable[nn.Module], *, alike: bool) -> nn.ModuleList:
-    """Returns the checked steps of a chain; ``alike``: all must take what the first takes."""
+    """Returns the checked steps; ``alike``: all must take what the first takes, and give batches, not mappings."""
     known: list[Any] = list(steps)
     if not known:
         raise ValueError(checks.message(where, "at least one step", "none", "Add a transform or an augmentation."))
     for place, step in enumerate(known):
         last = not alike and place == len(known) - 1
-        if not isinstance(step, Transform | Augment) and not (last and getattr(step, "gives_mapping", False)):
+        maps = getattr(step, "gives_mapping", False)
+        if not isinstance(step, Transform | Augment) and not maps:
             rule = f"step {place} to be a Transform or an Augment"
             raise TypeError(checks.message(where, rule, type(step).__name__, "Wrap it in one or call it outside."))
+        if maps and not last:
+            rule = "a Parallel, which gives a mapping, only as the last step of a chain"
+            raise ValueError(checks.message(where, rule, name(known, place), "Put it last in the outermost Compose."))
         if alike and step.item_rank != known[0].item_rank:
             kinds = {1: "waveforms", 2: "spectrograms"}
             rule = f"all steps to take {kinds[known[0].item_rank]}, as {name(known, 0)} does"
@@ -41,17 +45,23 @@ def name(steps: Any, place: int) -> str:
 def takes(steps: nn.ModuleList) -> tuple[int, float | None]:
     """Returns what a chain takes: axes of one item for the first step, and Hz of waveforms if a step knows them."""
     known: list[Any] = list(steps)
+    if known[0].item_rank != 1:
+        return known[0].item_rank, None
     rates = [getattr(step, "sample_rate", None) for step in known]
-    return known[0].item_rank, next((rate for rate in rates if rate is not None), None)
+    return 1, next((rate for rate in rates if rate is not None), None)
 
 
 def draw_all(steps: nn.ModuleList, ids: Tensor, key: int) -> Params:
     """Returns the tables of all random steps, each under its place."""
+    known: list[Any] = list(steps)
     return {
-        str(place): step.draw(ids, rng.fold(key, place, step.seed))
-        for place, step in enumerate(steps)
-        if isinstance(step, Augment) and step.is_random()
+        str(place): step.draw(ids, rng.fold(key, place, step.seed)) for place, step in enumerate(known) if draws(step)
     }
+
+
+def draws(step: Any) -> bool:
+    """Returns whether a call of a step now would draw."""
+    return not isinstance(step, Transform) and bool(step.is_random())
 
 
 def run_all(chain: Any, x: Any, params: Params, first: int = 0) -> Any:
@@ -90,16 +100,17 @@ def pointwise_after(first: Transform, steps: Sequence[nn.Module], data: Tensor) 
 def hooked(step: nn.Module) -> bool:
     """Returns whether somebody watches what goes in or comes out."""
     everywhere: bool = torch.nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
-    return everywhere or bool(step._forward_hooks or step._forward_pre_hooks)
+    own = (step._forward_hooks, step._forward_pre_hooks, step._backward_hooks, step._backward_pre_hooks)
+    return everywhere or any(own)
 
 
 def run(chain: nn.Module, place: int, x: Any, params: Params | None, after: Sequence[Pointwise] = ()) -> Any:
     """Runs one step, random as its table says, with pointwise ones after it, and names the step if it raises."""
     step: Any = chain.steps[place]  # type: ignore[index]
     if torch.compiler.is_compiling():
-        return _call(step, x, params)
+        return call(step, x, params)
     try:
-        return step.forward(x, after) if after else _call(step, x, params)
+        return step.forward(x, after) if after else call(step, x, params)
     except (TypeError, ValueError, RuntimeError) as error:
         if len(error.args) != 1 or not isinstance(error.args[0], str):
             raise
@@ -109,10 +120,9 @@ def run(chain: nn.Module, place: int, x: Any, params: Params | None, after: Sequ
         raise
 
 
-def _call(step: Any, x: Any, params: Params | None) -> Any:
-    if isinstance(step, Augment) and params is not None:
-        return step.apply(x, params)
-    return step(x)
+def call(step: Any, x: Any, params: Params | None) -> Any:
+    """Returns what a step gives, random as its table says."""
+    return step(x) if params is None else step.apply(x, params)
 
 
 def output_lengths(step: Any, lengths: Any, table: Params | None) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -152,13 +154,68 @@ def test_in_a_chain_a_loader_and_with_targets() -> None:
 def test_random_parts_draw_by_the_items_ids() -> None:
     masked = ofs.Compose([ofs.MelSpectrogram(**MEL), ofs.augment.SpecAugment(time_mask_param=4)])
     together = ofs.Parallel(masked=masked, plain=ofs.MelSpectrogram(**MEL))
-    assert torch.equal(together(BATCH)["masked"].data, masked(BATCH).data)
+    table = together.draw(BATCH.ids)
+    assert torch.equal(together(BATCH)["masked"].data, masked.apply(BATCH, table["masked"]).data)
+    assert torch.equal(together.apply(BATCH, table)["masked"].data, together(BATCH)["masked"].data)
     torch.manual_seed(0)
     loose = together(BATCH._replace(ids=None))
     assert loose["masked"].ids is None
 
 
+def test_tensors_take_the_way_of_batches() -> None:
+    """One item and several, with random steps before and inside: one id an item and call for all of them."""
+    data = BATCH.data[:2]
+    together = ofs.Parallel(
+        masked=ofs.Compose([ofs.MelSpectrogram(**MEL), ofs.augment.SpecAugment(time_mask_param=4)]),
+        plain=ofs.MelSpectrogram(**MEL),
+    )
+    full = ofs.PaddedBatch(data, torch.full((2,), data.shape[-1]), RATE)
+    for step in (together, ofs.Compose([ofs.augment.Gain(), together])):
+        for x, batch in ((data, full), (data[0], full._replace(data=data[:1], lengths=full.lengths[:1]))):
+            torch.manual_seed(7)
+            out = step(x)
+            torch.manual_seed(7)
+            expected = step(batch)
+            for name, made in out.items():
+                assert torch.equal(made.reshape(expected[name].data.shape), expected[name].data), name
+                assert made.dim() == x.dim() + 1
+
+
+def test_random_parts_follow_the_chain() -> None:
+    """Its seed, its table and its replay cover them; two equal parts draw apart."""
+    part = ofs.Compose([ofs.augment.Gain(), ofs.STFT(**FRAMES, output="power")])
+    chains = [ofs.Compose([ofs.Parallel(one=part, two=copy.deepcopy(part))], seed=seed) for seed in (1, 2)]
+    first, second = (chain(BATCH) for chain in chains)
+    assert not torch.equal(first["one"].data, second["one"].data)
+    assert not torch.equal(first["one"].data, first["two"].data)
+    table = chains[0].draw(BATCH.ids)
+    assert chains[0].is_random()
+    assert set(table["0"]) == {"one", "two"}
+    again = chains[1].apply(BATCH._replace(ids=None), json.loads(json.dumps(laws.as_lists(table))))
+    assert torch.equal(again["two"].data, first["two"].data)
+    assert not chains[0].eval().is_random()
+
+
+def test_backward_hooks_fire_too() -> None:
+    together, seen = features(), []
+    together.transforms["mel"].register_full_backward_hook(lambda *_: seen.append("mel"))
+    data = BATCH.data.clone().requires_grad_()
+    together(data)["mel"].sum().backward()
+    assert seen == ["mel"]
+
+
 def test_errors() -> None:
+    part = ofs.Parallel(mel=ofs.MelSpectrogram(**MEL))
+    for wrong in (
+        lambda: ofs.Compose([ofs.Compose([part]), ofs.AmplitudeToDB()]),
+        lambda: ofs.Parallel(inner=ofs.Compose([part])),
+        lambda: ofs.OneOf([ofs.Compose([part])]),
+    ):
+        with pytest.raises(ValueError, match="a Parallel, which gives a mapping, only as the last step"):
+            wrong()
+    for name in ("type", "items", "a.b"):
+        with pytest.raises(ValueError, match="Parallel: expected names of features"):
+            ofs.Parallel(**{name: ofs.MelSpectrogram(**MEL)})
     with pytest.raises(ValueError, match="Parallel: expected at least one step"):
         ofs.Parallel()
     with pytest.raises(TypeError, match="Linear"):

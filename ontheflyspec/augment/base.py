@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -109,17 +110,20 @@ class Augment(nn.Module, ABC):
         ids = rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
         return self.change(self.checked(batch), self.draw(ids))
 
-    def _on_tensor(self, data: Tensor) -> Tensor:
-        checks.rank(type(self).__name__, data, self.item_rank, batched=False)
-        single = data.dim() == self.item_rank
-        rate = math.nan if self.sample_rate is None else self.sample_rate
-        out = self._on_batch(full_batch(data.unsqueeze(0) if single else data, rate)).data
-        return out[0] if single else out
+    def _on_tensor(self, data: Tensor) -> Any:
+        return as_full_batch(self, data, self._on_batch)
 
 
-def full_batch(data: Tensor, rate: float = math.nan) -> PaddedBatch:
-    """Returns a batch of full items; rate NaN means that nobody said."""
-    return PaddedBatch(data, torch.full((data.shape[0],), data.shape[-1], device="cpu"), rate)
+def as_full_batch(step: Any, data: Tensor, on_batch: Callable[[PaddedBatch], Any]) -> Any:
+    """Returns what a step makes of a Tensor of one item or more, taken as a batch of full ones."""
+    checks.rank(type(step).__name__, data, step.item_rank, batched=False)
+    single = data.dim() == step.item_rank
+    items = data.unsqueeze(0) if single else data
+    rate = math.nan if step.sample_rate is None else step.sample_rate
+    out = on_batch(PaddedBatch(items, torch.full((items.shape[0],), items.shape[-1], device="cpu"), rate))
+    if isinstance(out, dict):
+        return {name: one.data[0] if single else one.data for name, one in out.items()}
+    return out.data[0] if single else out.data
 
 
 def known_rate(where: str, batch: PaddedBatch, what: str) -> float:

@@ -76,8 +76,8 @@ def conv_parts(
 
 def safe_sqrt(power: Tensor) -> Tensor:
     """Returns square roots whose gradient at 0 is 0 instead of infinite."""
-    positive = power > 0
-    return torch.where(positive, power, 1).sqrt().masked_fill(~positive, 0)
+    silent = power <= 0
+    return torch.where(silent, 1, power).sqrt().masked_fill(silent, 0)
 
 
 def present(real: Tensor, imaginary: Tensor, output: str) -> Tensor:
@@ -99,8 +99,8 @@ def raise_power(power_spectrum: Tensor, exponent: float) -> Tensor:
         return power_spectrum
     if exponent == 1:
         return safe_sqrt(power_spectrum)
-    positive = power_spectrum > 0
-    return torch.where(positive, power_spectrum, 1).pow(exponent / 2).masked_fill(~positive, 0)
+    silent = power_spectrum <= 0
+    return torch.where(silent, 1, power_spectrum).pow(exponent / 2).masked_fill(silent, 0)
 
 
 def present_rows(source: Tensor, n: int, *, output: str) -> Tensor:

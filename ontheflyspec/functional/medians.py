@@ -141,8 +141,8 @@ def soft_mask(x: Tensor, other: Tensor, power: float, split_zeros: bool) -> Tens
 def _power(x: Tensor, power: float) -> Tensor:
     if power >= 1:
         return x.pow(power)
-    positive = x > 0
-    return torch.where(positive, x, 1).pow(power).masked_fill(~positive, 0)
+    silent = x <= 0
+    return torch.where(silent, 1, x).pow(power).masked_fill(silent, 0)
 
 
 def hpss(

@@ -46,7 +46,7 @@ def decimate(x: Tensor, start: int, count: int, filters: Tensor) -> Tensor:
     blocks = x.reshape(x.shape[0], rows + 2, width)
     parts = [torch.matmul(blocks[:, place : place + rows], filters[place]) for place in range(3)]
     out = parts[0] + parts[1] + parts[2]
-    return out.reshape(x.shape[0], -1)[:, :count]
+    return out.flatten(1)[:, :count]
 
 
 def transform(
@@ -165,21 +165,8 @@ def map_chunks(
             head, tail = heads[0], tails[0]
         wave = STRETCH(own[0, :n], begin, stop, head, tail)
         target = outs[row, :, first : first + count]
-        BINS(
-            wave,
-            kernels,
-            filters,
-            plan.starts,
-            rows,
-            room[1:],
-            levels,
-            plan.steps,
-            lows,
-            hop_length,
-            VALUES,
-            output,
-            target,
-        )
+        decimation, groups = (plan.starts, rows, room[1:]), (levels, plan.steps, lows)
+        BINS(wave, kernels, filters, *decimation, *groups, hop_length, VALUES, output, target)
 
     for row, end in enumerate(ends):
         outs[row, :, end:] = 0

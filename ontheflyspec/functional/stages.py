@@ -66,21 +66,21 @@ def _in_block(frames: Tensor, *, stages: Sequence[Stage], after: Sequence[Steps]
     """Returns each stage's features ``[F, n]`` of windowed frames ``[n, n_fft]``."""
     n, n_fft = frames.shape
     rows = -(-n // TILE) * TILE
-    double = spectra = power = frames
-    if any(stage.between is not None for stage in stages):
-        double = torch.fft.rfft(pad(frames, (0, n_fft, 0, rows - n)))
-        spectra = double[:, ::2]
-    elif not all(stage.of_power for stage in stages):
-        spectra = torch.fft.rfft(frames)
-    if spectra is frames:
+    double = spectra = power = None
+    if all(stage.of_power for stage in stages):
         power = fourier.SPECTRA(frames, rows)
-    elif any(stage.of_power for stage in stages):
-        squares = torch.view_as_real(spectra).square()
-        power = squares.new_zeros(rows, squares.shape[1])
-        torch.add(squares[..., 0], squares[..., 1], out=power[: len(squares)])
+    else:
+        if any(stage.between is not None for stage in stages):
+            double = torch.fft.rfft(pad(frames, (0, n_fft, 0, rows - n)))
+        spectra = torch.fft.rfft(frames) if double is None else double[:, ::2]
+        if any(stage.of_power for stage in stages):
+            squares = torch.view_as_real(spectra).square()
+            power = squares.new_zeros(rows, squares.shape[1])
+            torch.add(squares[..., 0], squares[..., 1], out=power[: len(squares)])
     made = []
     for stage, steps in zip(stages, after, strict=True):
         source = power if stage.of_power else spectra if stage.between is None else double
+        assert source is not None
         out = stage.make(source, n)
         if steps and len(stages) > 1:
             out = out.clone()  # the source is for others too

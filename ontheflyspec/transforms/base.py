@@ -32,6 +32,8 @@ class Transform(nn.Module, ABC):
     dtypes: ClassVar[tuple[torch.dtype, ...]] = checks.WAVE_DTYPES
     sample_rate: float | None = None
     """Hz that a step was built for, None where it does not matter; waveforms of another rate raise."""
+    makes_waves: ClassVar[bool] = False
+    """Whether spectrograms go in and waveforms come out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,8 +113,9 @@ class Transform(nn.Module, ABC):
 
     def _on_batch(self, batch: PaddedBatch, after: Sequence[Pointwise]) -> PaddedBatch:
         self.check(batch)
+        rate = self.output_rate(batch.rate)
         out = self._transform(batch.data, batch.lengths, after)
-        return PaddedBatch(out, self.output_lengths(batch.lengths), self.output_rate(batch.rate), batch.ids)
+        return PaddedBatch(out, self.output_lengths(batch.lengths), rate, batch.ids)
 
     def _on_tensor(self, data: Tensor, after: Sequence[Pointwise]) -> Tensor:
         self.check(data)

@@ -69,6 +69,7 @@ class GriffinLim(Transform):
     """
 
     item_rank: ClassVar[int] = 2
+    makes_waves: ClassVar[bool] = True
     dtypes: ClassVar[tuple[torch.dtype, ...]] = checks.FEATURE_DTYPES
     sample_rate: float
     points: Tensor
@@ -123,8 +124,10 @@ class GriffinLim(Transform):
         else:
             first = points[:1].expand(*data.shape[-2:], 2)
         if not blocks.applicable(data):
-            sizes = None if lengths is None else self.output_lengths(lengths)
-            return self._waves(data if lengths is None else cut(data, lengths), first, lengths, sizes)
+            if lengths is None:
+                return self._waves(data, first, None, None)
+            lengths = lengths.to(data.device, non_blocking=True)  # once, not in every round
+            return self._waves(cut(data, lengths), first, lengths, self.output_lengths(lengths))
         counts = [data.shape[-1]] * data.shape[0] if lengths is None else lengths.tolist()
         out = data.new_zeros(*data.shape[:-2], self.output_lengths(data.shape[-1]))
 

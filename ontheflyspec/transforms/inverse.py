@@ -67,6 +67,7 @@ class InverseSTFT(Transform):
     """
 
     item_rank: ClassVar[int] = 2
+    makes_waves: ClassVar[bool] = True
     dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.complex64, torch.complex128)
     sample_rate: float
     window: Tensor

@@ -73,6 +73,7 @@ class InverseCQT(Transform):
     """
 
     item_rank: ClassVar[int] = 2
+    makes_waves: ClassVar[bool] = True
     dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.complex64, torch.complex128)
     sample_rate: float
     gains: Tensor

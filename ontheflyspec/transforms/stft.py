@@ -121,14 +121,7 @@ class STFT(Transform):
         self.freq_scale = freq_scale
         self._n_bins, self._range = self.n_fft // 2 + 1, (0.0, nyquist)
         if freq_scale is None:
-            given = [
-                f"{name}={value}"
-                for name, value in (("fmin", fmin), ("fmax", fmax), ("n_bins", n_bins))
-                if value is not None
-            ]
-            if given:
-                rule = "fmin, fmax and n_bins only with a freq_scale"
-                raise ValueError(checks.message(where, rule, ", ".join(given), 'Set freq_scale to "linear" or "log".'))
+            checks.unused(where, "a freq_scale", {"fmin": fmin, "fmax": fmax, "n_bins": n_bins})
             return
         checks.choice(where, "freq_scale", freq_scale, nonuniform.SCALES)
         high = checks.number(where, "fmax", min(6000.0, nyquist) if fmax is None else fmax, low=0.0, high=nyquist)
