@@ -103,7 +103,7 @@ class Compose(Augment):
             if getattr(step, "makes_waves", False):
                 break
         remedy = "Add MelSpectrogram or STFT."
-        raise AttributeError(checks.message("Compose", f"a step that has {name} after the last waves", "none", remedy))
+        raise AttributeError(checks.message("Compose", f"a step that has {name}", "none", remedy))
 
     def _flat(self) -> list[Any]:
         """Returns the steps with those of inner chains in their places."""

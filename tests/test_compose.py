@@ -502,3 +502,21 @@ def test_compiled_chain_has_gradients() -> None:
     compiled(ragged()._replace(data=found)).data.square().sum().backward()
     chain(ragged()._replace(data=expected)).data.square().sum().backward()
     assert torch.allclose(found.grad, expected.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_chains_that_begin_with_spectrograms_take_tensors() -> None:
+    """A bare spectrogram has no rate: steps after the first that know theirs do not lend it."""
+    options = {"sample_rate": 8_000, "n_fft": 64, "hop_length": 16}
+    power, spectrum = torch.rand(33, 20), torch.randn(33, 20, dtype=torch.complex64)
+    assert ofs.Compose([SpecAugment(), ofs.GriffinLim(**options, n_iter=2)])(power).shape == (304,)
+    assert ofs.Compose([ofs.InverseSTFT(**options), Gain()])(spectrum).shape == (304,)
+
+
+def test_what_a_chain_of_waves_knows() -> None:
+    """Once waves have come out, the bins before them are no longer its own."""
+    options = {"sample_rate": 8_000, "n_fft": 64, "hop_length": 16}
+    chain = ofs.Compose([ofs.STFT(**options), ofs.InverseSTFT(**options)])
+    for name in ("n_features", "frequencies"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(chain, name)
+    assert ofs.Compose([chain, ofs.STFT(**options)]).n_features == 33

@@ -12,7 +12,8 @@ import laws
 import ontheflyspec as ofs
 from case import RATE, Case, build
 from laws import Example
-from registry import CASES, RANDOM, public_steps
+from ontheflyspec.batch import PaddedBatch
+from registry import CASES, RANDOM, TRANSFORMS, public_steps
 
 EDGES = [0, 1, 2, 3, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 80, 127, 128, 160]
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -231,3 +232,29 @@ def test_laws_find_what_breaks_them(law: laws.Law, way: str) -> None:
     law(case, Wrong("nothing"), batch) if way not in ("reads padding", "marks nothing") else None
     with pytest.raises(AssertionError):
         law(case, Wrong(way), batch)
+
+
+@every
+def test_no_items(case: Case) -> None:
+    """A batch of nothing gives nothing, whether or not gradients are asked for."""
+    module, batch = build(case), Example((160, 33)).batch(case)
+    none = PaddedBatch(batch.data[:0], batch.lengths[:0], batch.rate, batch.ids[:0])
+    expected = module(batch).data
+    for data in (none.data, none.data.clone().requires_grad_()):
+        out = module(none._replace(data=data))
+        assert out.data.shape[0] == len(out.lengths) == 0
+        assert out.data.shape[1:-1] == expected.shape[1:-1]
+
+
+@pytest.mark.parametrize("case", TRANSFORMS, ids=lambda case: case.name)
+def test_faults_stay_visible(case: Case) -> None:
+    """NaN in a valid part never becomes a number that looks like silence, on either path; mates do not see it."""
+    module, batch = build(case), Example((200, 90), levels=(0.0,)).batch(case)
+    clean, data = module(batch).data, batch.data.clone()
+    data[0, ..., 100] = float("nan")
+    for faulty in (data, data.clone().requires_grad_()):
+        out = module(batch._replace(data=faulty))
+        found, steps = out.data.detach(), int(out.lengths[1])
+        reached = torch.isnan(torch.view_as_real(found) if found.is_complex() else found)
+        assert reached[0].any()
+        laws.close(case, found[1:, ..., :steps], clean[1:, ..., :steps].detach(), laws.only(batch, 1))

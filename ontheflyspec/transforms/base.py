@@ -124,6 +124,9 @@ class Transform(nn.Module, ABC):
         return self._transform(data, None, after)
 
     def _transform(self, data: Tensor, lengths: Tensor | None, after: Sequence[Pointwise]) -> Tensor:
+        if data.shape[0] == 0:  # FFT libraries refuse to transform nothing
+            row = torch.nn.functional.pad(data, (0, 0) * (data.dim() - 1) + (0, 1))
+            return self.transform(row, None)[:0]
         return self.transform(data, lengths, *([after] if after else []))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:

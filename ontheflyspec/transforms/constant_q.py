@@ -280,17 +280,31 @@ class CQT(Transform):
 def checked_bins(
     where: str, sample_rate: float, fmin: Any, n_bins: Any, bins_per_octave: Any
 ) -> tuple[float, int, int]:
-    """Returns fmin, n_bins and bins_per_octave, or raises; the top bin must lie below half the sample rate."""
+    """Returns fmin, n_bins and bins_per_octave, or raises; the top bin may lie at half the sample rate."""
     fmin = checks.positive(where, "fmin", fmin)
     n_bins = checks.integer(where, "n_bins", n_bins)
     bins_per_octave = checks.integer(where, "bins_per_octave", bins_per_octave)
-    nyquist, top = sample_rate / 2, fmin * 2 ** ((n_bins - 1) / bins_per_octave)
-    if top > nyquist:
-        most = constant_q.most_bins(nyquist, fmin, bins_per_octave)
-        rule = f"top bin at or below sample_rate / 2 = {nyquist:.1f} Hz"
-        remedy = f"Lower n_bins to at most {most} or raise sample_rate." if most else "Lower fmin or raise sample_rate."
-        raise ValueError(checks.message(where, rule, f"{top:.1f} Hz", remedy))
+    check_top(where, "top bin", sample_rate, fmin, n_bins, bins_per_octave)
     return fmin, n_bins, bins_per_octave
+
+
+def check_top(
+    where: str,
+    what: str,
+    sample_rate: float,
+    fmin: float,
+    n_bins: int,
+    bins_per_octave: int,
+    remedy: str = "Lower fmin",
+) -> None:
+    """Raises unless ``what``, the last of so many bins from ``fmin`` on, lies at or below half the sample rate."""
+    nyquist, octaves = sample_rate / 2, (n_bins - 1) / bins_per_octave
+    if octaves > math.log2(nyquist / fmin) + 1e-12:
+        most = constant_q.most_bins(nyquist, fmin, bins_per_octave)
+        top = f"{fmin * 2.0**octaves:.1f} Hz" if octaves < 100 else f"{octaves:g} octaves above {fmin:g} Hz"
+        remedy = f"Lower n_bins to at most {most}" if most > 0 else remedy
+        rule = f"{what} at or below sample_rate / 2 = {nyquist:.1f} Hz"
+        raise ValueError(checks.message(where, rule, top, f"{remedy} or raise sample_rate."))
 
 
 def choose_method(where: str, method: str, trainable: bool) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ontheflyspec import checks
 from ontheflyspec.functional import constant_q
 from ontheflyspec.transforms.base import Transform
-from ontheflyspec.transforms.constant_q import CQT, Filters, Method
+from ontheflyspec.transforms.constant_q import CQT, Filters, Method, check_top
 from ontheflyspec.transforms.stft import Output, PadMode
 
 
@@ -92,8 +92,13 @@ class HarmonicCQT(Transform):
         self.fmin = checks.positive(where, "fmin", fmin)
         self.n_bins = checks.integer(where, "n_bins", n_bins)
         self.bins_per_octave = checks.integer(where, "bins_per_octave", bins_per_octave)
-        self.harmonics = tuple(checks.positive(where, "harmonics", harmonic) for harmonic in harmonics)
-        self._check_top(where)
+        given = harmonics if isinstance(harmonics, Sequence) else [harmonics]
+        self.harmonics = tuple(checks.positive(where, "harmonics", harmonic) for harmonic in given)
+        if not self.harmonics:
+            raise ValueError(checks.message(where, "at least one harmonic", "none", "Change harmonics."))
+        top, shape = max(self.harmonics), (self.n_bins, self.bins_per_octave)
+        what, remedy = f"top bin of harmonic {top:g}", "Leave out high harmonics"
+        check_top(where, what, self.sample_rate, self.fmin * top, *shape, remedy)
         spans = shared_spans(self.harmonics, self.n_bins, self.bins_per_octave)
         common: dict[str, Any] = {"hop_length": hop_length, "filter_scale": filter_scale, "window": window}
         common |= {"norm": norm, "pad_mode": pad_mode, "output": output, "filters": filters, "method": method}
@@ -101,22 +106,10 @@ class HarmonicCQT(Transform):
         self.cqts = nn.ModuleList()
         self.places = [(0, 0)] * len(self.harmonics)
         for number, span in enumerate(spans):
-            lowest = self.harmonics[min(span, key=span.__getitem__)]
+            lowest = self.harmonics[next(iter(span))]
             self.cqts.append(CQT(fmin=self.fmin * lowest, n_bins=max(span.values()) + self.n_bins, **common))
             for place, offset in span.items():
                 self.places[place] = number, offset
-
-    def _check_top(self, where: str) -> None:
-        nyquist = self.sample_rate / 2
-        if not self.harmonics:
-            raise ValueError(checks.message(where, "at least one harmonic", "none", "Change harmonics."))
-        lowest = self.fmin * max(self.harmonics)
-        top = lowest * 2 ** ((self.n_bins - 1) / self.bins_per_octave)
-        if top > nyquist:
-            most = constant_q.most_bins(nyquist, lowest, self.bins_per_octave)
-            rule = f"top bin of harmonic {max(self.harmonics):g} at or below sample_rate / 2 = {nyquist:.1f} Hz"
-            remedy = f"Lower n_bins to at most {most}, leave out high harmonics" if most else "Leave out high harmonics"
-            raise ValueError(checks.message(where, rule, f"{top:.1f} Hz", f"{remedy} or raise sample_rate."))
 
     def output_lengths(self, lengths: Any) -> Any:
         """Returns frames for samples."""
@@ -159,7 +152,7 @@ def shared_spans(harmonics: Sequence[float], n_bins: int, bins_per_octave: int) 
     spans: list[dict[int, int]] = []
     for place in sorted(range(len(steps)), key=steps.__getitem__):
         for span in spans:
-            first = min(span, key=span.__getitem__)
+            first = next(iter(span))
             offset = steps[place] - steps[first]
             if abs(offset - round(offset)) < 1e-9 and round(offset) <= max(span.values()) + n_bins:
                 span[place] = round(offset)

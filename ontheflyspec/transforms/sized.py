@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
@@ -32,7 +33,11 @@ class Resynthesis(Protocol):
 
 def at_lengths(owner: Resynthesis, x: Any, lengths: Any) -> Any:
     """Returns the waves of what loaders yield, each of the samples that ``lengths`` asks for, int64 ``[B]``."""
-    sizes = as_tensor(lengths, torch.int64).reshape(-1)
+    sizes = as_tensor(lengths)
+    if sizes.dtype.is_floating_point or sizes.dtype.is_complex or sizes.dtype == torch.bool:
+        got = str(sizes.dtype).removeprefix("torch.")
+        raise TypeError(checks.message(type(owner).__name__, "lengths in whole samples", got, "Pass integers."))
+    sizes = sizes.to(torch.int64).reshape(-1)
     on_batch, on_tensor = partial(_on_batch, owner, sizes=sizes), partial(_on_tensor, owner, sizes=sizes)
     return lift(type(owner).__name__, x, on_batch, on_tensor)
 
@@ -56,13 +61,8 @@ def _on_batch(owner: Resynthesis, batch: PaddedBatch, sizes: Tensor) -> PaddedBa
 def _on_tensor(owner: Resynthesis, data: Tensor, sizes: Tensor) -> Tensor:
     owner.check(data)
     items = data.unsqueeze(0) if data.dim() == owner.item_rank else data
-    lengths = torch.full((items.shape[0],), items.shape[-1], device="cpu")
-    frames = owner.frame_lengths(sizes)
-    if sizes.shape[0] != items.shape[0] or frames.tolist() != lengths.tolist():
-        rule = f"lengths of {items.shape[0]} waves whose spectra have {items.shape[-1]} frames"
-        got = f"{sizes.tolist()} with {frames.tolist()}"
-        raise ValueError(checks.message(type(owner).__name__, rule, got, "Pass the samples of the waves."))
-    out = owner.waves(items, lengths, sizes, max(sizes.tolist(), default=0))
+    full = torch.full((items.shape[0],), items.shape[-1], device="cpu")
+    out = _on_batch(owner, PaddedBatch(items, full, math.nan), sizes).data
     return out[0] if data.dim() == owner.item_rank else out
 
 

