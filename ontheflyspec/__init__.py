@@ -2,7 +2,8 @@
 
 from ontheflyspec import augment
 from ontheflyspec.batch import Clip, PaddedBatch, pad
-from ontheflyspec.compose import Compose, OneOf, SomeOf
+from ontheflyspec.choices import OneOf, RandomOrder, SomeOf, Sometimes
+from ontheflyspec.compose import Compose
 from ontheflyspec.data.audio import load
 from ontheflyspec.data.collate import Collate, collate
 from ontheflyspec.data.dataset import AudioDataset
@@ -11,6 +12,7 @@ from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.parallel import Parallel
 from ontheflyspec.plot import plot_batch
+from ontheflyspec.targets import ClipLabels, FrameLabels, Segments
 from ontheflyspec.transforms.bark import BarkSpectrogram
 from ontheflyspec.transforms.cepstrum import LFCC, MFCC
 from ontheflyspec.transforms.chroma import Chroma
@@ -50,11 +52,13 @@ __all__ = [
     "BucketBatchSampler",
     "Chroma",
     "Clip",
+    "ClipLabels",
     "Collate",
     "Compose",
     "Deltas",
     "DeviceLoader",
     "Draw",
+    "FrameLabels",
     "Gammatonegram",
     "GriffinLim",
     "HarmonicCQT",
@@ -68,8 +72,11 @@ __all__ = [
     "OneOf",
     "PaddedBatch",
     "Parallel",
+    "RandomOrder",
     "Resample",
+    "Segments",
     "SomeOf",
+    "Sometimes",
     "SpectralDescriptors",
     "Tonnetz",
     "augment",

@@ -8,12 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from ontheflyspec import checks, rng
-from ontheflyspec.augment.base import Params, as_full_batch
+from ontheflyspec.augment.base import Params, as_full_batch, drawn, ids_of
 from ontheflyspec.batch import PaddedBatch, lift
 from ontheflyspec.compose import Compose
 from ontheflyspec.functional import stages
 from ontheflyspec.functional.stages import Stage
 from ontheflyspec.routing import call, checked_steps, draws, hooked, pointwise_after, run_all, takes
+from ontheflyspec.targets import Target
 from ontheflyspec.transforms.base import Transform
 
 
@@ -73,12 +74,16 @@ class Parallel(nn.Module):
         """Returns whether a call now would draw."""
         return self.training and any(draws(part) for part in self.transforms.values())
 
-    def draw(self, ids: Tensor, key: int | None = None) -> Params:
+    def draw(self, items: Tensor | PaddedBatch, key: int | None = None) -> Params:
+        """Returns what would be drawn; see `Augment.draw`."""
+        return drawn(self, items, key)
+
+    def sample(self, ids: Tensor, key: int | None = None) -> Params:
         """Returns a table of tables: the name of each random feature to its own table."""
         parts: Any = self.transforms
         key = rng.fold(0, self.seed) if key is None else key
         return {
-            name: part.draw(ids, rng.fold(key, place, part.seed))
+            name: part.sample(ids, rng.fold(key, place, part.seed))
             for place, (name, part) in enumerate(parts.items())
             if draws(part)
         }
@@ -89,6 +94,14 @@ class Parallel(nn.Module):
             return super().apply(batch)
         return self._run(batch, batch.data, batch.lengths, params)
 
+    def carry(self, batch: PaddedBatch, targets: Sequence[Any], params: Params) -> tuple[Any, Sequence[Any]]:
+        """Returns the features of a batch as a table says; targets would have to follow each of them its own way."""
+        if any(isinstance(target, Target) for target in targets):
+            rule = "no random steps inside, or targets that nothing moves"
+            got = " and ".join(type(target).__name__ for target in targets if isinstance(target, Target))
+            raise TypeError(checks.message("Parallel", rule, got, "Put the augmentations before it."))
+        return self.apply(batch, params), targets
+
     def output_lengths(self, lengths: Any) -> dict[str, Any]:
         """Returns steps out for steps in, by name."""
         parts: Any = self.transforms
@@ -97,8 +110,7 @@ class Parallel(nn.Module):
     def _on_batch(self, batch: PaddedBatch) -> dict[str, PaddedBatch]:
         if not self.is_random():
             return self._run(batch, batch.data, batch.lengths, {})
-        ids = rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
-        return self._run(batch, batch.data, batch.lengths, self.draw(ids))
+        return self._run(batch, batch.data, batch.lengths, self.sample(ids_of(batch)))
 
     def _on_tensor(self, data: Tensor) -> dict[str, Tensor]:
         if self.is_random():
@@ -125,7 +137,10 @@ class Parallel(nn.Module):
         for members in shared.values():
             if len(members) > 1:
                 made |= self._together(members, x, data, lengths)
-        return {name: made[name] if name in made else call(part, x, params.get(name)) for name, part in known.items()}
+        for name, part in known.items():
+            if name not in made:
+                made[name] = call(part, x, params.get(name))[0]
+        return {name: made[name] for name in known}
 
     def _together(
         self, members: Sequence[tuple[str, Transform, Stage]], x: Any, data: Tensor, lengths: Tensor | None
@@ -138,7 +153,7 @@ class Parallel(nn.Module):
             if isinstance(x, PaddedBatch):
                 out = PaddedBatch(out, front.output_lengths(x.lengths), front.output_rate(x.rate), x.ids)
             whole: Any = self.transforms[name]
-            made[name] = run_all(whole, out, {}, first=1 + len(steps)) if isinstance(whole, Compose) else out
+            made[name] = run_all(whole, out, {}, first=1 + len(steps))[0] if isinstance(whole, Compose) else out
         return made
 
 

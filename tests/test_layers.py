@@ -16,8 +16,8 @@ MOST_LINES = 320
 MOST_FUNCTION_LINES = 60
 
 # What each layer may import, besides itself. Ground: checks, batch, rng. Chains: routing, compose.
-GROUND = {"checks", "batch", "rng", "threads"}
-CHAINS = {"routing", "compose", "parallel"}
+GROUND = {"checks", "batch", "rng", "targets", "threads"}
+CHAINS = {"routing", "ways", "compose", "choices", "parallel"}
 BELOW: dict[str, set[str]] = {
     "ground": set(),
     "functional": {"ground"},

@@ -4,43 +4,27 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ontheflyspec import checks, rng
 from ontheflyspec.batch import PaddedBatch, as_float, as_tensor, lift
+from ontheflyspec.targets import ClipLabels, Pieces, Target
 
 Params = dict[str, Any]
 """A table of host parameters, one ``[B]`` row or more a name; chains hold tables of tables."""
 
 
-class Pieces(NamedTuple):
-    """Where stretches of an item's time go: what lies in none of them is gone, what none of them reaches is new.
-
-    Args:
-        start: seconds in the item, first of each stretch, float64 ``[B, P]`` on any device.
-        end: seconds in the item, last of each stretch, likewise; none above ``start`` for an empty stretch.
-        place: seconds in the result where the stretch's start comes to lie, likewise.
-        slope: seconds in the result for one in the item, below 0 for a stretch that runs backwards, likewise.
-    """
-
-    start: Tensor
-    end: Tensor
-    place: Tensor
-    slope: Tensor
-
-
 class Augment(nn.Module, ABC):
     """A random step in two parts: `draw` makes a table of parameters on the host, `apply` uses it.
 
-    A subclass draws in `draw` and computes in `change`. Called with a Tensor, a PaddedBatch, or a tuple or list that
-    begins with one. What an item gets depends on its id, the seed and the place in the chain alone; without ids,
-    fresh ones come from torch's CPU generator at every call. ``.eval()`` turns the step off.
-
-    A table goes through JSON with ``{name: values.tolist() for name, values in table.items()}``: `apply` takes lists.
+    A subclass draws in `sample` and computes in `change`; if it moves time, it says so in `pieces`. Called with a
+    Tensor, a PaddedBatch, or a tuple or list that begins with one, whose `FrameLabels`, `Segments` and `ClipLabels`
+    follow while all else comes back untouched. What an item gets depends on its id, the seed and the place in the
+    chain alone; without ids, fresh ones come from torch's CPU generator at every call. ``.eval()`` turns the step off.
 
     Args:
         p: probability that an item is changed.
@@ -60,12 +44,19 @@ class Augment(nn.Module, ABC):
         self.seed = checks.integer(where, "seed", seed, low=-(2**63), high=2**63 - 1)
 
     @abstractmethod
-    def draw(self, ids: Tensor, key: int | None = None) -> Params:
+    def sample(self, ids: Tensor, key: int | None = None) -> Params:
         """Returns the table of parameters for items with these ids; ``key`` None stands for the step's own seed."""
 
     @abstractmethod
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns a checked float batch changed as a table says, exactly 0 past each length."""
+
+    def draw(self, items: Tensor | PaddedBatch, key: int | None = None) -> Params:
+        """Returns what would be drawn: for ids a table of tensors, for a batch one of lists, as JSON takes them.
+
+        A batch without ids gets fresh ones.
+        """
+        return drawn(self, items, key)
 
     def apply(self, batch: Any, params: Params | None = None) -> Any:
         """Returns the batch changed as a table of `draw` says; items that are not active keep their valid part.
@@ -75,6 +66,33 @@ class Augment(nn.Module, ABC):
         if params is None:
             return super().apply(batch)
         return self.change(self.checked(batch), params)
+
+    def replay(self, x: Any, params: Params) -> Any:
+        """Returns what loaders yield changed as a table of `draw` says, in ``.eval()``, too."""
+        return self._with_targets(x, lambda batch, targets: self.carry(batch, targets, params))
+
+    def carry(self, batch: PaddedBatch, targets: Sequence[Any], params: Params) -> tuple[PaddedBatch, Sequence[Any]]:
+        """Returns the batch changed as a table says, and its targets."""
+        batch = self.checked(batch)
+        out = self.change(batch, params)
+        if self.mixes_items:
+            return out, [self.mix(target, params) for target in targets]
+        moves = self.pieces(batch, params) if any(isinstance(target, Target) for target in targets) else None
+        if moves is None:
+            return out, list(targets)
+        return out, [target.follow(moves, batch, out) if isinstance(target, Target) else target for target in targets]
+
+    def mix(self, target: Any, params: Params) -> Any:
+        """Returns the labels of items that were mixed as a table says, or raises what cannot be mixed."""
+        where, got = type(self).__name__, type(target).__name__
+        if not isinstance(target, ClipLabels):
+            remedy = "Wrap labels of clips in ofs.ClipLabels; leave other targets out."
+            raise TypeError(checks.message(where, "targets that can be mixed", got, remedy))
+        return target._replace(data=self.mixed_labels(target.shares(), params))
+
+    def mixed_labels(self, shares: Tensor, params: Params) -> Tensor:
+        """Returns the shares of classes, ``[B, K]``, of items that were mixed."""
+        raise NotImplementedError
 
     def checked(self, batch: PaddedBatch) -> PaddedBatch:
         """Returns the batch as floats, or raises what is wrong with it."""
@@ -98,20 +116,47 @@ class Augment(nn.Module, ABC):
 
     def forward(self, x: Any) -> Any:
         """Changes what loaders yield; see the class."""
-        return lift(type(self).__name__, x, self._on_batch, self._on_tensor)
+        return self._with_targets(x, self._changed)
+
+    def _with_targets(
+        self, x: Any, change: Callable[[PaddedBatch, Sequence[Any]], tuple[PaddedBatch, Sequence[Any]]]
+    ) -> Any:
+        """Returns what a change makes of a Tensor, a batch, or a tuple or list of a batch and targets."""
+        if type(x) in (tuple, list) and x and isinstance(x[0], PaddedBatch):
+            batch, targets = change(x[0], x[1:])
+            return type(x)([batch, *targets])
+
+        def alone(batch: PaddedBatch) -> PaddedBatch:
+            return change(batch, [])[0]
+
+        return lift(type(self).__name__, x, alone, lambda data: as_full_batch(self, data, alone))
 
     def uniform(self, ids: Tensor, key: int | None, n: int) -> Tensor:
         """Returns float64 ``[B, n]`` in (0, 1) for these ids; the first column decides on ``p``."""
         return rng.uniform(ids, rng.fold(0, self.seed) if key is None else key, n)
 
-    def _on_batch(self, batch: PaddedBatch) -> PaddedBatch:
+    def _changed(self, batch: PaddedBatch, targets: Sequence[Any]) -> tuple[PaddedBatch, Sequence[Any]]:
         if not self.is_random():
-            return self.checked(batch)
-        ids = rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
-        return self.change(self.checked(batch), self.draw(ids))
+            return self.checked(batch), list(targets)
+        return self.carry(batch, targets, self.sample(ids_of(batch)))
 
-    def _on_tensor(self, data: Tensor) -> Any:
-        return as_full_batch(self, data, self._on_batch)
+
+def ids_of(batch: PaddedBatch) -> Tensor:
+    """Returns the ids of a batch, fresh ones if it has none."""
+    return rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
+
+
+def drawn(step: Any, items: Tensor | PaddedBatch, key: int | None) -> Params:
+    """Returns the table of a step for ids, as tensors, or for a batch, as lists."""
+    table: Params = step.sample(items if isinstance(items, Tensor) else ids_of(items), key)
+    return table if isinstance(items, Tensor) else as_lists(table)
+
+
+def as_lists(table: Any) -> Any:
+    """Returns a table as JSON takes it."""
+    if isinstance(table, dict):
+        return {name: as_lists(values) for name, values in table.items()}
+    return table.tolist() if isinstance(table, Tensor) else table
 
 
 def as_full_batch(step: Any, data: Tensor, on_batch: Callable[[PaddedBatch], Any]) -> Any:

@@ -44,7 +44,7 @@ class Gain(Augment):
         super().__init__(p=p, seed=seed)
         self.gain_db = checks.span("Gain", "gain_db", gain_db)
 
-    def draw(self, ids: Tensor, key: int | None = None) -> Params:
+    def sample(self, ids: Tensor, key: int | None = None) -> Params:
         """Returns ``active`` (bool) and ``gain_db`` (float64), ``[B]`` each."""
         unit = self.uniform(ids, key, 2)
         return {"active": unit[:, 0] < self.p, "gain_db": between(unit[:, 1], self.gain_db)}
@@ -81,7 +81,7 @@ class PolarityInversion(Augment):
         tensor([-0.5000,  1.0000])
     """
 
-    def draw(self, ids: Tensor, key: int | None = None) -> Params:
+    def sample(self, ids: Tensor, key: int | None = None) -> Params:
         """Returns ``active`` (bool), ``[B]``."""
         return {"active": self.uniform(ids, key, 1)[:, 0] < self.p}
 

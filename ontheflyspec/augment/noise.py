@@ -64,7 +64,7 @@ class AddColoredNoise(Augment):
         self.snr_db = checks.span("AddColoredNoise", "snr_db", snr_db)
         self.f_decay = checks.span("AddColoredNoise", "f_decay", f_decay, low=-8.0, high=8.0)
 
-    def draw(self, ids: Tensor, key: int | None = None) -> Params:
+    def sample(self, ids: Tensor, key: int | None = None) -> Params:
         """Returns ``active`` (bool), ``snr_db``, ``f_decay`` (float64) and ``noise_key`` (int64), ``[B]`` each."""
         unit = self.uniform(ids, key, 5)
         high, low = (unit[:, 3:] * 2**26).long().unbind(-1)

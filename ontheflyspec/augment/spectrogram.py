@@ -74,7 +74,7 @@ class SpecAugment(Augment):
             checks.choice(where, "fill", fill, ("mean", "zero")) if named else checks.number(where, "fill", fill)
         )
 
-    def draw(self, ids: Tensor, key: int | None = None) -> Params:
+    def sample(self, ids: Tensor, key: int | None = None) -> Params:
         """Returns ``active``, bool ``[B]``; widths, int64, and starts, float64 fractions, of the masks, ``[B, k]``."""
         times, bands = self.n_time_masks, self.n_freq_masks
         unit = self.uniform(ids, key, 1 + 2 * (times + bands))

@@ -55,7 +55,7 @@ class TimeShift(Augment):
         self.shift_s = checks.span("TimeShift", "shift_s", shift_s)
         self.mode = checks.choice("TimeShift", "mode", mode, ("circular", "zero"))
 
-    def draw(self, ids: Tensor, key: int | None = None) -> Params:
+    def sample(self, ids: Tensor, key: int | None = None) -> Params:
         """Returns ``active`` (bool) and ``shift_s`` (float64), ``[B]`` each."""
         unit = self.uniform(ids, key, 2)
         return {"active": unit[:, 0] < self.p, "shift_s": between(unit[:, 1], self.shift_s)}

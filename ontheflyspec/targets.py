@@ -1,0 +1,246 @@
+"""Targets that follow the audio: labels of frames, segments of time, and labels of whole clips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import checks
+from ontheflyspec.batch import PaddedBatch, as_tensor, expand_mask, length_mask, pad
+
+SLACK = 1e-6
+"""Steps or seconds by which rounding may move a border."""
+
+
+class Pieces(NamedTuple):
+    """Where stretches of an item's time go: what lies in none of them is gone, what none of them reaches is new.
+
+    Args:
+        start: seconds in the item, first of each stretch, float64 ``[B, P]`` on any device.
+        end: seconds in the item, last of each stretch, likewise; none above ``start`` for an empty stretch.
+        place: seconds in the result where the stretch's start comes to lie, likewise.
+        slope: seconds in the result for one in the item, below 0 for a stretch that runs backwards, likewise.
+    """
+
+    start: Tensor
+    end: Tensor
+    place: Tensor
+    slope: Tensor
+
+
+class FrameLabels(NamedTuple):
+    """Labels of evenly spaced frames, which follow the audio through every augmentation that moves time.
+
+    Frame n stands for second ``n / rate`` if an item has more frames than fit into it (as features with ``center``
+    have), else for the time from there to the next frame. Frames that show nothing of the item as it was are 0.
+
+    Args:
+        data: ``[B, K, N]``, any type; 0 past each length.
+        lengths: int64 ``[B]``, valid frames.
+        rate: frames per second.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> batch = ofs.pad([torch.randn(8_000), torch.randn(4_000)], rate=8_000)
+        >>> labels = ofs.FrameLabels.pad([torch.eye(4), torch.eye(4)[:, :2]], rate=4.0)
+        >>> _, moved = ofs.augment.TimeShift(shift_s=0.25)((batch, labels))
+        >>> moved.data[0].argmax(0).tolist()
+        [3, 0, 1, 2]
+    """
+
+    data: Tensor
+    lengths: Tensor
+    rate: float
+
+    @classmethod
+    def pad(cls, items: Sequence[Any], *, rate: float) -> FrameLabels:
+        """Returns the labels of clips, each ``[K, N]``, as one batch."""
+        tensors = [as_tensor(item) for item in items]
+        kind = tensors[0].dtype if tensors else torch.float32
+        whole = pad([item.to(torch.float64) for item in tensors], rate=rate)
+        return cls(whole.data.to(kind), whole.lengths, whole.rate)
+
+    def take(self, rows: Sequence[int]) -> FrameLabels:
+        """Returns those of some items."""
+        return self._replace(data=take(self.data, rows), lengths=take(self.lengths, rows))
+
+    def put(self, parts: Sequence[tuple[Sequence[int], FrameLabels]]) -> FrameLabels:
+        """Returns those of all items, from parts and the positions that they belong to."""
+        longest = max(part.data.shape[-1] for _, part in parts)
+        data, lengths = self.data.new_zeros(*self.data.shape[:-1], longest), self.lengths.clone()
+        for rows, part in parts:
+            index = torch.tensor(rows, dtype=torch.int64, device="cpu")
+            data[..., : part.data.shape[-1]].index_copy_(0, index.to(data.device, non_blocking=True), part.data)
+            lengths.index_copy_(0, index.to(lengths.device, non_blocking=True), part.lengths)
+        return self._replace(data=data, lengths=lengths)
+
+    def follow(self, pieces: Pieces, before: PaddedBatch, after: PaddedBatch) -> FrameLabels:
+        """Returns the labels of the frames of ``after``, which ``before`` became."""
+        device = self.data.device
+        held, kept = self.lengths.to(device, non_blocking=True), after.lengths.to(device, non_blocking=True) > 0
+        spare = held - self._fitting(before)
+        self._check(before)
+        lengths = torch.where(kept, (self._fitting(after) + spare).clamp(min=0), 0)
+        size = self._room(before, after) if device.type != "cpu" else max(lengths.tolist(), default=0)
+        half = torch.where(spare > 0, 0.0, 0.5).unsqueeze(-1)
+        seconds, shown = _origin((torch.arange(size, device=device) + half) / self.rate, pieces)
+        frames = (seconds * self.rate + 0.5 - half + SLACK).floor().long()
+        frames = torch.minimum(frames, held.unsqueeze(-1) - 1).clamp(min=0)
+        shown = shown & length_mask(lengths, size, device)
+        source = torch.nn.functional.pad(self.data, (0, 1))  # so that there is one to read where there are none
+        index = expand_mask(frames, self.data).expand(*self.data.shape[:-1], size)
+        moved = source.gather(-1, index).masked_fill(~expand_mask(shown, self.data), 0)
+        return self._replace(data=moved, lengths=lengths.to(self.lengths.device, non_blocking=True))
+
+    def _fitting(self, batch: PaddedBatch) -> Tensor:
+        """Returns how many frames fit into each item."""
+        seconds = batch.lengths.to(self.data.device, non_blocking=True).double() / batch.rate
+        return (seconds * self.rate + SLACK).floor().long()
+
+    def _room(self, before: PaddedBatch, after: PaddedBatch) -> int:
+        """Returns how many frames there are at most, where lengths are not known on the host."""
+        grown = after.data.shape[-1] / after.rate - before.data.shape[-1] / before.rate
+        return max(self.data.shape[-1] + math.ceil(grown * self.rate + 1), 0)
+
+    def _check(self, batch: PaddedBatch) -> None:
+        """Raises unless the labels are as long as the items, as far as the host knows."""
+        if self.lengths.device.type != "cpu" or batch.lengths.device.type != "cpu":
+            return
+        for place, (held, n) in enumerate(zip(self.lengths.tolist(), batch.lengths.tolist(), strict=True)):
+            seconds = n / batch.rate
+            if abs(held - seconds * self.rate) > 2:
+                rule = f"labels of item {place} for its {seconds:g} s, {seconds * self.rate:.0f} frames"
+                remedy = "Check the rate of the labels, in frames per second."
+                raise ValueError(checks.message("FrameLabels", rule, held, remedy))
+
+
+class Segments(NamedTuple):
+    """Labelled stretches of time, which follow the audio through every augmentation that moves time.
+
+    A segment that is cut in two comes back as two; one that leaves the item is gone. They are kept on the host.
+
+    Args:
+        items: for each clip a list of ``(start, end, label)``, in seconds; the label may be anything.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> batch = ofs.pad([torch.randn(8_000)], rate=8_000)
+        >>> _, moved = ofs.augment.TimeShift(shift_s=0.25)((batch, ofs.Segments([[(0.5, 1.0, "dog")]])))
+        >>> moved.items
+        [[(0.0, 0.25, 'dog'), (0.75, 1.0, 'dog')]]
+    """
+
+    items: list[list[tuple[float, float, Any]]]
+
+    def take(self, rows: Sequence[int]) -> Segments:
+        """Returns those of some items."""
+        return Segments([self.items[row] for row in rows])
+
+    def put(self, parts: Sequence[tuple[Sequence[int], Segments]]) -> Segments:
+        """Returns those of all items, from parts and the positions that they belong to."""
+        items = list(self.items)
+        for rows, part in parts:
+            for row, segments in zip(rows, part.items, strict=True):
+                items[row] = segments
+        return Segments(items)
+
+    def follow(self, pieces: Pieces, before: PaddedBatch, after: PaddedBatch) -> Segments:  # noqa: ARG002
+        """Returns the segments of ``after``, which ``before`` became."""
+        if len(self.items) != len(after.lengths):
+            rule, got = f"segments of {len(after.lengths)} items", len(self.items)
+            raise ValueError(checks.message("Segments", rule, got, "Give a list for each item, [] for none."))
+        ends = (after.lengths.double() / after.rate).tolist()
+        columns = [part.tolist() for part in pieces]
+        rows = [list(zip(*row, strict=True)) for row in zip(*columns, strict=True)]
+        return Segments([_moved(*row) for row in zip(self.items, rows, ends, strict=True)])
+
+
+class ClipLabels(NamedTuple):
+    """Labels of whole clips, which stay what they are until clips are mixed.
+
+    Args:
+        data: numbers of classes, int64 ``[B]``, or shares of classes, ``[B, K]``.
+        n_classes: how many classes there are, for numbers.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> labels = ofs.ClipLabels(torch.tensor([2, 0]), n_classes=3)
+        >>> labels.shares()
+        tensor([[0., 0., 1.],
+                [1., 0., 0.]])
+    """
+
+    data: Tensor
+    n_classes: int | None = None
+
+    def shares(self) -> Tensor:
+        """Returns float ``[B, K]``."""
+        if self.data.dim() == 2:
+            return self.data if self.data.is_floating_point() else self.data.float()
+        if self.n_classes is None:
+            rule = "n_classes, for labels that are numbers of classes"
+            raise ValueError(checks.message("ClipLabels", rule, "none", "Use ofs.ClipLabels(labels, n_classes=...)."))
+        return torch.nn.functional.one_hot(self.data, self.n_classes).float()
+
+    def take(self, rows: Sequence[int]) -> ClipLabels:
+        """Returns those of some items."""
+        return self._replace(data=take(self.data, rows))
+
+    def put(self, parts: Sequence[tuple[Sequence[int], ClipLabels]]) -> ClipLabels:
+        """Returns those of all items, from parts and the positions that they belong to."""
+        mixed = any(part.data.dim() == 2 for _, part in parts)
+        data = (self.shares() if mixed else self.data).clone()
+        for rows, part in parts:
+            index = torch.tensor(rows, dtype=torch.int64, device="cpu").to(data.device, non_blocking=True)
+            data.index_copy_(0, index, part.shares().to(data.dtype) if mixed else part.data)
+        return self._replace(data=data)
+
+    def follow(self, pieces: Pieces, before: PaddedBatch, after: PaddedBatch) -> ClipLabels:  # noqa: ARG002
+        """Returns the labels as they are: a clip whose time is moved stays of its class."""
+        return self
+
+
+Target = FrameLabels | Segments | ClipLabels
+"""What follows the audio when it stands beside a batch."""
+
+
+def take(values: Tensor, rows: Sequence[int]) -> Tensor:
+    """Returns some rows of a tensor on any device."""
+    index = torch.tensor(rows, dtype=torch.int64, device="cpu")
+    return values.index_select(0, index.to(values.device, non_blocking=True))
+
+
+def _origin(times: Tensor, pieces: Pieces) -> tuple[Tensor, Tensor]:
+    """Returns where the seconds ``[B, N]`` of a result come from, and whether they come from anywhere."""
+    parts = [part.to(times.device, non_blocking=True).unsqueeze(-1) for part in pieces]
+    start, end, place, slope = parts
+    source = start + (times.unsqueeze(1) - place) / slope
+    inside = (source >= start - SLACK) & (source <= end + SLACK) & (end > start)
+    first = inside.to(torch.uint8).argmax(1, keepdim=True)
+    return source.gather(1, first)[:, 0], inside.any(1)
+
+
+def _moved(
+    segments: list[tuple[float, float, Any]], pieces: list[tuple[float, float, float, float]], end: float
+) -> list[tuple[float, float, Any]]:
+    """Returns the segments of an item, or what is left of them, in the order of their starts."""
+    made = []
+    for first, last, label in segments:
+        found = []
+        for start, stop, place, slope in pieces:
+            low, high = max(first, start), min(last, stop)
+            if stop > start and (high > low or (first == last and low == high)):
+                edges = sorted((place + (low - start) * slope, place + (high - start) * slope))
+                found.append((max(edges[0], 0.0), min(edges[1], end)))
+        joined: list[tuple[float, float]] = []
+        for low, high in sorted(found):
+            if joined and low - joined[-1][1] <= SLACK:
+                joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+            else:
+                joined.append((low, high))
+        made += [(low, high, label) for low, high in joined]
+    return sorted(made, key=lambda segment: segment[:2])
