@@ -202,6 +202,10 @@ def _chains() -> list[Case]:
         Case("OneOf", _one_of, random=True),
         Case("SomeOf", _some_of, random=True),
         Case(
+            "RandomOrder", lambda: ofs.RandomOrder([_one_of(), ofs.augment.AddColoredNoise()]), random=True, noise=True
+        ),
+        Case("Sometimes", lambda: ofs.Sometimes([_one_of(), ofs.augment.Gain()]), random=True),
+        Case(
             "OneOf-features",
             lambda: ofs.OneOf([ofs.augment.SpecAugment(time_mask_param=4), ofs.Normalize()], p=0.9),
             "features",

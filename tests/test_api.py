@@ -30,6 +30,11 @@ Compose(steps, *, seed=0)
 Parallel(**transforms)
 OneOf(steps, *, weights=None, p=1.0, seed=0)
 SomeOf(steps, *, n, p=1.0, seed=0)
+RandomOrder(steps, *, p=1.0, seed=0)
+Sometimes(steps, *, p=0.5, seed=0)
+FrameLabels(data, lengths, rate)
+Segments(items)
+ClipLabels(data, n_classes=None)
 STFT(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, pad_mode='reflect', \
 output='complex', backend='auto', trainable=False, freq_scale=None, fmin=None, fmax=None, n_bins=None)
 InverseSTFT(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
@@ -182,7 +187,7 @@ def test_docstring(name: str) -> None:
 @pytest.mark.parametrize("name", STEPS)
 def test_docstring_of_a_step(name: str) -> None:
     text = inspect.getdoc(STEPS[name]) or ""
-    if name not in ("Compose", "OneOf", "SomeOf"):
+    if name not in ("Compose", "OneOf", "SomeOf", "RandomOrder", "Sometimes"):
         assert section(text, "Shape"), "says shapes"
         assert section(text, "Padding"), "says what becomes of padding"
 

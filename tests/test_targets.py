@@ -1,0 +1,172 @@
+"""Targets that follow: frames, segments and clips, against a click that is moved with the audio."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import ontheflyspec as ofs
+from ontheflyspec.augment.base import Augment, Params
+from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.targets import Pieces
+
+RATE = 100.0
+
+
+class Turn(Augment):
+    """The halves of each item, the second one first and backwards; a stand-in whose pieces are known in closed form."""
+
+    def sample(self, ids: Tensor, key: int | None = None) -> Params:
+        return {"active": self.uniform(ids, key, 1)[:, 0] < self.p}
+
+    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
+        out = batch.data.clone()
+        for row, (on, n) in enumerate(zip(params["active"], batch.lengths.tolist(), strict=True)):
+            if on:
+                half = n // 2
+                out[row, ..., :n] = torch.cat([batch.data[row, ..., half:n].flip(-1), batch.data[row, ..., :half]], -1)
+        return batch._replace(data=out)
+
+    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces:
+        size = batch.lengths.double() / batch.rate
+        half = (batch.lengths // 2).double() / batch.rate
+        on = torch.as_tensor(params["active"])
+        zero, one = torch.zeros_like(size), torch.ones_like(size)
+        start = torch.stack([zero, half], 1)
+        end = torch.stack([torch.where(on, half, size), torch.where(on, size, half)], 1)
+        place = torch.stack([torch.where(on, size - half, 0), size - half], 1)
+        return Pieces(start, end, place, torch.stack([one, -one], 1))
+
+
+class Halve(Augment):
+    """The first half of each item at double speed: lengths change."""
+
+    def sample(self, ids: Tensor, key: int | None = None) -> Params:
+        return {"active": self.uniform(ids, key, 1)[:, 0] < self.p}
+
+    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
+        data = batch.data[..., ::2]
+        lengths = (batch.lengths + 1) // 2
+        return batch._replace(data=data.clone(), lengths=lengths)
+
+    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
+        return (lengths + 1) // 2
+
+    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces:
+        size = (batch.lengths.double() / batch.rate).unsqueeze(1)
+        return Pieces(0 * size, size, 0 * size, 0 * size + 0.5)
+
+
+def batch_of(*sizes: int) -> PaddedBatch:
+    return ofs.pad([torch.arange(1.0, n + 1) for n in sizes], rate=RATE, ids=torch.arange(len(sizes)))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_frames_of_one_sample_are_the_samples(channels: int) -> None:
+    """Labels at the rate of the audio, with the audio itself as labels, go where the samples go."""
+    for step in (Turn(p=0.6, seed=1), ofs.Compose([Turn(p=0.5), Turn(p=0.5)]), ofs.OneOf([Turn(), Turn(p=0.5)], p=0.8)):
+        batch = batch_of(40, 0, 1, 7, 30)
+        labels = ofs.FrameLabels(batch.data.unsqueeze(1).repeat(1, channels, 1), batch.lengths, RATE)
+        out, moved = step((batch, labels))
+        assert torch.equal(moved.lengths, out.lengths)
+        assert torch.equal(moved.data, out.data.unsqueeze(1).repeat(1, channels, 1))
+
+
+def test_slow_frames_follow_their_middles() -> None:
+    batch = batch_of(40, 20)
+    labels = ofs.FrameLabels.pad([torch.tensor([[1, 2, 3, 4]]), torch.tensor([[5, 6]])], rate=10.0)
+    _, moved = Turn()((batch, labels))
+    assert moved.data.tolist() == [[[4, 3, 1, 2]], [[6, 5, 0, 0]]] or moved.data.tolist() == [
+        [[4, 3, 1, 2]],
+        [[6, 5, 0, 0]],
+    ]
+    assert moved.data.dtype == torch.int64
+    assert moved.lengths.tolist() == [4, 2]
+
+
+def test_centred_frames_keep_one_more_than_fit() -> None:
+    """41 frames for 40 hops, as features have them: backwards and forwards lands where it began."""
+    batch = batch_of(400)
+    labels = ofs.FrameLabels(torch.arange(41.0).reshape(1, 1, 41), torch.tensor([41]), 10.0)
+    _, moved = Turn()((batch, labels))
+    assert moved.lengths.tolist() == [41]
+    assert moved.data[0, 0].tolist() == [*range(40, 20, -1), *range(21)]
+
+
+def test_lengths_change_with_the_audio() -> None:
+    batch = batch_of(400, 200)
+    for spare in (0, 1):
+        labels = ofs.FrameLabels.pad([torch.arange(40.0 + spare)[None], torch.arange(20.0 + spare)[None]], rate=10.0)
+        out, moved = Halve()((batch, labels))
+        assert out.lengths.tolist() == [200, 100]
+        assert moved.lengths.tolist() == [20 + spare, 10 + spare]
+        expected = [2.0 * n if spare else 2.0 * n + 1 for n in range(10 + spare)]
+        assert moved.data[1, 0, : 10 + spare].tolist() == expected
+        assert not moved.data[1, 0, 10 + spare :].any()
+
+
+def test_segments_are_cut_and_joined() -> None:
+    segments = ofs.Segments([[(0.1, 0.3, "a"), (0.0, 0.4, "all"), (0.25, 0.25, "point")], []])
+    _, moved = Turn()((batch_of(40, 20), segments))
+    assert [[(round(s, 6), round(e, 6), name) for s, e, name in row] for row in moved.items] == [
+        [(0.0, 0.4, "all"), (0.1, 0.2, "a"), (0.15, 0.15, "point"), (0.3, 0.4, "a")],
+        [],
+    ]
+    _, same = Turn(p=0.0)((batch_of(40, 20), segments))
+    assert same.items == [sorted(row, key=lambda one: one[:2]) for row in segments.items]
+
+
+def test_targets_go_their_items_ways() -> None:
+    """Through choices of steps with lengths of their own; what is no target comes back untouched."""
+    choice = ofs.OneOf([Turn(), ofs.Compose([Halve(), Turn()])], p=0.6, seed=2)
+    batch = batch_of(40, 80, 20, 60, 10, 30)
+    labels = ofs.FrameLabels(batch.data.unsqueeze(1), batch.lengths, RATE)
+    segments = ofs.Segments([[(0.0, n / RATE, place)] for place, n in enumerate(batch.lengths.tolist())])
+    paths = [f"{place}.wav" for place in range(6)]
+    out, moved, cut, kept = choice((batch, labels, segments, paths))
+    assert kept is paths
+    table = choice.draw(batch.ids)["taken"].tolist()
+    assert {tuple(row) for row in table} == {(True, False), (False, True), (False, False)}
+    assert torch.equal(moved.lengths, out.lengths)
+    for row, (turned, halved) in enumerate(table):
+        item, n = batch.unpad()[row], int(out.lengths[row])
+        if turned or not halved:
+            assert torch.equal(moved.data[row, 0, :n], out.data[row, :n])
+        assert cut.items[row] == [(0.0, pytest.approx(len(item) / RATE / (2 if halved else 1)), row)]
+
+
+def test_clip_labels_stay() -> None:
+    labels = ofs.ClipLabels(torch.tensor([2, 0]), n_classes=3)
+    _, kept = ofs.Compose([Turn(), ofs.OneOf([Halve()])])((batch_of(40, 20), labels))
+    assert torch.equal(kept.data, labels.data)
+    assert labels.shares().tolist() == [[0, 0, 1], [1, 0, 0]]
+
+
+def test_in_eval_mode_nothing_moves() -> None:
+    segments = ofs.Segments([[(0.1, 0.2, "a")]])
+    _, same = ofs.Compose([Turn(), Halve()]).eval()((batch_of(40), segments))
+    assert same is segments
+
+
+def test_features_after_the_audio_leave_targets() -> None:
+    """Spectrograms have the seconds of their audio, so labels pass through transforms."""
+    chain = ofs.Compose([Turn(), ofs.MelSpectrogram(sample_rate=100, n_fft=16, hop_length=4, n_mels=2)])
+    segments = ofs.Segments([[(0.1, 0.2, "a")]])
+    _, moved = chain((batch_of(40), segments))
+    assert [(round(s, 6), round(e, 6)) for s, e, _ in moved.items[0]] == [(0.3, 0.4)]
+
+
+def test_errors() -> None:
+    batch = batch_of(40, 20)
+    with pytest.raises(ValueError, match=r"FrameLabels: expected labels of item 0 for its 0\.4 s, 4 frames, got 40"):
+        Turn()((batch, ofs.FrameLabels(torch.zeros(2, 1, 40), torch.tensor([40, 20]), 10.0)))
+    with pytest.raises(ValueError, match="Segments: expected segments of 2 items, got 1"):
+        Turn()((batch, ofs.Segments([[]])))
+    with pytest.raises(ValueError, match="ClipLabels: expected n_classes"):
+        ofs.ClipLabels(torch.tensor([1])).shares()
+    part = ofs.Parallel(a=ofs.Compose([Turn(), ofs.STFT(sample_rate=100, n_fft=16)]))
+    with pytest.raises(TypeError, match="Parallel: expected no random steps inside"):
+        ofs.Compose([part])((batch, ofs.Segments([[], []])))
