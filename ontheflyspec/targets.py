@@ -64,6 +64,21 @@ class FrameLabels(NamedTuple):
         whole = pad([item.to(torch.float64) for item in tensors], rate=rate)
         return cls(whole.data.to(kind), whole.lengths, whole.rate)
 
+    @classmethod
+    def join(cls, parts: Sequence[FrameLabels]) -> FrameLabels:
+        """Returns the labels of several batches as one."""
+        rates = {part.rate for part in parts}
+        if len(rates) > 1:
+            remedy = "Label all clips at one rate."
+            raise ValueError(checks.message("FrameLabels", "labels of one rate", sorted(rates), remedy))
+        longest = max(part.data.shape[-1] for part in parts)
+        padded = [torch.nn.functional.pad(part.data, (0, longest - part.data.shape[-1])) for part in parts]
+        return cls(torch.cat(padded), torch.cat([part.lengths for part in parts]), parts[0].rate)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> FrameLabels:
+        """Returns the labels with their data on ``device``; lengths stay where they are."""
+        return self._replace(data=self.data.to(device, non_blocking=non_blocking))
+
     def take(self, rows: Sequence[int]) -> FrameLabels:
         """Returns those of some items."""
         return self._replace(data=take(self.data, rows), lengths=take(self.lengths, rows))
@@ -136,6 +151,15 @@ class Segments(NamedTuple):
 
     items: list[list[tuple[float, float, Any]]]
 
+    @classmethod
+    def join(cls, parts: Sequence[Segments]) -> Segments:
+        """Returns the segments of several batches as one."""
+        return cls([item for part in parts for item in part.items])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Segments:  # noqa: ARG002
+        """Returns the segments, which stay on the host."""
+        return self
+
     def take(self, rows: Sequence[int]) -> Segments:
         """Returns those of some items."""
         return Segments([self.items[row] for row in rows])
@@ -185,6 +209,18 @@ class ClipLabels(NamedTuple):
             rule = "n_classes, for labels that are numbers of classes"
             raise ValueError(checks.message("ClipLabels", rule, "none", "Use ofs.ClipLabels(labels, n_classes=...)."))
         return torch.nn.functional.one_hot(self.data, self.n_classes).float()
+
+    @classmethod
+    def join(cls, parts: Sequence[ClipLabels]) -> ClipLabels:
+        """Returns the labels of several batches as one."""
+        counts = {part.n_classes for part in parts}
+        if len(counts) > 1:
+            raise ValueError(checks.message("ClipLabels", "one n_classes", counts, "Give all clips the same."))
+        return cls(torch.cat([part.data for part in parts]), parts[0].n_classes)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> ClipLabels:
+        """Returns the labels on ``device``."""
+        return self._replace(data=self.data.to(device, non_blocking=non_blocking))
 
     def take(self, rows: Sequence[int]) -> ClipLabels:
         """Returns those of some items."""

@@ -170,3 +170,35 @@ def test_errors() -> None:
     part = ofs.Parallel(a=ofs.Compose([Turn(), ofs.STFT(sample_rate=100, n_fft=16)]))
     with pytest.raises(TypeError, match="Parallel: expected no random steps inside"):
         ofs.Compose([part])((batch, ofs.Segments([[], []])))
+
+
+def test_loaders_join_them(tmp_path: Any) -> None:
+    """One target a clip in the data set; by threads, by collate, and through the front end."""
+    import soundfile
+
+    paths, segments = [], []
+    for place, n in enumerate((40, 80, 60)):
+        paths.append(str(tmp_path / f"{place}.wav"))
+        soundfile.write(paths[-1], torch.linspace(-0.5, 0.5, n).numpy(), 100)
+        segments.append(ofs.Segments([[(0.1, 0.2, place)]]))
+    data = ofs.AudioDataset(paths, segments, sample_rate=100, progress=False)
+    sampler = ofs.BucketBatchSampler(data.lengths, max_samples=1_000, shuffle=False)
+    for loader in (
+        ofs.AudioLoader(data, sampler, transform=Turn()),
+        ofs.DeviceLoader(torch.utils.data.DataLoader(data, batch_size=3, collate_fn=ofs.collate), Turn(), device="cpu"),
+    ):
+        ((batch, moved),) = list(loader)
+        for n, row in zip(batch.lengths.tolist(), moved.items, strict=True):
+            half = n / 200
+            expected = sorted((half + s, half + e) if e <= half else None for s, e in [(0.1, 0.2)])
+            assert [(pytest.approx(s), pytest.approx(e)) for s, e, _ in row] == expected
+    labels = [ofs.FrameLabels.pad([torch.ones(2, n)], rate=10.0) for n in (3, 5)]
+    _, joined = ofs.collate(
+        [(ofs.Clip(torch.zeros(10 * n), 100.0), one) for n, one in zip((3, 5), labels, strict=True)]
+    )
+    assert joined.data.sum(-1).tolist() == [[3, 3], [5, 5]]
+    assert joined.lengths.tolist() == [3, 5]
+    with pytest.raises(ValueError, match="FrameLabels: expected labels of one rate"):
+        ofs.FrameLabels.join([labels[0], labels[1]._replace(rate=20.0)])
+    clips = ofs.ClipLabels.join([ofs.ClipLabels(torch.tensor([place]), 3) for place in range(3)])
+    assert clips.data.tolist() == [0, 1, 2]

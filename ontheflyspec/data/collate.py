@@ -13,6 +13,7 @@ from torch.utils.data import get_worker_info
 
 from ontheflyspec import checks
 from ontheflyspec.batch import Clip, PaddedBatch, as_tensor, pad
+from ontheflyspec.targets import ClipLabels, FrameLabels, Segments
 
 
 class Collate:
@@ -22,7 +23,8 @@ class Collate:
     ``(clip, target)`` as `AudioDataset` gives it, ``(wave, label)`` as others do. Bare items give the bare
     `PaddedBatch`, tuples give a tuple ``(PaddedBatch, targets, ...)`` with all their further elements: whole numbers
     as int64, other numbers as float32, truth values as bool, tensors and arrays of equal shape and type stacked,
-    anything else as a list. If one clip has no id, the batch has none.
+    `FrameLabels`, `Segments` and `ClipLabels` of one clip each joined, anything else as a list. If one clip has no id,
+    the batch has none.
 
     It pickles if the transform does, so it serves workers however they start.
 
@@ -99,6 +101,9 @@ def gather(values: Sequence[Any]) -> Any:
     if all(isinstance(value, Real) and not isinstance(value, bool | np.bool_) for value in values):
         whole = all(isinstance(value, Integral) for value in values)
         return torch.tensor([*values], dtype=torch.int64 if whole else torch.float32, device="cpu")
+    for kind in (FrameLabels, Segments, ClipLabels):
+        if all(isinstance(value, kind) for value in values):
+            return kind.join(values)
     if all(isinstance(value, Tensor | np.ndarray) for value in values):
         tensors = [as_tensor(value) for value in values]
         if len({(tensor.shape, tensor.dtype) for tensor in tensors}) == 1:

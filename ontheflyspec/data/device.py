@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch, as_float
+from ontheflyspec.targets import Target
 
 Step = Callable[[Any], Any]
 
@@ -259,9 +260,7 @@ def _moved(batch: Any, device: torch.device) -> Any:
 
 def _placed(value: Any, device: torch.device) -> Any:
     """Returns a nest of tuples, lists and dicts with its tensors on the device."""
-    if isinstance(value, PaddedBatch):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, Tensor):
+    if isinstance(value, PaddedBatch | Tensor | Target):
         return value.to(device, non_blocking=True)
     if isinstance(value, dict):
         return {name: _placed(part, device) for name, part in value.items()}
