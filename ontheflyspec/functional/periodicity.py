@@ -124,13 +124,13 @@ def layers(frames: Tensor, gamma: Sequence[float], kept: Tensor) -> tuple[Tensor
 
 
 def _bend(values: Tensor, power: float) -> Tensor:
-    """Returns values above 0 to a power, 0 for others, with finite gradients."""
-    positive = values > FLOOR * values[..., :1]
+    """Returns values above 0 to a power, 0 for others but NaN, with finite gradients."""
+    dropped = values <= FLOOR * values[..., :1].clamp(min=0)
     if power == 0:
-        return torch.where(positive, values, 0).add(LOG_FLOOR).log()
+        return values.masked_fill(dropped, 0).add(LOG_FLOOR).log()
     if power == 1:
-        return values.masked_fill(~positive, 0)
-    return torch.where(positive, values, 1).pow(power).masked_fill(~positive, 0)
+        return values.masked_fill(dropped, 0)
+    return values.masked_fill(dropped, 1).pow(power).masked_fill(dropped, 0)
 
 
 def combine(

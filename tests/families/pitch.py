@@ -18,6 +18,7 @@ def _cfp() -> list[Case]:
         case("cfp"),
         case("published", filters="published"),
         case("logarithm", gamma=(0.5, 0.0), output="cepstrum"),
+        case("power-of-a-logarithm", gamma=(0.5, 0.0, 0.6)),
         case("uncentred", center=False, gamma=(1.0, 0.6, 0.5, 1.0), steps=uncentred(64, 16)),
     ]
 

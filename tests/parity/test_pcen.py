@@ -49,6 +49,15 @@ def test_without_new_frames_the_gain_stays_what_it_was():
     torch.testing.assert_close(ofs.PCEN(b=0.0)(item), wanted)
 
 
+@pytest.mark.parametrize("bias", [0.0, 2.0])
+def test_nan_among_the_energies_is_not_taken_for_silence(bias):
+    item = items()[0]
+    item[:, 100] = torch.nan
+    out = ofs.PCEN(b=0.0, bias=bias)(item)
+    assert out[:, 100].isnan().all()
+    assert out[:, :64].isfinite().all()  # steps are taken in blocks of 64
+
+
 def test_start_first_is_librosa_s_with_the_first_frame_as_state():
     for item in items():
         ours = ofs.PCEN(start="first", b=0.1)(item)

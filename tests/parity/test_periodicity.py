@@ -86,6 +86,7 @@ def agree(ours, wanted, tolerance=1e-5):
     [
         {},
         {"gamma": (0.5, 0.0), "window": "hann"},
+        {"gamma": (0.5, 0.0, 0.6)},
         {"gamma": (1.0, 0.5, 0.3, 0.8, 0.7), "pad_mode": "reflect"},
         {"n_fft": 801, "win_length": 400, "fmax": 4_000.0, "window": "rectangular"},
     ],
@@ -176,6 +177,15 @@ def test_rounding_is_not_blown_up():
     click[2_000] = 1.0
     out = ofs.CFP(sample_rate=RATE, output="cepstrum", **SMALL)(click)
     assert not out.any()
+
+
+@pytest.mark.parametrize("gamma", [(2.0, 0.6, 1.0), (2.0, 0.0, 0.6), (2.0, 1.0, 1.0)])
+def test_nan_among_the_samples_is_not_taken_for_silence(gamma):
+    wave = items()[0].float()
+    wave[3_000] = math.nan
+    out = ofs.CFP(sample_rate=RATE, gamma=gamma, **SMALL)(wave)
+    assert out[:, 18].isnan().all()
+    assert out[:, :14].isfinite().all()
 
 
 @pytest.mark.parametrize(
