@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -85,6 +85,7 @@ class Chroma(Transform):
         tensor(9)
     """
 
+    frames_of: ClassVar[str | None] = "front"
     sample_rate: float
     filterbank: Tensor
 
@@ -182,22 +183,10 @@ class Chroma(Transform):
         self.front = CQT(**common, **bins, fmin=fmin * 2 ** (tuning / bins_per_octave), output="magnitude")
         return partial(chroma.fold_matrix, n_bins, bins_per_octave, self.n_chroma, fmin, base_c)
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.front.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.front.output_rate(rate)
-
     @property
     def n_features(self) -> int:
         """Pitch classes."""
         return self.n_chroma
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.front.frame_times(n_frames)
 
     def stage(self, data: Tensor) -> Stage | None:
         """Returns what this makes of a Fourier stage that others may share, None if there is none."""

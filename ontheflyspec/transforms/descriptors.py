@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -80,6 +80,7 @@ class SpectralDescriptors(Transform):
         (torch.Size([2, 2, 126]), ['centroid', 'rms'])
     """
 
+    frames_of: ClassVar[str | None] = "stft"
     sample_rate: float
 
     def __init__(
@@ -130,18 +131,6 @@ class SpectralDescriptors(Transform):
         self.amin = checks.positive(where, "amin", 1e-10 if amin is None else amin)
         self.bands = self._bands() if "contrast" in self.features else []
         self.keep("hertz", partial(descriptors.bin_frequencies, self.sample_rate, self.stft.n_fft))
-
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.stft.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.stft.output_rate(rate)
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.stft.frame_times(n_frames)
 
     @property
     def names(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -70,6 +70,7 @@ class CFP(Transform):
         torch.Size([2, 175, 51])
     """
 
+    frames_of: ClassVar[str | None] = "stft"
     sample_rate: float
     window: Tensor
     window_rest: Tensor
@@ -135,14 +136,6 @@ class CFP(Transform):
         self.keep("over_lags", partial(periodicity.filters, "lags", *options))
         self.bands = {name: filterbanks.bands(getattr(self, name)) for name in ("over_bins", "over_lags")}
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.stft.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.stft.output_rate(rate)
-
     @property
     def n_features(self) -> int:
         """Bands."""
@@ -152,10 +145,6 @@ class CFP(Transform):
     def frequencies(self) -> Tensor:
         """Hz of the bands, float64 ``[F]``."""
         return periodicity.centres(self.fmin, self.fmax, self.bins_per_octave)[: self.n_features]
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.stft.frame_times(n_frames)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the features of ``[B, T]`` or ``[B, C, T]`` samples."""

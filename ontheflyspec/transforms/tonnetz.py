@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -64,6 +64,7 @@ class Tonnetz(Transform):
         torch.Size([2, 6, 44])
     """
 
+    frames_of: ClassVar[str | None] = "chroma"
     sample_rate: float
 
     def __init__(
@@ -117,22 +118,10 @@ class Tonnetz(Transform):
         self.sample_rate = self.chroma.sample_rate
         self.keep("circles", partial(chroma.tonnetz_matrix, self.chroma.n_chroma))
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.chroma.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.chroma.output_rate(rate)
-
     @property
     def n_features(self) -> int:
         """Rows: two on each of three circles."""
         return 6
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.chroma.frame_times(n_frames)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the centroids of ``[B, T]`` or ``[B, C, T]`` samples."""
