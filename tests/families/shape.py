@@ -12,7 +12,7 @@ from torch import Tensor
 import ontheflyspec as ofs
 from case import BANDS, FOURIER, RATE, Case, centred, uncentred
 
-SMOOTH: dict[str, Any] = {"sample_rate": 16_000, "hop_length": 160}
+SMOOTH: dict[str, Any] = {"sample_rate": RATE, "hop_length": 16, "time_constant": 0.08}
 
 
 def _pcen(name: str, **options: Any) -> Case:
