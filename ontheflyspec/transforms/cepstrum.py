@@ -53,6 +53,9 @@ class MFCC(Transform):
         ValueError: an option out of range, a batch of another rate.
         TypeError: samples that are neither float nor int16.
 
+    Warns:
+        UserWarning: filters so narrow that no FFT bin meets them; they count as silent.
+
     Matches:
         ``librosa.feature.mfcc`` of each item alone, with librosa's zeros at the ends for ``pad_mode="constant"``, 1e-5
         of the peak (tests/parity/test_cepstrum.py).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from numbers import Real
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -36,7 +37,7 @@ class Chroma(Transform):
         sample_rate: Hz of the waveforms; batches of another rate raise.
         source: ``"stft"``, ``"cqt"`` or ``"cens"``.
         n_chroma: pitch classes of an octave.
-        n_fft: samples of a frame (stft; None: 2048).
+        n_fft: samples of a frame, at least 2 (stft; None: 2048).
         win_length: samples of the window (stft; None: ``n_fft``).
         hop_length: samples between frames.
         window: as in `STFT` (stft; None: ``"hann"``).
@@ -159,6 +160,7 @@ class Chroma(Transform):
     ) -> partial[Tensor]:
         """Makes the STFT and returns what makes the filters over its bins."""
         self.threshold = 0.0
+        n_fft = checks.integer("Chroma", "n_fft", n_fft, low=2)
         self.front = STFT(**common, n_fft=n_fft, **frame)
         octwidth = None if octwidth is None else checks.positive("Chroma", "octwidth", octwidth)
         octaves = (checks.number("Chroma", "ctroct", ctroct), octwidth)
@@ -243,6 +245,8 @@ def _filled(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
 
 
 def _norm(where: str, norm: float | None) -> float | None:
-    if norm is None or norm in (1, 2, math.inf):
-        return None if norm is None else float(norm)
+    if norm is None:
+        return None
+    if isinstance(norm, Real) and norm in (1, 2, math.inf):
+        return float(norm)
     raise ValueError(checks.message(where, "norm to be 1, 2, inf or None", repr(norm), "Change norm."))

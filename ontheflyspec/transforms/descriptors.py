@@ -61,7 +61,7 @@ class SpectralDescriptors(Transform):
     Raises:
         ValueError: an option out of range, or of a row that is not asked for, a contrast band without FFT bins, a batch
             of another rate.
-        TypeError: samples that are neither float nor int16.
+        TypeError: samples that are neither float nor int16, ``features`` that are no sequence.
 
     Matches:
         ``spectral_centroid``, ``spectral_bandwidth``, ``spectral_rolloff``, ``spectral_flatness``,
@@ -113,7 +113,8 @@ class SpectralDescriptors(Transform):
             pad_mode=pad_mode,
         )
         self.sample_rate = self.stft.sample_rate
-        self.features = tuple(checks.choice(where, "each of features", feature, FEATURES) for feature in features)
+        asked = checks.sequence(where, "features", features)
+        self.features = tuple(checks.choice(where, "each of features", feature, FEATURES) for feature in asked)
         if not self.features or len(set(self.features)) < len(self.features):
             rule = "features to be different names, at least one"
             raise ValueError(checks.message(where, rule, list(self.features), "Name each row once."))

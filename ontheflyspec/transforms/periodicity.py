@@ -40,9 +40,10 @@ class CFP(Transform):
         gamma: power of the spectrum (above 0), then of each further transform in turn, 0 for a logarithm.
         filters: ``"triangular"`` with peaks of 1, interpolating where bands lie closer than bins or lags; or
             ``"published"`` as in the authors' code, where bands between two lags are empty, as is the first one, and
-            the last one is left out.
+            the last one is left out; for three bands or more.
         output: ``"cfp"``, or one of its parts on the same bands: ``"spectrum"`` (the first), ``"cepstrum"`` (the last
-            one) or ``"gcos"`` (the last spectrum of a cepstrum).
+            one) or ``"gcos"`` (the last spectrum of a cepstrum, which needs a third power in ``gamma``). With two
+            powers ``"cfp"`` is the first spectrum times the cepstrum.
 
     Shape:
         ``[B, T]`` to ``[B, F, N]``, ``[B, C, T]`` to ``[B, C, F, N]``, a Tensor ``[T]`` to ``[F, N]``.
@@ -52,7 +53,7 @@ class CFP(Transform):
 
     Raises:
         ValueError: an option out of range, a batch of another rate.
-        TypeError: samples that are neither float nor int16.
+        TypeError: samples that are neither float nor int16, a ``gamma`` that is no sequence.
 
     Matches:
         with ``filters="published"`` nnAudio's ``CFP`` and, but for its missing first and last frame,
@@ -117,12 +118,20 @@ class CFP(Transform):
             rule = f"fmin below fmax = {self.fmax} Hz"
             raise ValueError(checks.message(where, rule, f"{self.fmin} Hz", "Lower fmin or raise fmax."))
         self.bins_per_octave = checks.integer(where, "bins_per_octave", bins_per_octave)
-        self.gamma = tuple(checks.number(where, "gamma", power, low=0.0) for power in gamma)
+        powers = checks.sequence(where, "gamma", gamma)
+        self.gamma = tuple(checks.number(where, "gamma", power, low=0.0) for power in powers)
         if len(self.gamma) < 2 or self.gamma[0] == 0:
             rule = "gamma to be two or more powers, the first above 0"
             raise ValueError(checks.message(where, rule, self.gamma, "Give a power for each transform."))
         self.output = checks.choice(where, "output", output, ("cfp", "spectrum", "cepstrum", "gcos"))
+        if self.output == "gcos" and len(self.gamma) < 3:
+            rule = 'gamma of three or more powers with output="gcos"'
+            raise ValueError(checks.message(where, rule, self.gamma, "Give a third power, or take another output."))
         self.filters = checks.choice(where, "filters", filters, ("triangular", "published"))
+        count = len(periodicity.centres(self.fmin, self.fmax, self.bins_per_octave))
+        if self.filters == "published" and count < 3:
+            rule = 'three or more bands between fmin and fmax with filters="published"'
+            raise ValueError(checks.message(where, rule, count, "Raise bins_per_octave or fmax."))
         self._keep_constants()
 
     def _keep_constants(self) -> None:

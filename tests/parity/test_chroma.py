@@ -160,6 +160,8 @@ def test_norms_of_faint_and_silent_frames(norm):
     ("options", "rule"),
     [
         ({"norm": 3}, "norm to be 1, 2, inf or None, got 3"),
+        ({"norm": np.array([1, 2])}, r"norm to be 1, 2, inf or None, got array\(\[1, 2\]\). Change norm"),
+        ({"n_fft": 1}, "Chroma: expected n_fft to be an integer of at least 2, got 1"),
         ({"octwidth": 0.0}, "octwidth above 0, got 0"),
         ({"n_chroma": 0}, "n_chroma.*at least 1, got 0"),
         ({"source": "mel"}, "source.*got 'mel'"),

@@ -151,3 +151,9 @@ def test_names_say_what_rows_are():
 def test_options_out_of_range(options, rule):
     with pytest.raises(ValueError, match=rule):
         ofs.SpectralDescriptors(sample_rate=RATE, **options)
+
+
+@pytest.mark.parametrize("features", ["rms", None, 3])
+def test_features_are_a_sequence(features):
+    with pytest.raises(TypeError, match=r"expected features to be a tuple or a list, got .*\. Pass"):
+        ofs.SpectralDescriptors(sample_rate=RATE, features=features)
