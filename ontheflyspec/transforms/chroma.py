@@ -22,7 +22,8 @@ from ontheflyspec.transforms.stft import STFT, Backend, PadMode
 Source = Literal["stft", "cqt", "cens"]
 SOURCES = ("stft", "cqt", "cens")
 SPECTRAL: dict[str, Any] = {"n_fft": 2048, "window": "hann", "center": True, "ctroct": 5.0}
-OCTAVES: dict[str, Any] = {"fmin": 32.703, "n_octaves": 7, "bins_per_octave": 36, "threshold": 0.0}
+OCTAVES: dict[str, Any] = {"fmin": 32.703, "bins_per_octave": 36, "threshold": 0.0}
+MOST_OCTAVES = 7
 
 
 class Chroma(Transform):
@@ -51,7 +52,7 @@ class Chroma(Transform):
         octwidth: octaves of the Gaussian weight around ``ctroct``, None for equal weights (stft).
         base_c: whether the first class is C, else A.
         fmin: Hz of the lowest bin (cqt, cens; None: 32.703).
-        n_octaves: octaves above it (cqt, cens; None: 7).
+        n_octaves: octaves above it (cqt, cens; None: as many as lie below ``sample_rate / 2``, at most 7).
         bins_per_octave: bins of an octave, a multiple of ``n_chroma`` (cqt, cens; None: 36).
         threshold: sums of magnitudes below it are taken as 0 (cqt, cens; None: 0). In silence next to a sound the
             constant-Q transform leaves up to 1e-6 of it, which ``norm`` makes as large as all else; a threshold above
@@ -138,15 +139,16 @@ class Chroma(Transform):
         tuning = checks.number(where, "tuning", tuning)
         self.front: STFT | CQT
         if source == "stft":
-            maker = self._spectral(common, (tuning, bool(base_c)), **_filled(spectral, SPECTRAL))
+            maker = self._spectral(common, (tuning, bool(base_c)), **_with_defaults(spectral, SPECTRAL))
         else:
-            maker = self._octaves(common, (tuning, bool(base_c)), **_filled(octaves, OCTAVES))
+            maker = self._octaves(common, (tuning, bool(base_c)), **_with_defaults(octaves, OCTAVES))
         self.keep("filterbank", maker, trainable=trainable)
-        self.bands = filterbanks.bands(self.filterbank.detach())
+        if source == "stft":
+            self.bands = filterbanks.bands(self.filterbank.detach())
         self.smooth = source == "cens" and win_len_smooth is not None
         if win_len_smooth is not None and source == "cens":
             win_len_smooth = checks.integer(where, "win_len_smooth", win_len_smooth)
-            self.keep("weights", partial(chroma.smoothing, win_len_smooth))
+            self.keep("weights", partial(chroma.cens_weights, win_len_smooth))
 
     def _spectral(
         self,
@@ -173,7 +175,7 @@ class Chroma(Transform):
         classes: tuple[float, bool],
         *,
         fmin: float,
-        n_octaves: int,
+        n_octaves: int | None,
         bins_per_octave: int,
         threshold: float,
     ) -> partial[Tensor]:
@@ -221,16 +223,21 @@ class Chroma(Transform):
         return chroma.energy_statistics(sums, valid, self.constant("weights", bins) if self.smooth else None, self.norm)
 
 
-def _bins(sample_rate: float, n_chroma: int, fmin: float, tuning: float, n_octaves: int, bins_per_octave: int) -> int:
-    """Returns how many bins so many octaves have, or raises."""
+def _bins(
+    sample_rate: float, n_chroma: int, fmin: float, tuning: float, n_octaves: int | None, bins_per_octave: int
+) -> int:
+    """Returns how many bins so many octaves have, or raises; None is as many as fit."""
     where = "Chroma"
     checks.positive(where, "fmin", fmin)
-    checks.integer(where, "n_octaves", n_octaves)
     checks.integer(where, "bins_per_octave", bins_per_octave)
     if bins_per_octave % n_chroma:
         rule = f"bins_per_octave to be a multiple of n_chroma = {n_chroma}"
         remedy = f"Take {n_chroma * (bins_per_octave // n_chroma + 1)}."
         raise ValueError(checks.message(where, rule, bins_per_octave, remedy))
+    tops = {count: fmin * 2 ** (count + (tuning - 1) / bins_per_octave) for count in range(1, MOST_OCTAVES + 1)}
+    if n_octaves is None:
+        n_octaves = max((count for count, top in tops.items() if top <= sample_rate / 2), default=1)
+    n_octaves = checks.integer(where, "n_octaves", n_octaves)
     top = fmin * 2 ** (n_octaves + (tuning - 1) / bins_per_octave)
     if top > sample_rate / 2:
         most = n_octaves - math.ceil(math.log2(top / (sample_rate / 2)))
@@ -240,7 +247,7 @@ def _bins(sample_rate: float, n_chroma: int, fmin: float, tuning: float, n_octav
     return n_octaves * bins_per_octave
 
 
-def _filled(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     return {name: defaults.get(name) if value is None else value for name, value in given.items()}
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ontheflyspec.functional import cepstra, chroma, fourier
+from ontheflyspec.functional.stages import Stage
 from ontheflyspec.transforms.base import Transform
 from ontheflyspec.transforms.chroma import Chroma, Source
 from ontheflyspec.transforms.stft import Backend, PadMode
@@ -123,9 +124,16 @@ class Tonnetz(Transform):
         """Rows: two on each of three circles."""
         return 6
 
+    def stage(self, data: Tensor) -> Stage | None:
+        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
+        return self.chroma.stage(data)
+
+    def complete(self, features: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns the centroids of chroma."""
+        with fourier.full_precision(features.device):
+            return cepstra.project(features, lengths, self.constant("circles", features))
+
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the centroids of ``[B, T]`` or ``[B, C, T]`` samples."""
-        shares = self.chroma.transform(data, lengths)
         valid = None if lengths is None else self.output_lengths(lengths)
-        with fourier.full_precision(shares.device):
-            return cepstra.project(shares, valid, self.constant("circles", shares))
+        return self.complete(self.chroma.transform(data, lengths), valid)

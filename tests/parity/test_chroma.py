@@ -165,7 +165,10 @@ def test_norms_of_faint_and_silent_frames(norm):
         ({"octwidth": 0.0}, "octwidth above 0, got 0"),
         ({"n_chroma": 0}, "n_chroma.*at least 1, got 0"),
         ({"source": "mel"}, "source.*got 'mel'"),
-        ({"source": "cqt"}, r"top bin at or below.*4000\.0 Hz, got 4106\.2 Hz. Lower n_octaves to at most 6 or"),
+        (
+            {"source": "cqt", "n_octaves": 7},
+            r"top bin at or below.*4000\.0 Hz, got 4106\.2 Hz. Lower n_octaves to at most 6 or",
+        ),
         ({"source": "cqt", "bins_per_octave": 30}, "multiple of n_chroma = 12, got 30. Take 36"),
         ({"source": "cqt", "fmin": 5_000.0, "n_octaves": 1}, "Lower fmin or raise"),
         ({"source": "cens", "n_octaves": 6, "win_len_smooth": 0}, "win_len_smooth.*at least 1, got 0"),
@@ -203,3 +206,15 @@ def test_a_tonnetz_that_learns():
     assert [name for name, _ in tonnetz.named_parameters()] == ["chroma.filterbank", "chroma.front.kernels"]
     tonnetz(items()[0].float()).square().sum().backward()
     assert all(value.grad.any() for value in tonnetz.parameters())
+
+
+@pytest.mark.parametrize(("rate", "options", "count"), [(8_000, {}, 6), (22_050, {}, 7), (8_000, {"fmin": 220.0}, 4)])
+@pytest.mark.parametrize("kind", [ofs.Chroma, ofs.Tonnetz])
+def test_as_many_octaves_as_fit(kind, rate, options, count):
+    """Where none are named; seven at most, and none above half the sample rate."""
+    wave = torch.randn(3_000, generator=torch.Generator().manual_seed(0))
+    made = kind(sample_rate=rate, source="cqt", **options)(wave)
+    assert torch.equal(made, kind(sample_rate=rate, source="cqt", n_octaves=count, **options)(wave))
+    if count < 7:
+        with pytest.raises(ValueError, match=f"top bin at or below.* Lower n_octaves to at most {count} "):
+            kind(sample_rate=rate, source="cqt", n_octaves=count + 1, **options)
