@@ -96,9 +96,8 @@ class Gammatonegram(Transform):
         super().__init__()
         where = "Gammatonegram"
         self.method = checks.choice(where, "method", method, ("fft", "impulse"))
-        if self.method == "impulse" and backend != "auto":
-            rule = 'backend "auto" with method="impulse"'
-            raise ValueError(checks.message(where, rule, repr(backend), 'Leave it out, or use method="fft".'))
+        if self.method == "impulse":
+            checks.unused(where, 'method="fft"', {"backend": backend}, backend="auto")
         self.stft = STFT(
             sample_rate=sample_rate,
             n_fft=n_fft,

@@ -68,15 +68,12 @@ def test_start_first_is_librosa_s_with_the_first_frame_as_state():
         assert np.abs(ours.numpy() - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
-def test_trainable_begins_as_the_frozen_one_and_learns_by_band():
-    frozen, trained = ofs.PCEN(**FRAMES), ofs.PCEN(**FRAMES, trainable=True, n_bands=5)
-    batch = ofs.pad([item.float() for item in items()], rate=100)
-    first, second = frozen(batch).data, trained(batch).data
-    assert (first - second).abs().max() <= 1e-6 * first.abs().max()
+def test_trainable_learns_by_band():
+    trained = ofs.PCEN(**FRAMES, trainable=True, n_bands=5)
+    second = trained(ofs.pad([item.float() for item in items()], rate=100)).data
     assert {name: list(value.shape) for name, value in trained.state_dict().items()} == {
         name: [5] for name in ("gain", "bias", "power", "b")
     }
-    assert frozen.state_dict() == {}
     (second * torch.rand(second.shape)).sum().backward()
     assert all((value.grad != 0).all() for value in trained.parameters())
 
