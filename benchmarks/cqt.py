@@ -14,11 +14,10 @@ from torch import Tensor
 import ontheflyspec as ofs
 from benchmarks import exact, memory
 from benchmarks.peers import peer
-from benchmarks.timing import median, rotate, spread, table
+from benchmarks.timing import SETTLE, median, rotate, share_of_peak, spread, table
 
 CLIPS, SECONDS, HOP = 8, 10.0, 512
 HOUR_RATE, HOUR_S = 22_050, 3600
-SETTLE = 0.15
 
 
 class Bins(NamedTuple):
@@ -94,12 +93,6 @@ def reference(x: Tensor, bins: Bins, filters: str) -> Tensor:
     return torch.from_numpy(np.stack(exact.cqt(waves, places, filters=filters, **options)))
 
 
-def error(magnitude: Tensor, wanted: Tensor) -> str:
-    """Returns the largest difference of the magnitudes, as a share of the peak."""
-    count = min(magnitude.shape[-1], wanted.shape[-1])
-    return f"{float((magnitude[..., :count] - wanted[..., :count]).abs().max() / wanted.max()):.1e}"
-
-
 def prepared(name: str, bins: Bins) -> Callable[[], Any]:
     """Returns the call whose memory is measured."""
     transform = MAKERS[name][1](bins)
@@ -128,7 +121,7 @@ def run(bins: Bins, rounds: int) -> str:
         if transform is not None:
             transforms[name] = transform
     wanted = {filters: reference(x, bins, filters) for filters in ("librosa", "nnaudio")}
-    errors = {name: error(call(x), wanted[MAKERS[name][0]]) for name, call in transforms.items()}
+    errors = {name: share_of_peak(call(x), wanted[MAKERS[name][0]]) for name, call in transforms.items()}
     functions = {name: (lambda call=call: call(x)) for name, call in transforms.items()}
     times = rotate(functions, rounds=rounds, settle=SETTLE)
     best = median(times["ontheflyspec"])

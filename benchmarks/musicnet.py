@@ -22,7 +22,7 @@ from benchmarks import memory, music
 from benchmarks.cqt import state_bytes
 from benchmarks.kinds import HOP, KINDS, MAKERS, RATE, Kind, parallel, reference
 from benchmarks.peers import peer
-from benchmarks.timing import header, median, rotate, spread, table
+from benchmarks.timing import SETTLE, header, median, rotate, spread, table
 
 PACKAGES = ("torch", "numpy", "ontheflyspec", "nnAudio", "librosa")
 PLACES = 16
@@ -38,7 +38,7 @@ COLUMNS = (
     "librosa",
     "nnAudio",
 )
-QUICK_S, ENOUGH_S, SETTLE = 0.5, 2.0, 0.1
+QUICK_S, ENOUGH_S = 0.5, 2.0
 """Calls below the first settle and run in all rounds; of others run as many as fit in the second, at least one."""
 
 
@@ -213,7 +213,7 @@ def memories(kinds: Sequence[Kind], folder: str | None, seconds: float) -> str:
     """Returns the table of what calls need at the peak."""
     lines = []
     for name in ("all", *MAKERS):
-        if name != "all" and MAKERS[name](Kind("stft", 256)) is None:
+        if name != "all" and MAKERS[name](kinds[-1]) is None:
             continue
         use = memory.measure(prepared, name, kinds, folder, seconds)
         label = f"ours, one Parallel of {len(kinds)}" if name == "all" else f"{name}, {kinds[-1].name}, longest clip"
@@ -256,7 +256,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default 5)")
     parser.add_argument("--families", default="stft,log,mel,cqt", help="which types (default stft,log,mel,cqt)")
     options = parser.parse_args(arguments)
-    kinds = [kind for kind in KINDS if kind.family in options.families.split(",")]
+    kinds = chosen(options.families)
     torch.set_num_threads(options.threads)
     print(header(f"{len(kinds)} types of spectrogram, clips of unlike length", PACKAGES))
     for package in ("nnAudio.features", "librosa"):
@@ -267,6 +267,14 @@ def main(arguments: list[str]) -> None:
         print(introduction(batch, options.rounds), flush=True)
         run(kinds, batch, options.rounds)
         print(memories(kinds, options.data, options.seconds), flush=True)
+
+
+def chosen(families: str) -> list[Kind]:
+    """Returns the types of the families that a list names, or raises."""
+    known, asked = list(dict.fromkeys(kind.family for kind in KINDS)), families.split(",")
+    if unknown := [family for family in asked if family not in known]:
+        raise SystemExit(f"musicnet: expected --families out of {','.join(known)}, got {','.join(unknown)}.")
+    return [kind for kind in KINDS if kind.family in asked]
 
 
 def introduction(batch: ofs.PaddedBatch, rounds: int) -> str:

@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+
+SETTLE = 0.15
+"""Seconds of untimed calls that short functions have before each timed one, see `rotate`."""
 
 
 def rotate(
@@ -63,6 +67,12 @@ def spread(times: Sequence[float]) -> str:
     """Returns the fastest and the slowest as percentages around the median, such as ``-3% +12%``."""
     middle = median(times)
     return f"{100 * (min(times) / middle - 1):+.0f}% {100 * (max(times) / middle - 1):+.0f}%"
+
+
+def share_of_peak(found: Tensor, wanted: Tensor) -> str:
+    """Returns the largest difference as a share of the peak wanted, over the frames that both have."""
+    count = min(found.shape[-1], wanted.shape[-1])
+    return f"{float((found[..., :count] - wanted[..., :count]).abs().max() / wanted.max()):.1e}"
 
 
 def version(package: str) -> str | None:

@@ -14,11 +14,10 @@ from torch import Tensor
 import ontheflyspec as ofs
 from benchmarks import cqt, exact, memory
 from benchmarks.peers import peer
-from benchmarks.timing import header, median, rotate, spread, table
+from benchmarks.timing import SETTLE, header, median, rotate, share_of_peak, spread, table
 
 PACKAGES = ("torch", "numpy", "ontheflyspec", "torchaudio", "nnAudio", "nnaudio2", "torchlibrosa", "librosa")
 CONFIGURATIONS = ((16_000, 400, 160, 80), (22_050, 1024, 256, 80), (22_050, 2048, 512, 128))
-SETTLE = 0.15
 Transform = Callable[[Tensor], Tensor]
 
 
@@ -89,9 +88,7 @@ def reference(x: Tensor, rate: int, n_fft: int, hop: int, mels: int) -> Tensor:
 
 def error(log_mel: Tensor, wanted: Tensor) -> str:
     """Returns the largest difference of the powers, as a share of the peak."""
-    count = min(log_mel.shape[-1], wanted.shape[-1])
-    difference = 10 ** (log_mel[..., :count].double() / 10) - wanted[..., :count].clamp(min=1e-10)
-    return f"{float(difference.abs().max() / wanted.max()):.1e}"
+    return share_of_peak(10 ** (log_mel.double() / 10), wanted.clamp(min=1e-10))
 
 
 def prepared(name: str, configuration: tuple[int, int, int, int], clips: int, seconds: float) -> Callable[[], Tensor]:

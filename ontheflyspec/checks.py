@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
+from types import FrameType
 from typing import Any
 
 import torch
@@ -60,6 +63,16 @@ def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
     return value
 
 
+def sequence(where: str, name: str, value: Any) -> list[Any]:
+    """Returns the parts of a tuple, a list or the like, or raises; a text is none."""
+    try:
+        if not isinstance(value, str | bytes):
+            return list(value)
+    except TypeError:
+        pass
+    raise TypeError(message(where, f"{name} to be a tuple or a list", repr(value), f"Pass several values as {name}."))
+
+
 def unused(where: str, reason: str, given: Mapping[str, Any], **defaults: Any) -> None:
     """Raises if any option of those given that would count for nothing is not left at its default.
 
@@ -113,6 +126,15 @@ def rank(where: str, data: Tensor, item_rank: int, *, batched: bool) -> None:
         one, batch = ("[T]", "[B, T] or [B, C, T]") if item_rank == 1 else ("[F, N]", "[B, F, N] or [B, C, F, N]")
         shapes = batch if batched else f"{one}, {batch}"
         raise ValueError(message(where, f"data of shape {shapes}", list(data.shape), "Reshape it."))
+
+
+def warn(text: str) -> None:
+    """Warns about the line that called into the package, however deep in it this is."""
+    level = 1
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, stacklevel=level)
 
 
 def sample_rate(where: str, expected: float, got: float) -> None:

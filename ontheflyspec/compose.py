@@ -11,6 +11,7 @@ from ontheflyspec import checks, rng
 from ontheflyspec.augment.base import Augment, Params, ids_of
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.routing import checked_steps, draw_all, draws, output_lengths, run_all, takes
+from ontheflyspec.transforms.base import Transform
 
 
 class Compose(Augment):
@@ -74,27 +75,36 @@ class Compose(Augment):
     @property
     def frequencies(self) -> Tensor:
         """Hz of the output's bands, float64 ``[F]``, as the last step that knows says."""
-        result: Tensor = self._last_knowing("frequencies").frequencies
-        return result
+        place, step = self._last_knowing("frequencies")
+        result: Tensor = step.frequencies
+        return result.repeat(self._after(place, len(result)) // len(result))
 
     @property
     def n_features(self) -> int:
         """Bands of the output, as the last step that knows says."""
-        return int(self._last_knowing("n_features").n_features)
+        place, step = self._last_knowing("n_features")
+        return self._after(place, step.n_features)
 
     def frame_times(self, n_frames: int) -> Tensor:
         """Returns seconds of the frames' centres, float64, as the last step that knows says."""
-        result: Tensor = self._last_knowing("frame_times").frame_times(n_frames)
+        result: Tensor = self._last_knowing("frame_times")[1].frame_times(n_frames)
         return result
 
-    def _last_knowing(self, name: str) -> Any:
-        for step in reversed(self._flat()):
+    def _last_knowing(self, name: str) -> tuple[int, Any]:
+        """Returns the last step that has an attribute, and its place among the steps of all inner chains."""
+        for place, step in reversed(list(enumerate(self._flat()))):
             if hasattr(step, name):
-                return step
+                return place, step
             if getattr(step, "makes_waves", False):
                 break
         remedy = "Add MelSpectrogram or STFT."
         raise AttributeError(checks.message("Compose", f"a step that has {name}", "none", remedy))
+
+    def _after(self, place: int, n_features: int) -> int:
+        """Returns how many bands the steps after a place make of so many."""
+        for step in self._flat()[place + 1 :]:
+            n_features = step.output_features(n_features) if isinstance(step, Transform) else n_features
+        return n_features
 
     def _flat(self) -> list[Any]:
         """Returns the steps with those of inner chains in their places."""

@@ -35,6 +35,12 @@ def test_message() -> None:
         (lambda: checks.positive("X", "rate", 0), ValueError, "X: expected rate above 0, got 0. Change rate."),
         (lambda: checks.choice("X", "mode", "c", ["a", "b"]), ValueError, "one of 'a' | 'b', got 'c'. Change mode."),
         (lambda: checks.choice("X", "mode", None, ["a"]), ValueError, "one of 'a', got None. "),
+        (
+            lambda: checks.sequence("X", "r", 2),
+            TypeError,
+            "r to be a tuple or a list, got 2. Pass several values as r.",
+        ),
+        (lambda: checks.sequence("X", "r", "ab"), TypeError, "r to be a tuple or a list, got 'ab'. "),
         (lambda: checks.span("X", "r", (2, 1)), ValueError, "with low <= high, got (2.0, 1.0). Swap the two."),
         (lambda: checks.span("X", "r", (1, 2, 3)), TypeError, "a pair (low, high), got (1, 2, 3). "),
         (lambda: checks.span("X", "r", "12"), TypeError, "got '12'. "),
@@ -63,6 +69,8 @@ def test_right_values_come_back() -> None:
     assert checks.number("X", "p", np.float32(0.5), low=0.0) == 0.5
     assert checks.positive("X", "rate", 16_000) == 16_000.0
     assert checks.choice("X", "mode", "a", ("a", "b")) == "a"
+    assert checks.sequence("X", "r", (part for part in "ab")) == ["a", "b"]
+    assert checks.sequence("X", "r", np.array([0.5])) == [0.5]
     assert checks.span("X", "r", 3) == (3.0, 3.0)
     assert checks.span("X", "r", [-1, 2.5]) == (-1.0, 2.5)
     checks.lengths("X", torch.tensor([0, 5]), 2, 5)
@@ -103,6 +111,21 @@ MEL = ofs.MelSpectrogram(sample_rate=16_000, n_fft=64, n_mels=4)
 def test_what_a_user_sees(call: Callable[[], Any], kind: type[Exception], text: str) -> None:
     with pytest.raises(kind, match=re.escape(text)):
         call()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (ofs.MelSpectrogram, {"n_mels": 64}),
+        (ofs.MFCC, {"n_mels": 64}),
+        (ofs.LFCC, {"n_filter": 64}),
+        (ofs.InverseMel, {"n_mels": 64}),
+    ],
+)
+def test_warnings_point_at_the_line_that_calls(kind: Any, options: dict[str, int]) -> None:
+    with pytest.warns(UserWarning, match=r"^\w+: expected every \w+ filter to meet an FFT bin, got none for") as caught:
+        kind(sample_rate=8_000, n_fft=64, **options)
+    assert [one.filename for one in caught] == [__file__]
 
 
 def test_a_chain_names_the_step() -> None:

@@ -520,3 +520,10 @@ def test_what_a_chain_of_waves_knows() -> None:
         with pytest.raises(AttributeError, match=name):
             getattr(chain, name)
     assert ofs.Compose([chain, ofs.STFT(**options)]).n_features == 33
+
+
+def test_bands_that_double_are_told() -> None:
+    stft = ofs.STFT(sample_rate=8_000, n_fft=64, output="magnitude")
+    chain = ofs.Compose([stft, ofs.HPSS(output="both"), ofs.Log()])
+    assert chain(torch.randn(500)).shape[0] == chain.n_features == 66
+    assert torch.equal(chain.frequencies, torch.cat([stft.frequencies, stft.frequencies]))

@@ -13,6 +13,7 @@ import ontheflyspec as ofs
 from case import RATE, Case, build
 from laws import Example
 from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.transforms.base import Transform
 from registry import CASES, RANDOM, TRANSFORMS, public_steps
 
 EDGES = [0, 1, 2, 3, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 80, 127, 128, 160]
@@ -88,6 +89,10 @@ def test_axes(case: Case) -> None:
     out = module(batch)
     if hasattr(module, "n_features"):
         assert out.data.shape[-2] == module.n_features
+    elif case.takes == "wave":
+        assert out.data.dim() == batch.data.dim(), "features of a number that is not told"
+    if isinstance(module, Transform) and out.data.dim() > 2:
+        assert out.data.shape[-2] == module.output_features(batch.data.shape[-2])
     if hasattr(module, "frequencies"):
         hertz = module.frequencies
         assert hertz.dtype == torch.float64

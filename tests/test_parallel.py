@@ -31,6 +31,7 @@ MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
     "lfcc": lambda: ofs.LFCC(**FRAMES, n_filter=8, n_lfcc=4),
     "bark": lambda: ofs.BarkSpectrogram(**FRAMES, n_bands=6, power=1.0),
     "chroma": lambda: ofs.Chroma(**FRAMES, pad_mode="reflect"),
+    "tonnetz": lambda: ofs.Tonnetz(**FRAMES, source="stft", pad_mode="reflect"),
     "conv": lambda: ofs.MelSpectrogram(**MEL, backend="conv"),
     "other": lambda: ofs.STFT(**OTHER, output="magnitude"),
     "cqt": lambda: ofs.CQT(sample_rate=RATE, hop_length=16, fmin=200.0, n_bins=12, bins_per_octave=3),

@@ -98,7 +98,7 @@ def fold_matrix(n_bins: int, bins_per_octave: int, n_chroma: int, fmin: float, b
     return (nearest % n_chroma == torch.arange(n_chroma).unsqueeze(-1)).double()
 
 
-def smoothing(win_length: int) -> Tensor:
+def cens_weights(win_length: int) -> Tensor:
     """Returns weights for CENS, float64 ``[win_length]`` of sum 1: a symmetric Hann window without its zeros."""
     weights = windows.symmetric("hann", win_length + 2, win_length + 2)[1:-1]
     return weights / weights.sum()
@@ -112,7 +112,7 @@ def energy_statistics(x: Tensor, lengths: Tensor | None, weights: Tensor | None,
     Args:
         x: ``[B, ..., F, N]``, 0 past each length.
         lengths: int64 ``[B]`` on any device, None if all items are full.
-        weights: of `smoothing`, None for none.
+        weights: of `cens_weights`, None for none.
         norm: as in `unit`.
     """
     shares = unit(x, 1)

@@ -11,19 +11,15 @@ from torch import Tensor
 
 from ontheflyspec.functional.compression import decibels
 from ontheflyspec.functional.fourier import present, raise_power, safe_sqrt
+from ontheflyspec.functional.scales import bin_frequencies
 
-Band = tuple[int, int, int]
+ContrastBand = tuple[int, int, int]
 """First and last + 1 bin, and how many of its bins make its peak and its valley."""
 SILENT = 1e-10
 """Samples this near 0 count as 0, and 0 as positive, where crossings are counted."""
 
 
-def bin_frequencies(sample_rate: float, n_fft: int) -> Tensor:
-    """Returns Hz of the bins, float64 ``[n_fft // 2 + 1]``."""
-    return torch.arange(n_fft // 2 + 1, dtype=torch.float64, device="cpu") * sample_rate / n_fft
-
-
-def contrast_bands(sample_rate: float, n_fft: int, n_bands: int, fmin: float, quantile: float) -> list[Band]:
+def contrast_bands(sample_rate: float, n_fft: int, n_bands: int, fmin: float, quantile: float) -> list[ContrastBand]:
     """Returns the bins of ``n_bands + 1`` bands: up to ``fmin``, then octaves, the last one up to the top.
 
     As ``librosa.feature.spectral_contrast`` cuts them; an octave has no bin where last <= first.
@@ -48,7 +44,7 @@ def frame_rows(
     window: Tensor,
     hertz: Tensor,
     roll_percent: float,
-    bands: Sequence[Band],
+    bands: Sequence[ContrastBand],
     p: float,
     amin: float,
 ) -> Tensor:
@@ -94,7 +90,7 @@ def _place_and_width(magnitude: Tensor, hertz: Tensor, p: float) -> dict[str, Te
     return {"centroid": centroid, "bandwidth": raise_power((share * away).sum(-2, keepdim=True), 2 / p)}
 
 
-def _ends(magnitude: Tensor, bands: Sequence[Band]) -> Tensor:
+def _ends(magnitude: Tensor, bands: Sequence[ContrastBand]) -> Tensor:
     """Returns the mean of each band's largest values, then that of each band's smallest."""
     rows = []
     for largest in (True, False):

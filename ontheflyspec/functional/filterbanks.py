@@ -14,7 +14,7 @@ from ontheflyspec import threads
 from ontheflyspec.functional import programs
 from ontheflyspec.functional.fourier import raise_power
 from ontheflyspec.functional.programs import fast
-from ontheflyspec.functional.scales import bark_to_hz, hz_to_bark, hz_to_mel, mel_to_hz
+from ontheflyspec.functional.scales import bark_to_hz, bin_frequencies, hz_to_bark, hz_to_mel, mel_to_hz
 
 TILE = 64
 """Rows of filter products are rounded up to multiples of this: tiny products take other ways through a library."""
@@ -78,7 +78,7 @@ def triangles(
         norm: ``"slaney"`` for unit area over Hz, None for peaks of 1.
         warp: the scale over which edges are straight, None for Hz.
     """
-    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate / n_fft
+    bins = bin_frequencies(sample_rate, n_fft)
     edges = points
     if warp is not None:
         edges, bins = warp(points), warp(bins)

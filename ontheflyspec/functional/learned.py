@@ -50,6 +50,17 @@ def sinc_start(sample_rate: float, n_filters: int, fmin: float, fmax: float, spa
     return torch.stack([edges[:-1], edges.diff()])
 
 
+def held_centres(centres: Tensor) -> Tensor:
+    """Returns centres of `gabor_filters` in radians a sample, held between 0 and pi."""
+    return centres.clamp(0, math.pi)
+
+
+def held_edges(low_hz: Tensor, band_hz: Tensor, sample_rate: float) -> tuple[Tensor, Tensor]:
+    """Returns lower and upper edges of `sinc_filters` in Hz, held between 0 and ``sample_rate / 2``, 1 Hz apart."""
+    low = low_hz.clamp(0, sample_rate / 2 - NARROWEST_HZ)
+    return low, (low + band_hz.clamp(min=NARROWEST_HZ)).clamp(max=sample_rate / 2)
+
+
 def gabor_filters(centres: Tensor, widths: Tensor, size: int) -> Tensor:
     """Returns real and imaginary part of complex sinusoids under Gaussians of area 1, ``[2, F, size]``.
 
@@ -59,7 +70,7 @@ def gabor_filters(centres: Tensor, widths: Tensor, size: int) -> Tensor:
             than half of all frequencies nor narrower than the filter can resolve.
         size: samples of a filter, an odd number.
     """
-    centres = centres.clamp(0, math.pi).unsqueeze(-1)
+    centres = held_centres(centres).unsqueeze(-1)
     widths = widths.clamp(4 * HALF_WIDTH / math.pi, size * HALF_WIDTH / math.pi).unsqueeze(-1)
     steps = torch.arange(size, device=centres.device, dtype=centres.dtype) - size // 2
     bell = (-0.5 * (steps / widths).square()).exp() / (math.sqrt(2 * math.pi) * widths)
@@ -77,8 +88,7 @@ def sinc_filters(low_hz: Tensor, band_hz: Tensor, sample_rate: float, size: int)
 
     Shape: ``[1, F, size]``.
     """
-    low = low_hz.clamp(0, sample_rate / 2 - NARROWEST_HZ).unsqueeze(-1)
-    high = (low + band_hz.clamp(min=NARROWEST_HZ).unsqueeze(-1)).clamp(max=sample_rate / 2)
+    low, high = (edge.unsqueeze(-1) for edge in held_edges(low_hz, band_hz, sample_rate))
     steps = torch.arange(size, device=low.device, dtype=low.dtype) - size // 2
     twice = 2 * steps / sample_rate
     shape = (high * torch.sinc(high * twice) - low * torch.sinc(low * twice)) / (high - low)

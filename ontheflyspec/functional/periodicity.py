@@ -22,7 +22,7 @@ def centres(fmin: float, fmax: float, bins_per_octave: int) -> Tensor:
     return fmin * 2 ** (torch.arange(count, dtype=torch.float64) / bins_per_octave)
 
 
-def triangles(places: Tensor, size: int) -> Tensor:
+def interpolating_triangles(places: Tensor, size: int) -> Tensor:
     """Returns triangular filters over the points 0 to ``size - 1``, float64 ``[F, size]``, of peak 1.
 
     Each reaches from its left to its right neighbour, but at least one point to both sides, so that the narrow ones
@@ -51,7 +51,8 @@ def filters(
         fmin: Hz of the first filter's peak.
         fmax: Hz that all peaks lie below.
         bins_per_octave: filters of an octave.
-        published: whether to do as the method's published code, see `published_triangles`; else see `triangles`.
+        published: whether to do as the method's published code, see `published_triangles`; else see
+            `interpolating_triangles`.
     """
     hertz, size = centres(fmin, fmax, bins_per_octave), n_fft // 2 + 1
     if published:
@@ -59,8 +60,8 @@ def filters(
     step = 2 ** (1 / bins_per_octave)
     around = torch.cat([hertz[:1] / step, hertz, hertz[-1:] * step])
     if axis == "bins":
-        return triangles(around * n_fft / sample_rate, size)
-    return triangles((sample_rate / around).flip(0), size).flip(0)
+        return interpolating_triangles(around * n_fft / sample_rate, size)
+    return interpolating_triangles((sample_rate / around).flip(0), size).flip(0)
 
 
 def published_triangles(axis: str, hertz: Tensor, size: int, sample_rate: float, n_fft: int) -> Tensor:
@@ -124,13 +125,13 @@ def layers(frames: Tensor, gamma: Sequence[float], kept: Tensor) -> tuple[Tensor
 
 
 def _bend(values: Tensor, power: float) -> Tensor:
-    """Returns values above 0 to a power, 0 for others, with finite gradients."""
-    positive = values > FLOOR * values[..., :1]
+    """Returns values above 0 to a power, 0 for others but NaN, with finite gradients."""
+    dropped = values <= FLOOR * values[..., :1].clamp(min=0)
     if power == 0:
-        return torch.where(positive, values, 0).add(LOG_FLOOR).log()
+        return values.masked_fill(dropped, 0).add(LOG_FLOOR).log()
     if power == 1:
-        return values.masked_fill(~positive, 0)
-    return torch.where(positive, values, 1).pow(power).masked_fill(~positive, 0)
+        return values.masked_fill(dropped, 0)
+    return values.masked_fill(dropped, 1).pow(power).masked_fill(dropped, 0)
 
 
 def combine(

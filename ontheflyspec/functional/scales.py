@@ -1,4 +1,4 @@
-"""Frequency scales: mel as Slaney, HTK and Kaldi have it, bark as four papers have it."""
+"""Frequency scales: bins of an FFT, mel as Slaney, HTK and Kaldi have it, bark as four papers have it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ _LOG_STEP = math.log(6.4) / 27
 _ARSINH = {"schroeder": (7.0, 650.0), "wang": (6.0, 600.0)}
 _HIGHEST = 2.0**24
 """Hz, beyond what any signal has, where the search for an inverse begins."""
+
+
+def bin_frequencies(sample_rate: float, n_fft: int) -> Tensor:
+    """Returns Hz of the bins of an FFT, float64 ``[n_fft // 2 + 1]``."""
+    return torch.arange(n_fft // 2 + 1, dtype=torch.float64, device="cpu") * sample_rate / n_fft
 
 
 def hz_to_mel(frequencies: Tensor, scale: str) -> Tensor:

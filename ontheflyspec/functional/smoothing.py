@@ -98,8 +98,8 @@ def pcen(
     if form == "log":
         out = level.log1p()
     elif form == "power":
-        positive = level > 0
-        out = torch.where(positive, level, 1).pow(power).masked_fill(~positive, 0)
+        nothing = level <= 0
+        out = level.masked_fill(nothing, 1).pow(power).masked_fill(nothing, 0)
     else:
         out = bias.pow(power) * (power * (level / bias).log1p()).expm1()
     return out if lengths is None else cut(out, lengths)

@@ -28,19 +28,27 @@ def window(name: str, win_length: int, n_fft: int) -> Tensor:
     Shape: float64 ``[n_fft]``.
     """
     checks.choice("window", "window", name, NAMES)
-    values = at(name, torch.arange(win_length, dtype=torch.float64) / win_length)
-    left = (n_fft - win_length) // 2
-    return torch.nn.functional.pad(values, (left, n_fft - win_length - left))
+    return _centred(_period(name, win_length) if win_length > 1 else _one(), n_fft)
 
 
 def symmetric(name: str, win_length: int, n_fft: int) -> Tensor:
     """Returns what `window` does, but symmetric: ``get_window(..., fftbins=False)`` of scipy."""
-    values = torch.ones(1, dtype=torch.float64)
-    if win_length > 1:
-        rest = window(name, win_length - 1, win_length - 1)
-        values = torch.cat([rest, rest[:1]])
-    left = (n_fft - win_length) // 2
-    return torch.nn.functional.pad(values, (left, n_fft - win_length - left))
+    checks.choice("window", "window", name, NAMES)
+    rest = _period(name, win_length - 1)
+    return _centred(torch.cat([rest, rest[:1]]) if win_length > 1 else _one(), n_fft)
+
+
+def _one() -> Tensor:
+    return torch.ones(1, dtype=torch.float64)
+
+
+def _period(name: str, count: int) -> Tensor:
+    return at(name, torch.arange(count, dtype=torch.float64) / count)
+
+
+def _centred(values: Tensor, n_fft: int) -> Tensor:
+    left = (n_fft - len(values)) // 2
+    return torch.nn.functional.pad(values, (left, n_fft - len(values) - left))
 
 
 def at(name: str, phase: Tensor) -> Tensor:

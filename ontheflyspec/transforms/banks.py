@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -58,7 +57,7 @@ def keep_filters(
     if empty := int((weights == 0).all(1).sum()):
         rule = f"every {kind} filter to meet an FFT bin, got none for {empty} of {len(weights)} {kind} filters"
         text = f"{type(owner).__name__}: expected {rule}. They give 0: lower {count} or raise n_fft."
-        warnings.warn(text, stacklevel=3)
+        checks.warn(text)
     return filterbanks.bands(weights.detach())
 
 

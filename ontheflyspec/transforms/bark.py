@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -67,6 +67,7 @@ class BarkSpectrogram(Transform):
         torch.Size([2, 24, 101])
     """
 
+    frames_of: ClassVar[str | None] = "stft"
     sample_rate: float
     filterbank: Tensor
     bands: list[filterbanks.Band]
@@ -116,14 +117,6 @@ class BarkSpectrogram(Transform):
         )
         self.bands = banks.keep_filters(self, maker, "bark", "n_bands", trainable=trainable)
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.stft.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.stft.output_rate(rate)
-
     @property
     def n_features(self) -> int:
         """Bark bands."""
@@ -133,10 +126,6 @@ class BarkSpectrogram(Transform):
     def frequencies(self) -> Tensor:
         """Hz of the filters' centres, float64 ``[n_bands]``."""
         return filterbanks.bark_frequencies(self.n_bands, self.fmin, self.fmax, self.bark_scale)[1:-1]
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.stft.frame_times(n_frames)
 
     def stage(self, data: Tensor) -> Stage | None:
         """Returns what this makes of a Fourier stage that others may share, None if there is none."""

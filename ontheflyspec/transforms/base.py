@@ -34,6 +34,8 @@ class Transform(nn.Module, ABC):
     """Hz that a step was built for, None where it does not matter; waveforms of another rate raise."""
     makes_waves: ClassVar[bool] = False
     """Whether spectrograms go in and waveforms come out."""
+    frames_of: ClassVar[str | None] = None
+    """Name of the attribute that is a transform with the same frames: how many, at what rate, at what times."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,11 +47,24 @@ class Transform(nn.Module, ABC):
 
     def output_lengths(self, lengths: Any) -> Any:
         """Returns steps out for steps in, an int for an int and a tensor for a tensor."""
-        return lengths
+        return lengths if self.frames_of is None else getattr(self, self.frames_of).output_lengths(lengths)
 
     def output_rate(self, rate: float) -> float:
         """Returns steps per second of the output's last axis."""
-        return rate
+        return rate if self.frames_of is None else float(getattr(self, self.frames_of).output_rate(rate))
+
+    def output_features(self, n_features: int) -> int:
+        """Returns bands out for bands in."""
+        own: int = getattr(self, "n_features", n_features)
+        return own
+
+    @property
+    def frame_times(self) -> Callable[[int], Tensor]:
+        """Returns seconds of the centres of so many frames, float64; only where frames have times."""
+        if self.frames_of is None:
+            raise AttributeError(f"{type(self).__name__} has no frame_times")
+        times: Callable[[int], Tensor] = getattr(self, self.frames_of).frame_times
+        return times
 
     def finishes(self, data: Tensor) -> bool:  # noqa: ARG002
         """Returns whether `transform` takes pointwise steps to do after its own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -53,6 +53,9 @@ class MFCC(Transform):
         ValueError: an option out of range, a batch of another rate.
         TypeError: samples that are neither float nor int16.
 
+    Warns:
+        UserWarning: filters so narrow that no FFT bin meets them; they count as silent.
+
     Matches:
         ``librosa.feature.mfcc`` of each item alone, with librosa's zeros at the ends for ``pad_mode="constant"``, 1e-5
         of the peak (tests/parity/test_cepstrum.py).
@@ -67,6 +70,7 @@ class MFCC(Transform):
         torch.Size([2, 13, 101])
     """
 
+    frames_of: ClassVar[str | None] = "mel"
     sample_rate: float
 
     def __init__(
@@ -115,17 +119,10 @@ class MFCC(Transform):
         self.lifter = checks.number("MFCC", "lifter", lifter, low=0.0)
         self.keep("cosines", partial(cepstra.cosine_matrix, self.n_mfcc, n_mels, self.lifter))
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.mel.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.mel.output_rate(rate)
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.mel.frame_times(n_frames)
+    @property
+    def n_features(self) -> int:
+        """Coefficients."""
+        return self.n_mfcc
 
     def stage(self, data: Tensor) -> Stage | None:
         """Returns what this makes of a Fourier stage that others may share, None if there is none."""
@@ -189,6 +186,7 @@ class LFCC(Transform):
         torch.Size([2, 20, 101])
     """
 
+    frames_of: ClassVar[str | None] = "stft"
     sample_rate: float
     filterbank: Tensor
     bands: list[filterbanks.Band]
@@ -239,17 +237,10 @@ class LFCC(Transform):
         self.bands = banks.keep_filters(self, maker, "linear", "n_filter", trainable=trainable)
         self.keep("cosines", partial(cepstra.cosine_matrix, self.n_lfcc, n_filter, 0.0))
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.stft.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.stft.output_rate(rate)
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.stft.frame_times(n_frames)
+    @property
+    def n_features(self) -> int:
+        """Coefficients."""
+        return self.n_lfcc
 
     def stage(self, data: Tensor) -> Stage | None:
         """Returns what this makes of a Fourier stage that others may share, None if there is none."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, Literal
+from numbers import Real
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -21,7 +22,8 @@ from ontheflyspec.transforms.stft import STFT, Backend, PadMode
 Source = Literal["stft", "cqt", "cens"]
 SOURCES = ("stft", "cqt", "cens")
 SPECTRAL: dict[str, Any] = {"n_fft": 2048, "window": "hann", "center": True, "ctroct": 5.0}
-OCTAVES: dict[str, Any] = {"fmin": 32.703, "n_octaves": 7, "bins_per_octave": 36, "threshold": 0.0}
+OCTAVES: dict[str, Any] = {"fmin": 32.703, "bins_per_octave": 36, "threshold": 0.0}
+MOST_OCTAVES = 7
 
 
 class Chroma(Transform):
@@ -36,7 +38,7 @@ class Chroma(Transform):
         sample_rate: Hz of the waveforms; batches of another rate raise.
         source: ``"stft"``, ``"cqt"`` or ``"cens"``.
         n_chroma: pitch classes of an octave.
-        n_fft: samples of a frame (stft; None: 2048).
+        n_fft: samples of a frame, at least 2 (stft; None: 2048).
         win_length: samples of the window (stft; None: ``n_fft``).
         hop_length: samples between frames.
         window: as in `STFT` (stft; None: ``"hann"``).
@@ -50,7 +52,7 @@ class Chroma(Transform):
         octwidth: octaves of the Gaussian weight around ``ctroct``, None for equal weights (stft).
         base_c: whether the first class is C, else A.
         fmin: Hz of the lowest bin (cqt, cens; None: 32.703).
-        n_octaves: octaves above it (cqt, cens; None: 7).
+        n_octaves: octaves above it (cqt, cens; None: as many as lie below ``sample_rate / 2``, at most 7).
         bins_per_octave: bins of an octave, a multiple of ``n_chroma`` (cqt, cens; None: 36).
         threshold: sums of magnitudes below it are taken as 0 (cqt, cens; None: 0). In silence next to a sound the
             constant-Q transform leaves up to 1e-6 of it, which ``norm`` makes as large as all else; a threshold above
@@ -85,6 +87,7 @@ class Chroma(Transform):
         tensor(9)
     """
 
+    frames_of: ClassVar[str | None] = "front"
     sample_rate: float
     filterbank: Tensor
 
@@ -136,15 +139,16 @@ class Chroma(Transform):
         tuning = checks.number(where, "tuning", tuning)
         self.front: STFT | CQT
         if source == "stft":
-            maker = self._spectral(common, (tuning, bool(base_c)), **_filled(spectral, SPECTRAL))
+            maker = self._spectral(common, (tuning, bool(base_c)), **_with_defaults(spectral, SPECTRAL))
         else:
-            maker = self._octaves(common, (tuning, bool(base_c)), **_filled(octaves, OCTAVES))
+            maker = self._octaves(common, (tuning, bool(base_c)), **_with_defaults(octaves, OCTAVES))
         self.keep("filterbank", maker, trainable=trainable)
-        self.bands = filterbanks.bands(self.filterbank.detach())
+        if source == "stft":
+            self.bands = filterbanks.bands(self.filterbank.detach())
         self.smooth = source == "cens" and win_len_smooth is not None
         if win_len_smooth is not None and source == "cens":
             win_len_smooth = checks.integer(where, "win_len_smooth", win_len_smooth)
-            self.keep("weights", partial(chroma.smoothing, win_len_smooth))
+            self.keep("weights", partial(chroma.cens_weights, win_len_smooth))
 
     def _spectral(
         self,
@@ -158,6 +162,7 @@ class Chroma(Transform):
     ) -> partial[Tensor]:
         """Makes the STFT and returns what makes the filters over its bins."""
         self.threshold = 0.0
+        n_fft = checks.integer("Chroma", "n_fft", n_fft, low=2)
         self.front = STFT(**common, n_fft=n_fft, **frame)
         octwidth = None if octwidth is None else checks.positive("Chroma", "octwidth", octwidth)
         octaves = (checks.number("Chroma", "ctroct", ctroct), octwidth)
@@ -170,7 +175,7 @@ class Chroma(Transform):
         classes: tuple[float, bool],
         *,
         fmin: float,
-        n_octaves: int,
+        n_octaves: int | None,
         bins_per_octave: int,
         threshold: float,
     ) -> partial[Tensor]:
@@ -182,22 +187,10 @@ class Chroma(Transform):
         self.front = CQT(**common, **bins, fmin=fmin * 2 ** (tuning / bins_per_octave), output="magnitude")
         return partial(chroma.fold_matrix, n_bins, bins_per_octave, self.n_chroma, fmin, base_c)
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.front.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.front.output_rate(rate)
-
     @property
     def n_features(self) -> int:
         """Pitch classes."""
         return self.n_chroma
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.front.frame_times(n_frames)
 
     def stage(self, data: Tensor) -> Stage | None:
         """Returns what this makes of a Fourier stage that others may share, None if there is none."""
@@ -230,16 +223,21 @@ class Chroma(Transform):
         return chroma.energy_statistics(sums, valid, self.constant("weights", bins) if self.smooth else None, self.norm)
 
 
-def _bins(sample_rate: float, n_chroma: int, fmin: float, tuning: float, n_octaves: int, bins_per_octave: int) -> int:
-    """Returns how many bins so many octaves have, or raises."""
+def _bins(
+    sample_rate: float, n_chroma: int, fmin: float, tuning: float, n_octaves: int | None, bins_per_octave: int
+) -> int:
+    """Returns how many bins so many octaves have, or raises; None is as many as fit."""
     where = "Chroma"
     checks.positive(where, "fmin", fmin)
-    checks.integer(where, "n_octaves", n_octaves)
     checks.integer(where, "bins_per_octave", bins_per_octave)
     if bins_per_octave % n_chroma:
         rule = f"bins_per_octave to be a multiple of n_chroma = {n_chroma}"
         remedy = f"Take {n_chroma * (bins_per_octave // n_chroma + 1)}."
         raise ValueError(checks.message(where, rule, bins_per_octave, remedy))
+    tops = {count: fmin * 2 ** (count + (tuning - 1) / bins_per_octave) for count in range(1, MOST_OCTAVES + 1)}
+    if n_octaves is None:
+        n_octaves = max((count for count, top in tops.items() if top <= sample_rate / 2), default=1)
+    n_octaves = checks.integer(where, "n_octaves", n_octaves)
     top = fmin * 2 ** (n_octaves + (tuning - 1) / bins_per_octave)
     if top > sample_rate / 2:
         most = n_octaves - math.ceil(math.log2(top / (sample_rate / 2)))
@@ -249,11 +247,13 @@ def _bins(sample_rate: float, n_chroma: int, fmin: float, tuning: float, n_octav
     return n_octaves * bins_per_octave
 
 
-def _filled(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     return {name: defaults.get(name) if value is None else value for name, value in given.items()}
 
 
 def _norm(where: str, norm: float | None) -> float | None:
-    if norm is None or norm in (1, 2, math.inf):
-        return None if norm is None else float(norm)
+    if norm is None:
+        return None
+    if isinstance(norm, Real) and norm in (1, 2, math.inf):
+        return float(norm)
     raise ValueError(checks.message(where, "norm to be 1, 2, inf or None", repr(norm), "Change norm."))

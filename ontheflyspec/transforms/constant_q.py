@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -211,6 +211,7 @@ class CQT(Transform):
         (torch.Size([2, 84, 44]), [44, 10])
     """
 
+    frames_of: ClassVar[str | None] = "vqt"
     sample_rate: float
 
     def __init__(
@@ -250,14 +251,6 @@ class CQT(Transform):
             trainable=trainable,
         )
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.vqt.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.vqt.output_rate(rate)
-
     @property
     def n_features(self) -> int:
         """Bins."""
@@ -267,10 +260,6 @@ class CQT(Transform):
     def frequencies(self) -> Tensor:
         """Hz of the bins, float64 ``[n_bins]``."""
         return self.vqt.frequencies
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.vqt.frame_times(n_frames)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the spectrum of ``[B, T]`` or ``[B, C, T]`` samples."""

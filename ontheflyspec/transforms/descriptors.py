@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, descriptors, fourier
+from ontheflyspec.functional import blocks, descriptors, fourier, scales
 from ontheflyspec.functional.framing import cut
 from ontheflyspec.transforms.base import Transform
 from ontheflyspec.transforms.stft import STFT, PadMode
 
 FEATURES = ("centroid", "bandwidth", "rolloff", "flatness", "contrast", "rms", "zero_crossing_rate")
+
+MOST_BANDS = 6
 
 
 class SpectralDescriptors(Transform):
@@ -39,7 +41,8 @@ class SpectralDescriptors(Transform):
         sample_rate: Hz of the waveforms; batches of another rate raise.
         features: which rows, in which order.
         roll_percent: share of the magnitudes below the roll-off, between 0 and 1 (None: 0.85).
-        n_contrast_bands: octaves above ``fmin``; the lower edge of the last lies below ``sample_rate / 2`` (None: 6).
+        n_contrast_bands: octaves above ``fmin``; the lower edge of the last lies below ``sample_rate / 2`` (None: as
+            many as that allows, at most 6).
         fmin: Hz of the upper edge of the lowest contrast band (None: 200).
         quantile: share of a contrast band's bins that make its peak and its valley, between 0 and 1 (None: 0.02).
         p: exponent of the bandwidth, at least 1 (None: 2).
@@ -61,7 +64,7 @@ class SpectralDescriptors(Transform):
     Raises:
         ValueError: an option out of range, or of a row that is not asked for, a contrast band without FFT bins, a batch
             of another rate.
-        TypeError: samples that are neither float nor int16.
+        TypeError: samples that are neither float nor int16, ``features`` that are no sequence.
 
     Matches:
         ``spectral_centroid``, ``spectral_bandwidth``, ``spectral_rolloff``, ``spectral_flatness``,
@@ -80,6 +83,7 @@ class SpectralDescriptors(Transform):
         (torch.Size([2, 2, 126]), ['centroid', 'rms'])
     """
 
+    frames_of: ClassVar[str | None] = "stft"
     sample_rate: float
 
     def __init__(
@@ -112,7 +116,8 @@ class SpectralDescriptors(Transform):
             pad_mode=pad_mode,
         )
         self.sample_rate = self.stft.sample_rate
-        self.features = tuple(checks.choice(where, "each of features", feature, FEATURES) for feature in features)
+        asked = checks.sequence(where, "features", features)
+        self.features = tuple(checks.choice(where, "each of features", feature, FEATURES) for feature in asked)
         if not self.features or len(set(self.features)) < len(self.features):
             rule = "features to be different names, at least one"
             raise ValueError(checks.message(where, rule, list(self.features), "Name each row once."))
@@ -123,25 +128,15 @@ class SpectralDescriptors(Transform):
                 checks.unused(where, f'"{row}" among features', options)
         self.roll_percent = _share("roll_percent", 0.85 if roll_percent is None else roll_percent)
         self.quantile = _share("quantile", 0.02 if quantile is None else quantile)
-        n_contrast_bands = 6 if n_contrast_bands is None else n_contrast_bands
-        self.n_contrast_bands = checks.integer(where, "n_contrast_bands", n_contrast_bands)
         self.fmin = checks.positive(where, "fmin", 200.0 if fmin is None else fmin)
+        if n_contrast_bands is None:
+            edges = [self.fmin * 2.0**octave for octave in range(MOST_BANDS)]
+            n_contrast_bands = max(sum(edge < self.sample_rate / 2 for edge in edges), 1)
+        self.n_contrast_bands = checks.integer(where, "n_contrast_bands", n_contrast_bands)
         self.p = checks.number(where, "p", 2.0 if p is None else p, low=1.0)
         self.amin = checks.positive(where, "amin", 1e-10 if amin is None else amin)
         self.bands = self._bands() if "contrast" in self.features else []
-        self.keep("hertz", partial(descriptors.bin_frequencies, self.sample_rate, self.stft.n_fft))
-
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.stft.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.stft.output_rate(rate)
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.stft.frame_times(n_frames)
+        self.keep("hertz", partial(scales.bin_frequencies, self.sample_rate, self.stft.n_fft))
 
     @property
     def names(self) -> list[str]:
@@ -205,7 +200,7 @@ class SpectralDescriptors(Transform):
         rate = descriptors.crossing_rate(wave, lengths, count, **options)
         return rate if valid is None else cut(rate, valid)
 
-    def _bands(self) -> list[descriptors.Band]:
+    def _bands(self) -> list[descriptors.ContrastBand]:
         where, rate = "SpectralDescriptors", self.sample_rate
         if (edge := self.fmin * 2.0 ** (self.n_contrast_bands - 1)) >= rate / 2:
             rule = f"the last contrast band to begin below sample_rate / 2 = {rate / 2} Hz"

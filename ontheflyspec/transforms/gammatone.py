@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -69,6 +69,7 @@ class Gammatonegram(Transform):
         torch.Size([2, 64, 101])
     """
 
+    frames_of: ClassVar[str | None] = "stft"
     sample_rate: float
     filterbank: Tensor
     bands: list[filterbanks.Band]
@@ -95,9 +96,8 @@ class Gammatonegram(Transform):
         super().__init__()
         where = "Gammatonegram"
         self.method = checks.choice(where, "method", method, ("fft", "impulse"))
-        if self.method == "impulse" and backend != "auto":
-            rule = 'backend "auto" with method="impulse"'
-            raise ValueError(checks.message(where, rule, repr(backend), 'Leave it out, or use method="fft".'))
+        if self.method == "impulse":
+            checks.unused(where, 'method="fft"', {"backend": backend}, backend="auto")
         self.stft = STFT(
             sample_rate=sample_rate,
             n_fft=n_fft,
@@ -122,14 +122,6 @@ class Gammatonegram(Transform):
             maker = partial(gammatones.impulse_responses, self.sample_rate, **options)
             self.keep("responses", maker, trainable=trainable)
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.stft.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.stft.output_rate(rate)
-
     @property
     def n_features(self) -> int:
         """Filters."""
@@ -139,10 +131,6 @@ class Gammatonegram(Transform):
     def frequencies(self) -> Tensor:
         """Hz of the filters' centres, float64 ``[n_bins]``."""
         return gammatones.erb_frequencies(self.n_bins, self.fmin, self.fmax)
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.stft.frame_times(n_frames)
 
     def stage(self, data: Tensor) -> Stage | None:
         """Returns what this makes of a Fourier stage that others may share, None if there is none."""

@@ -76,6 +76,10 @@ class HPSS(Transform):
         self.output = checks.choice(where, "output", output, ("harmonic", "percussive", "both"))
         self.mask = bool(mask)
 
+    def output_features(self, n_features: int) -> int:
+        """Returns bins out for bins in."""
+        return 2 * n_features if self.output == "both" else n_features
+
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns a part, or its mask, of ``[B, ..., F, N]`` spectra."""
         data = as_float(data)
@@ -89,8 +93,9 @@ class HPSS(Transform):
         )
         if not blocks.applicable(data):
             return compute(data, lengths)
-        bins = data.shape[-2] * (2 if self.output == "both" else 1)
-        like = data.new_empty(bins, dtype=data.dtype.to_real() if self.mask else data.dtype)
+        like = data.new_empty(
+            self.output_features(data.shape[-2]), dtype=data.dtype.to_real() if self.mask else data.dtype
+        )
         return blocks.map_items(data, lengths, lambda part, own, _: compute(part, own), like)
 
 

@@ -92,7 +92,7 @@ class InverseMel(Transform):
         self.power = checks.positive(where, "power", power)
         self.output = checks.choice(where, "output", output, ("magnitude", "power"))
         self.n_iter = checks.integer(where, "n_iter", n_iter)
-        self.bin_hz = hertz / self.n_fft
+        self.bins = (hertz, self.n_fft)
         maker = partial(filterbanks.mel_filterbank, hertz, n_fft, n_mels, self.fmin, self.fmax, mel_scale, norm)
         self.keep("inverse", partial(_inverse, maker))
         self.bands = banks.keep_filters(self, maker, "mel", "n_mels", trainable=False)
@@ -105,7 +105,7 @@ class InverseMel(Transform):
     @property
     def frequencies(self) -> Tensor:
         """Hz of the bins, float64 ``[F]``."""
-        return torch.arange(self.n_features, dtype=torch.float64) * self.bin_hz
+        return scales.bin_frequencies(*self.bins)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns spectra ``[B, ..., F, N]`` for ``[B, ..., n_mels, N]`` mel bands."""

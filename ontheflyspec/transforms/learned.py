@@ -13,8 +13,9 @@ from ontheflyspec import checks
 from ontheflyspec.batch import as_float
 from ontheflyspec.functional import fourier, learned
 from ontheflyspec.functional.framing import cut, frame_count
+from ontheflyspec.transforms import banks
 from ontheflyspec.transforms.base import Transform
-from ontheflyspec.transforms.pcen import PCEN
+from ontheflyspec.transforms.pcen import PCEN, filled
 
 FLOOR = 1e-5
 """Least energy that goes into the normalisation, as in LEAF."""
@@ -96,11 +97,7 @@ class LearnableFilterbank(Transform):
         self.pooling = checks.choice(where, "pooling", pooling, ("gaussian", "mean"))
         self.pooling_length = _odd("pooling_length", pooling_length)
         self.init = checks.choice(where, "init", init, ("mel", "linear"))
-        nyquist = self.sample_rate / 2
-        self.fmax = nyquist if fmax is None else checks.number(where, "fmax", fmax, low=0.0, high=nyquist)
-        self.fmin = checks.number(where, "fmin", fmin, low=0.0)
-        if self.fmin >= self.fmax:
-            raise ValueError(checks.message(where, f"fmin below fmax = {self.fmax:g} Hz", fmin, "Lower fmin."))
+        self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, self.sample_rate)
         self.trainable = bool(trainable)
         start = learned.gabor_start if self.kind == "gabor" else learned.sinc_start
         made = partial(start, self.sample_rate, self.n_filters, self.fmin, self.fmax, self.init)
@@ -108,7 +105,7 @@ class LearnableFilterbank(Transform):
         for place, name in enumerate(self.names):
             self.keep(name, partial(_row, made, place), trainable=self.trainable)
         if self.pooling == "gaussian":
-            self.keep("pool_widths", partial(_filled, self.n_filters), trainable=self.trainable)
+            self.keep("pool_widths", partial(filled, self.n_filters, 0.4), trainable=self.trainable)
         self.pcen = None
         if pcen:
             options: dict[str, Any] = {"trainable": self.trainable, "n_bands": self.n_filters}
@@ -129,9 +126,12 @@ class LearnableFilterbank(Transform):
 
     @property
     def frequencies(self) -> Tensor:
-        """Hz of the filters' centres as they are now, float64 ``[n_filters]``."""
-        first, second = (self.constant(name, torch.empty(0, dtype=torch.float64)).detach() for name in self.names)
-        return first * (self.sample_rate / (2 * math.pi)) if self.kind == "gabor" else first + second / 2
+        """Hz of the filters' centres as they are now, float64 ``[n_filters]`` on the host."""
+        first, second = (self._now(name) for name in self.names)
+        if self.kind == "gabor":
+            return learned.held_centres(first) * (self.sample_rate / (2 * math.pi))
+        low, high = learned.held_edges(first, second, self.sample_rate)
+        return (low + high) / 2
 
     def frame_times(self, n_frames: int) -> Tensor:
         """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
@@ -147,6 +147,12 @@ class LearnableFilterbank(Transform):
             if self.pcen is not None:
                 return self.pcen.transform(out.clamp(min=FLOOR), valid)
             return out if valid is None else cut(out, valid)
+
+    def _now(self, name: str) -> Tensor:
+        """Returns a parameter in float64 on the host."""
+        if self.trainable:
+            return self.get_parameter(name).detach().cpu().double()
+        return self.constant(name, torch.empty(0, dtype=torch.float64, device="cpu"))
 
     def _filters(self, like: Tensor) -> Tensor:
         first, second = (self.constant(name, like) for name in self.names)
@@ -170,7 +176,3 @@ def _odd(name: str, value: int) -> int:
 
 def _row(maker: partial[Tensor], place: int) -> Tensor:
     return maker()[place]
-
-
-def _filled(count: int) -> Tensor:
-    return torch.full((count,), 0.4, dtype=torch.float64, device="cpu")

@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import as_float
+from ontheflyspec.batch import PaddedBatch, as_float
 from ontheflyspec.functional import blocks, fourier, smoothing
 from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.sized import waves_rate
 
 LEAST = 1e-4
 """Trained bias and power stay at or above this."""
+SMALLEST = 1e-30
+"""Least ``eps``, and least ``bias`` above 0, that float32 can divide by."""
 
 
 class PCEN(Transform):
@@ -27,13 +30,13 @@ class PCEN(Transform):
 
     Args:
         sample_rate: Hz of the waveforms behind the frames; with ``hop_length`` it says how many frames
-            ``time_constant`` is. Not where ``b`` is given.
+            ``time_constant`` is, and batches of another rate raise. Not where ``b`` is given.
         hop_length: samples between frames, as ``sample_rate``.
         gain: exponent of the smoothed energies, at least 0.
-        bias: added before the compression, at least 0.
+        bias: added before the compression, 0 or at least 1e-30.
         power: exponent of the compression, at least 0.
         time_constant: seconds of the smoothing (None: 0.4). Not where ``b`` is given.
-        eps: added to the smoothed energies, above 0.
+        eps: added to the smoothed energies, at least 1e-30.
         b: weight of the newest frame, between 0 and 1 (None: by ``time_constant``).
         start: m before the first frame, ``"one"`` (the value 1, as librosa has it) or ``"first"`` (the first frame's
             own energies, whatever their scale).
@@ -49,7 +52,8 @@ class PCEN(Transform):
 
     Raises:
         ValueError: an option out of range; neither ``b`` nor both of ``sample_rate`` and ``hop_length``, or ``b`` and
-            one of them or ``time_constant``; ``trainable`` without ``n_bands``; input of other than ``n_bands`` bands.
+            one of them or ``time_constant``; ``trainable`` without ``n_bands``; input of other than ``n_bands`` bands;
+            a batch whose rate is not ``sample_rate / hop_length``.
         TypeError: features that are not real floats.
 
     Matches:
@@ -87,13 +91,16 @@ class PCEN(Transform):
     ) -> None:
         super().__init__()
         where = "PCEN"
+        self.frames: tuple[float, int] | None = None
         if b is None:
-            b = _weight(sample_rate, hop_length, 0.4 if time_constant is None else time_constant)
+            self.frames = _frames(sample_rate, hop_length)
+            seconds = checks.positive(where, "time_constant", 0.4 if time_constant is None else time_constant)
+            b = _weight(seconds * self.frames[0] / self.frames[1])
         else:
             frames = {"sample_rate": sample_rate, "hop_length": hop_length, "time_constant": time_constant}
             checks.unused(where, "b=None", frames)
             b = checks.number(where, "b", b, low=0.0, high=1.0)
-        self.eps = checks.positive(where, "eps", eps)
+        self.eps = checks.number(where, "eps", eps, low=SMALLEST)
         self.start = checks.choice(where, "start", start, ("one", "first"))
         self.trainable = bool(trainable)
         if self.trainable and n_bands is None:
@@ -106,10 +113,19 @@ class PCEN(Transform):
             "power": checks.number(where, "power", power, low=least),
             "b": b,
         }
+        if 0 < values["bias"] < SMALLEST:
+            rule = f"bias to be 0 or at least {SMALLEST:g}"
+            raise ValueError(checks.message(where, rule, values["bias"], "Change bias."))
         self.form = "log" if values["power"] == 0 else "power" if values["bias"] == 0 else "root"
         count = self.n_bands if self.trainable and self.n_bands else 1
         for name, value in values.items():
-            self.keep(name, partial(_filled, count, value), trainable=self.trainable)
+            self.keep(name, partial(filled, count, value), trainable=self.trainable)
+
+    def check(self, x: Tensor | PaddedBatch) -> None:
+        """Raises unless the transform takes this, at the rate of the frames that the time constant is meant for."""
+        super().check(x)
+        if self.frames is not None and isinstance(x, PaddedBatch):
+            waves_rate("PCEN", *self.frames, x.rate)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns normalised energies of ``[B, ..., F, N]`` features."""
@@ -135,15 +151,19 @@ class PCEN(Transform):
             return compute(data, lengths)
 
 
-def _weight(sample_rate: float | None, hop_length: int | None, time_constant: float) -> float:
-    """Returns b for a time constant, as librosa has it."""
+def _frames(sample_rate: float | None, hop_length: int | None) -> tuple[float, int]:
+    """Returns sample rate and hop length of the frames, or raises."""
     if sample_rate is None or hop_length is None:
         rule = "sample_rate and hop_length, which say how many frames time_constant is, or b"
         raise ValueError(checks.message("PCEN", rule, (sample_rate, hop_length), "Pass both, or b."))
-    rate = checks.positive("PCEN", "sample_rate", sample_rate) / checks.integer("PCEN", "hop_length", hop_length)
-    frames = checks.positive("PCEN", "time_constant", time_constant) * rate
-    return (math.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
+    return checks.positive("PCEN", "sample_rate", sample_rate), checks.integer("PCEN", "hop_length", hop_length)
 
 
-def _filled(count: int, value: float) -> Tensor:
+def _weight(frames: float) -> float:
+    """Returns b for a time constant of so many frames, as librosa has it."""
+    return 2 / (math.hypot(1, 2 * frames) + 1)
+
+
+def filled(count: int, value: float) -> Tensor:
+    """Returns a value for each band, float64 ``[count]``."""
     return torch.full((count,), value, dtype=torch.float64, device="cpu")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -40,9 +40,10 @@ class CFP(Transform):
         gamma: power of the spectrum (above 0), then of each further transform in turn, 0 for a logarithm.
         filters: ``"triangular"`` with peaks of 1, interpolating where bands lie closer than bins or lags; or
             ``"published"`` as in the authors' code, where bands between two lags are empty, as is the first one, and
-            the last one is left out.
+            the last one is left out; for three bands or more.
         output: ``"cfp"``, or one of its parts on the same bands: ``"spectrum"`` (the first), ``"cepstrum"`` (the last
-            one) or ``"gcos"`` (the last spectrum of a cepstrum).
+            one) or ``"gcos"`` (the last spectrum of a cepstrum, which needs a third power in ``gamma``). With two
+            powers ``"cfp"`` is the first spectrum times the cepstrum.
 
     Shape:
         ``[B, T]`` to ``[B, F, N]``, ``[B, C, T]`` to ``[B, C, F, N]``, a Tensor ``[T]`` to ``[F, N]``.
@@ -52,7 +53,7 @@ class CFP(Transform):
 
     Raises:
         ValueError: an option out of range, a batch of another rate.
-        TypeError: samples that are neither float nor int16.
+        TypeError: samples that are neither float nor int16, a ``gamma`` that is no sequence.
 
     Matches:
         with ``filters="published"`` nnAudio's ``CFP`` and, but for its missing first and last frame,
@@ -70,6 +71,7 @@ class CFP(Transform):
         torch.Size([2, 175, 51])
     """
 
+    frames_of: ClassVar[str | None] = "stft"
     sample_rate: float
     window: Tensor
     window_rest: Tensor
@@ -116,12 +118,20 @@ class CFP(Transform):
             rule = f"fmin below fmax = {self.fmax} Hz"
             raise ValueError(checks.message(where, rule, f"{self.fmin} Hz", "Lower fmin or raise fmax."))
         self.bins_per_octave = checks.integer(where, "bins_per_octave", bins_per_octave)
-        self.gamma = tuple(checks.number(where, "gamma", power, low=0.0) for power in gamma)
+        powers = checks.sequence(where, "gamma", gamma)
+        self.gamma = tuple(checks.number(where, "gamma", power, low=0.0) for power in powers)
         if len(self.gamma) < 2 or self.gamma[0] == 0:
             rule = "gamma to be two or more powers, the first above 0"
             raise ValueError(checks.message(where, rule, self.gamma, "Give a power for each transform."))
         self.output = checks.choice(where, "output", output, ("cfp", "spectrum", "cepstrum", "gcos"))
+        if self.output == "gcos" and len(self.gamma) < 3:
+            rule = 'gamma of three or more powers with output="gcos"'
+            raise ValueError(checks.message(where, rule, self.gamma, "Give a third power, or take another output."))
         self.filters = checks.choice(where, "filters", filters, ("triangular", "published"))
+        count = len(periodicity.centres(self.fmin, self.fmax, self.bins_per_octave))
+        if self.filters == "published" and count < 3:
+            rule = 'three or more bands between fmin and fmax with filters="published"'
+            raise ValueError(checks.message(where, rule, count, "Raise bins_per_octave or fmax."))
         self._keep_constants()
 
     def _keep_constants(self) -> None:
@@ -135,14 +145,6 @@ class CFP(Transform):
         self.keep("over_lags", partial(periodicity.filters, "lags", *options))
         self.bands = {name: filterbanks.bands(getattr(self, name)) for name in ("over_bins", "over_lags")}
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.stft.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.stft.output_rate(rate)
-
     @property
     def n_features(self) -> int:
         """Bands."""
@@ -152,10 +154,6 @@ class CFP(Transform):
     def frequencies(self) -> Tensor:
         """Hz of the bands, float64 ``[F]``."""
         return periodicity.centres(self.fmin, self.fmax, self.bins_per_octave)[: self.n_features]
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.stft.frame_times(n_frames)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the features of ``[B, T]`` or ``[B, C, T]`` samples."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import ClassVar
 
 from torch import Tensor
 
 from ontheflyspec.functional import cepstra, chroma, fourier
+from ontheflyspec.functional.stages import Stage
 from ontheflyspec.transforms.base import Transform
 from ontheflyspec.transforms.chroma import Chroma, Source
 from ontheflyspec.transforms.stft import Backend, PadMode
@@ -64,6 +65,7 @@ class Tonnetz(Transform):
         torch.Size([2, 6, 44])
     """
 
+    frames_of: ClassVar[str | None] = "chroma"
     sample_rate: float
 
     def __init__(
@@ -117,26 +119,21 @@ class Tonnetz(Transform):
         self.sample_rate = self.chroma.sample_rate
         self.keep("circles", partial(chroma.tonnetz_matrix, self.chroma.n_chroma))
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self.chroma.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self.chroma.output_rate(rate)
-
     @property
     def n_features(self) -> int:
         """Rows: two on each of three circles."""
         return 6
 
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self.chroma.frame_times(n_frames)
+    def stage(self, data: Tensor) -> Stage | None:
+        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
+        return self.chroma.stage(data)
+
+    def complete(self, features: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns the centroids of chroma."""
+        with fourier.full_precision(features.device):
+            return cepstra.project(features, lengths, self.constant("circles", features))
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the centroids of ``[B, T]`` or ``[B, C, T]`` samples."""
-        shares = self.chroma.transform(data, lengths)
         valid = None if lengths is None else self.output_lengths(lengths)
-        with fourier.full_precision(shares.device):
-            return cepstra.project(shares, valid, self.constant("circles", shares))
+        return self.complete(self.chroma.transform(data, lengths), valid)

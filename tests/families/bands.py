@@ -23,6 +23,7 @@ def _bark() -> list[Case]:
     case = functools.partial(_banded, "BarkSpectrogram", n_bands=BANDS)
     return [
         case("fft", fmin=100.0, bark_scale="zwicker", norm="slaney"),
+        case("constant", pad_mode="constant", bark_scale="wang"),
         case("conv", backend="conv", exact=False),
         case("trainable", trainable=True, power=1.0, exact=False),
     ]

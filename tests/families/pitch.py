@@ -18,6 +18,8 @@ def _cfp() -> list[Case]:
         case("cfp"),
         case("published", filters="published"),
         case("logarithm", gamma=(0.5, 0.0), output="cepstrum"),
+        case("power-of-a-logarithm", gamma=(0.5, 0.0, 0.6)),
+        case("spectrum", output="spectrum"),
         case("uncentred", center=False, gamma=(1.0, 0.6, 0.5, 1.0), steps=uncentred(64, 16)),
     ]
 
@@ -36,8 +38,10 @@ def _chroma() -> list[Case]:
         case("stft-conv", norm=1, backend="conv", exact=False),
         case("stft-trainable", norm=None, trainable=True, exact=False),
         case("cqt", source="cqt", **octaves),
+        case("cqt-threshold", source="cqt", threshold=0.01, **octaves),
         case("cens", source="cens", win_len_smooth=4, norm=2, **octaves),
         case("stft", ofs.Tonnetz, source="stft"),
+        case("cqt", ofs.Tonnetz, source="cqt", **octaves),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from torch import Tensor
 import ontheflyspec as ofs
 from case import BANDS, FOURIER, RATE, Case, centred, uncentred
 
-SMOOTH: dict[str, Any] = {"sample_rate": 16_000, "hop_length": 160}
+SMOOTH: dict[str, Any] = {"sample_rate": RATE, "hop_length": 16, "time_constant": 0.08}
 
 
 def _pcen(name: str, **options: Any) -> Case:
@@ -51,6 +52,7 @@ CASES: list[Case] = [
     _descriptors("uncentred", uncentred(64, 16), "rms", "bandwidth", "zero_crossing_rate", "centroid", center=False),
     _hpss("harmonic", "power", kernel_size=(7, 4)),
     _hpss("percussive", "complex", kernel_size=5, output="percussive", margin=(1.0, 2.0), power=0.5),
+    _hpss("hard", "power", kernel_size=3, power=math.inf),
     _hpss("masks", "complex", kernel_size=3, output="both", mask=True),
     _learned("leaf"),
     _learned("sinc", kind="sinc", pcen=False),

@@ -41,14 +41,6 @@ def test_cosines_are_scipy_s():
     assert np.allclose((cosine_matrix(40, 40, 0.0) @ values).numpy(), wanted)
 
 
-def test_each_option_changes_the_output():
-    wave = torch.randn(4_000, generator=torch.Generator().manual_seed(0)) * torch.linspace(0, 1, 4_000) ** 8
-    plain = {"sample_rate": 8_000, "n_fft": 256, "n_mels": 20}
-    first = ofs.MFCC(**plain)(wave)
-    for other in ({"lifter": 5.0}, {"top_db": None}, {"top_db": 20.0}, {"power": 1.0}, {"mel_scale": "htk"}):
-        assert not torch.allclose(ofs.MFCC(**plain, **other)(wave), first)
-
-
 @pytest.mark.parametrize(
     ("options", "rule"), [({"n_mfcc": 41}, "n_mfcc.*40.*got 41"), ({"lifter": -1.0}, "lifter.*got -1")]
 )
@@ -85,14 +77,6 @@ def test_lfcc_is_that_of_torchaudio_for_each_item(options, dtype):
         wanted = reference(item)
         assert ours.shape == wanted.shape
         assert (ours - wanted).abs().max() <= 1e-5 * wanted.abs().max()
-
-
-def test_each_option_of_lfcc_changes_the_output():
-    wave = torch.randn(4_000, generator=torch.Generator().manual_seed(0)) * torch.linspace(0, 1, 4_000) ** 8
-    plain = {"sample_rate": 8_000, "n_fft": 256, "n_filter": 20, "n_lfcc": 10}
-    first = ofs.LFCC(**plain)(wave)
-    for other in ({"log": "log"}, {"top_db": None}, {"top_db": 20.0}, {"pad_mode": "constant"}, {"window": "hamming"}):
-        assert not torch.allclose(ofs.LFCC(**plain, **other)(wave), first)
 
 
 @pytest.mark.parametrize(

@@ -151,3 +151,21 @@ def test_names_say_what_rows_are():
 def test_options_out_of_range(options, rule):
     with pytest.raises(ValueError, match=rule):
         ofs.SpectralDescriptors(sample_rate=RATE, **options)
+
+
+@pytest.mark.parametrize("features", ["rms", None, 3])
+def test_features_are_a_sequence(features):
+    with pytest.raises(TypeError, match=r"expected features to be a tuple or a list, got .*\. Pass"):
+        ofs.SpectralDescriptors(sample_rate=RATE, features=features)
+
+
+@pytest.mark.parametrize(("rate", "count"), [(8_000, 5), (22_050, 6), (96_000, 6)])
+def test_as_many_contrast_bands_as_fit(rate, count):
+    """Where none are named; the last begins below half the sample rate."""
+    wave = torch.randn(4_000, generator=torch.Generator().manual_seed(0))
+    made = ofs.SpectralDescriptors(sample_rate=rate)
+    named = ofs.SpectralDescriptors(sample_rate=rate, n_contrast_bands=count)
+    assert made.names == named.names
+    assert torch.equal(made(wave), named(wave))
+    with pytest.raises(ValueError, match=f"begin below sample_rate / 2 = {rate / 2} Hz, got {rate / 2} Hz"):
+        ofs.SpectralDescriptors(sample_rate=rate, fmin=rate / 2)

@@ -167,6 +167,30 @@ def test_few_blocks_or_many_are_the_same(monkeypatch):
         torch.testing.assert_close(module(wave), whole.detach())
 
 
+@pytest.mark.parametrize(
+    ("kind", "wild", "hertz"),
+    [
+        ("gabor", {"centres": 9.0}, RATE / 2),
+        ("gabor", {"centres": -9.0}, 0.0),
+        ("sinc", {"low_hz": -500.0, "band_hz": 100.0}, 50.0),
+        ("sinc", {"low_hz": 3_000.0, "band_hz": 9_000.0}, 3_500.0),
+        ("sinc", {"low_hz": 9_000.0, "band_hz": 9_000.0}, RATE / 2 - 0.5),
+        ("sinc", {"low_hz": 100.0, "band_hz": -3.0}, 100.5),
+    ],
+)
+def test_frequencies_are_held_where_the_filters_are(kind, wild, hertz):
+    """The bin at which the filter lets most through, on the scale of what is told."""
+    module = ofs.LearnableFilterbank(**SMALL, kind=kind)
+    with torch.no_grad():
+        for name, value in wild.items():
+            getattr(module, name).fill_(value)
+    assert module.frequencies.tolist() == pytest.approx([hertz] * 6, rel=1e-6)
+    if kind == "gabor":
+        real, imaginary = module._filters(torch.zeros(1))[:, 0].detach()
+        response = torch.fft.fft(torch.complex(real, imaginary), 1_024).abs()[:513]
+        assert float(response.argmax()) * RATE / 1_024 == pytest.approx(hertz)
+
+
 def test_frequencies_follow_the_parameters():
     module = ofs.LearnableFilterbank(**SMALL)
     torch.testing.assert_close(
@@ -191,7 +215,7 @@ def test_frequencies_follow_the_parameters():
         ({"pooling": "max"}, "pooling.*'gaussian'.*'mean'"),
         ({"init": "bark"}, "init.*'mel'.*'linear'"),
         ({"fmax": 9_000.0}, "fmax.*8000.*got 9000"),
-        ({"fmin": 5_000.0, "fmax": 4_000.0}, "fmin below fmax = 4000 Hz"),
+        ({"fmin": 5_000.0, "fmax": 4_000.0}, "fmin below fmax = 4000.0 Hz, got 5000"),
     ],
 )
 def test_options_out_of_range(options, rule):

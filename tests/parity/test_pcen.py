@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import decimal
+
 import librosa
 import numpy as np
 import pytest
@@ -49,6 +51,15 @@ def test_without_new_frames_the_gain_stays_what_it_was():
     torch.testing.assert_close(ofs.PCEN(b=0.0)(item), wanted)
 
 
+@pytest.mark.parametrize("bias", [0.0, 2.0])
+def test_nan_among_the_energies_is_not_taken_for_silence(bias):
+    item = items()[0]
+    item[:, 100] = torch.nan
+    out = ofs.PCEN(b=0.0, bias=bias)(item)
+    assert out[:, 100].isnan().all()
+    assert out[:, :64].isfinite().all()  # steps are taken in blocks of 64
+
+
 def test_start_first_is_librosa_s_with_the_first_frame_as_state():
     for item in items():
         ours = ofs.PCEN(start="first", b=0.1)(item)
@@ -57,15 +68,12 @@ def test_start_first_is_librosa_s_with_the_first_frame_as_state():
         assert np.abs(ours.numpy() - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
-def test_trainable_begins_as_the_frozen_one_and_learns_by_band():
-    frozen, trained = ofs.PCEN(**FRAMES), ofs.PCEN(**FRAMES, trainable=True, n_bands=5)
-    batch = ofs.pad([item.float() for item in items()], rate=100)
-    first, second = frozen(batch).data, trained(batch).data
-    assert (first - second).abs().max() <= 1e-6 * first.abs().max()
+def test_trainable_learns_by_band():
+    trained = ofs.PCEN(**FRAMES, trainable=True, n_bands=5)
+    second = trained(ofs.pad([item.float() for item in items()], rate=100)).data
     assert {name: list(value.shape) for name, value in trained.state_dict().items()} == {
         name: [5] for name in ("gain", "bias", "power", "b")
     }
-    assert frozen.state_dict() == {}
     (second * torch.rand(second.shape)).sum().backward()
     assert all((value.grad != 0).all() for value in trained.parameters())
 
@@ -100,7 +108,9 @@ def test_recursion_is_a_loop(decay, size):
         ({"b": 0.1, "gain": -1.0}, "gain.*got -1"),
         ({"b": 0.1, "bias": -1.0}, "bias.*got -1"),
         ({"b": 0.1, "power": -1.0}, "power.*got -1"),
-        ({"b": 0.1, "eps": 0.0}, "eps above 0"),
+        ({"b": 0.1, "eps": 0.0}, "eps.*between 1e-30.*got 0"),
+        ({"b": 0.1, "eps": 1e-50}, "eps.*between 1e-30.*got 1e-50"),
+        ({"b": 0.1, "bias": 1e-50}, "bias to be 0 or at least 1e-30, got 1e-50. Change bias"),
         (FRAMES | {"time_constant": 0.0}, "time_constant above 0"),
         (
             {"b": 0.1, "time_constant": 0.5},
@@ -115,6 +125,32 @@ def test_recursion_is_a_loop(decay, size):
 def test_options_out_of_range(options, rule):
     with pytest.raises(ValueError, match=rule):
         ofs.PCEN(**options)
+
+
+def test_frames_of_another_rate_raise():
+    """Their time constant would be another one; a weight is meant for frames of any rate."""
+    batch = ofs.pad([torch.ones(4, 9)], rate=50)
+    with pytest.raises(ValueError, match=r"PCEN: expected a batch of 100 frames per second .*, got 50\. Build it"):
+        ofs.PCEN(**FRAMES)(batch)
+    assert ofs.PCEN(b=0.1)(batch).rate == 50
+    assert ofs.PCEN(sample_rate=22_050, hop_length=512)(batch._replace(rate=22_050 / 512)).data.shape == (1, 4, 9)
+
+
+@pytest.mark.parametrize("seconds", [1e-12, 1e-6, 1.0, 1e9])
+def test_weights_of_any_time_constant_are_exact(seconds):
+    """The root of ``frames^2 b^2 + b = 1`` between 0 and 1, in 50 digits."""
+    context = decimal.Context(prec=50)
+    square = context.power(decimal.Decimal(seconds) * 100, 2)
+    wanted = (context.sqrt(1 + 4 * square) - 1) / (2 * square)
+    made = float(ofs.PCEN(**FRAMES, time_constant=seconds).constant("b", torch.zeros(1, dtype=torch.float64)))
+    assert made == pytest.approx(float(wanted), rel=1e-14)
+
+
+@pytest.mark.parametrize("small", [{"eps": 1e-30}, {"bias": 1e-30}], ids=str)
+def test_least_values_stay_finite_in_float32(small):
+    item = items()[0].float()
+    wanted = ofs.PCEN(b=0.1, **small)(item.double())
+    assert (ofs.PCEN(b=0.1, **small)(item) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
 @pytest.mark.parametrize("trainable", [False, True])

@@ -86,11 +86,14 @@ def agree(ours, wanted, tolerance=1e-5):
     [
         {},
         {"gamma": (0.5, 0.0), "window": "hann"},
+        {"gamma": (0.5, 0.0, 0.6)},
         {"gamma": (1.0, 0.5, 0.3, 0.8, 0.7), "pad_mode": "reflect"},
         {"n_fft": 801, "win_length": 400, "fmax": 4_000.0, "window": "rectangular"},
     ],
 )
 def test_formulas_for_each_item(options, output):
+    if output == "gcos" and len(options.get("gamma", (1, 1, 1))) < 3:
+        return  # an error, see below
     options = SMALL | options
     waves = items()
     out = ofs.CFP(sample_rate=RATE, output=output, **options)(ofs.pad(waves, rate=RATE))
@@ -178,6 +181,15 @@ def test_rounding_is_not_blown_up():
     assert not out.any()
 
 
+@pytest.mark.parametrize("gamma", [(2.0, 0.6, 1.0), (2.0, 0.0, 0.6), (2.0, 1.0, 1.0)])
+def test_nan_among_the_samples_is_not_taken_for_silence(gamma):
+    wave = items()[0].float()
+    wave[3_000] = math.nan
+    out = ofs.CFP(sample_rate=RATE, gamma=gamma, **SMALL)(wave)
+    assert out[:, 18].isnan().all()
+    assert out[:, :14].isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
@@ -187,6 +199,11 @@ def test_rounding_is_not_blown_up():
         ({"gamma": (0.5,)}, "gamma.*two or more"),
         ({"gamma": (0.0, 1.0)}, "gamma.*first above 0"),
         ({"gamma": (1.0, -1.0)}, "gamma.*got -1"),
+        (
+            {"gamma": (0.5, 0.0), "output": "gcos"},
+            r"gamma of three or more powers .*, got \(0.5, 0.0\)",
+        ),
+        ({"fmin": 900.0, "filters": "published", "bins_per_octave": 12}, "three or more bands .*, got 2. Raise bins"),
         ({"output": "Z"}, "output.*got 'Z'"),
         ({"filters": "mel"}, "filters.*got 'mel'"),
         ({"win_length": 2_000}, "win_length.*1024.*got 2000"),
@@ -195,3 +212,9 @@ def test_rounding_is_not_blown_up():
 def test_options_out_of_range(options, rule):
     with pytest.raises(ValueError, match=rule):
         ofs.CFP(sample_rate=RATE, **SMALL | options)
+
+
+@pytest.mark.parametrize("gamma", [0.5, None, "0.5"])
+def test_gamma_is_a_sequence(gamma):
+    with pytest.raises(TypeError, match=r"CFP: expected gamma to be a tuple or a list, got .*\. Pass several values"):
+        ofs.CFP(sample_rate=RATE, **SMALL | {"gamma": gamma})
