@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from types import FrameType
 from typing import Any
@@ -20,6 +21,17 @@ FEATURE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 def message(where: str, rule: str, got: object, remedy: str) -> str:
     """Returns ``Where: expected <rule>, got <value>. <What to change.>``."""
     return f"{where}: expected {rule}, got {got}. {remedy}"
+
+
+@contextlib.contextmanager
+def of_part(part: str, where: str) -> Iterator[None]:
+    """Lets errors of a part name the whole, which is what the caller made."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if error.args and str(error.args[0]).startswith(f"{part}: "):
+            error.args = (where + str(error.args[0])[len(part) :],)
+        raise
 
 
 def integer(where: str, name: str, value: Any, *, low: int = 1, high: int | None = None) -> int:

@@ -206,3 +206,11 @@ def test_steps_are_final() -> None:
     for name, kind in STEPS.items():
         bases = {base for base in kind.__mro__[1:] if base.__module__.startswith("ontheflyspec")}
         assert bases <= {Transform, Augment}, f"{name} derives from {bases}"
+
+
+@pytest.mark.parametrize("name", [name for name in STEPS if "hop_length" in signature(name).parameters])
+def test_errors_name_what_was_called(name: str) -> None:
+    """Not a transform inside it, which the caller never named."""
+    asked = {"sample_rate": 22_050} if "sample_rate" in signature(name).parameters else {}
+    with pytest.raises(ValueError, match=rf"^{name}: expected hop_length to be an integer of at least 1.*, got 0\."):
+        STEPS[name](**asked, hop_length=0)

@@ -93,17 +93,18 @@ class BarkSpectrogram(Transform):
     ) -> None:
         super().__init__()
         where = "BarkSpectrogram"
-        self.stft = STFT(
-            sample_rate=sample_rate,
-            n_fft=n_fft,
-            win_length=win_length,
-            hop_length=hop_length,
-            window=window,
-            center=center,
-            pad_mode=pad_mode,
-            backend=backend,
-            trainable=trainable,
-        )
+        with checks.of_part("STFT", "BarkSpectrogram"):
+            self.stft = STFT(
+                sample_rate=sample_rate,
+                n_fft=n_fft,
+                win_length=win_length,
+                hop_length=hop_length,
+                window=window,
+                center=center,
+                pad_mode=pad_mode,
+                backend=backend,
+                trainable=trainable,
+            )
         self.sample_rate = self.stft.sample_rate
         self.n_bands = checks.integer(where, "n_bands", n_bands)
         self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, self.sample_rate)

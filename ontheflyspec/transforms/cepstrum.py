@@ -96,23 +96,24 @@ class MFCC(Transform):
         trainable: bool = False,
     ) -> None:
         super().__init__()
-        self.mel = MelSpectrogram(
-            sample_rate=sample_rate,
-            n_fft=n_fft,
-            win_length=win_length,
-            hop_length=hop_length,
-            window=window,
-            center=center,
-            pad_mode=pad_mode,
-            n_mels=n_mels,
-            fmin=fmin,
-            fmax=fmax,
-            mel_scale=mel_scale,
-            norm=norm,
-            power=power,
-            backend=backend,
-            trainable=trainable,
-        )
+        with checks.of_part("MelSpectrogram", "MFCC"):
+            self.mel = MelSpectrogram(
+                sample_rate=sample_rate,
+                n_fft=n_fft,
+                win_length=win_length,
+                hop_length=hop_length,
+                window=window,
+                center=center,
+                pad_mode=pad_mode,
+                n_mels=n_mels,
+                fmin=fmin,
+                fmax=fmax,
+                mel_scale=mel_scale,
+                norm=norm,
+                power=power,
+                backend=backend,
+                trainable=trainable,
+            )
         self.sample_rate = self.mel.sample_rate
         self.decibels = AmplitudeToDB(top_db=top_db)
         self.n_mfcc = checks.integer("MFCC", "n_mfcc", n_mfcc, high=n_mels)
@@ -213,17 +214,18 @@ class LFCC(Transform):
     ) -> None:
         super().__init__()
         where = "LFCC"
-        self.stft = STFT(
-            sample_rate=sample_rate,
-            n_fft=n_fft,
-            win_length=win_length,
-            hop_length=hop_length,
-            window=window,
-            center=center,
-            pad_mode=pad_mode,
-            backend=backend,
-            trainable=trainable,
-        )
+        with checks.of_part("STFT", "LFCC"):
+            self.stft = STFT(
+                sample_rate=sample_rate,
+                n_fft=n_fft,
+                win_length=win_length,
+                hop_length=hop_length,
+                window=window,
+                center=center,
+                pad_mode=pad_mode,
+                backend=backend,
+                trainable=trainable,
+            )
         self.sample_rate = self.stft.sample_rate
         self.n_filter = checks.integer(where, "n_filter", n_filter)
         self.n_lfcc = checks.integer(where, "n_lfcc", n_lfcc, high=self.n_filter)

@@ -163,7 +163,8 @@ class Chroma(Transform):
         """Makes the STFT and returns what makes the filters over its bins."""
         self.threshold = 0.0
         n_fft = checks.integer("Chroma", "n_fft", n_fft, low=2)
-        self.front = STFT(**common, n_fft=n_fft, **frame)
+        with checks.of_part("STFT", "Chroma"):
+            self.front = STFT(**common, n_fft=n_fft, **frame)
         octwidth = None if octwidth is None else checks.positive("Chroma", "octwidth", octwidth)
         octaves = (checks.number("Chroma", "ctroct", ctroct), octwidth)
         (tuning, base_c), shape = classes, (self.sample_rate, n_fft, self.n_chroma)
@@ -184,7 +185,8 @@ class Chroma(Transform):
         tuning, base_c = classes
         n_bins = _bins(self.sample_rate, self.n_chroma, fmin, tuning, n_octaves, bins_per_octave)
         bins: dict[str, Any] = {"n_bins": n_bins, "bins_per_octave": bins_per_octave}
-        self.front = CQT(**common, **bins, fmin=fmin * 2 ** (tuning / bins_per_octave), output="magnitude")
+        with checks.of_part("CQT", "Chroma"):
+            self.front = CQT(**common, **bins, fmin=fmin * 2 ** (tuning / bins_per_octave), output="magnitude")
         return partial(chroma.fold_matrix, n_bins, bins_per_octave, self.n_chroma, fmin, base_c)
 
     @property

@@ -232,24 +232,24 @@ class CQT(Transform):
         trainable: bool = False,
     ) -> None:
         super().__init__()
-        self.sample_rate = checks.positive("CQT", "sample_rate", sample_rate)
-        checked_bins("CQT", self.sample_rate, fmin, n_bins, bins_per_octave)
-        self.vqt = VQT(
-            sample_rate=sample_rate,
-            hop_length=hop_length,
-            fmin=fmin,
-            n_bins=n_bins,
-            bins_per_octave=bins_per_octave,
-            gamma=0.0,
-            filter_scale=filter_scale,
-            window=window,
-            norm=norm,
-            pad_mode=pad_mode,
-            output=output,
-            filters=filters,
-            method=method,
-            trainable=trainable,
-        )
+        with checks.of_part("VQT", "CQT"):
+            self.vqt = VQT(
+                sample_rate=sample_rate,
+                hop_length=hop_length,
+                fmin=fmin,
+                n_bins=n_bins,
+                bins_per_octave=bins_per_octave,
+                gamma=0.0,
+                filter_scale=filter_scale,
+                window=window,
+                norm=norm,
+                pad_mode=pad_mode,
+                output=output,
+                filters=filters,
+                method=method,
+                trainable=trainable,
+            )
+        self.sample_rate = self.vqt.sample_rate
 
     @property
     def n_features(self) -> int:

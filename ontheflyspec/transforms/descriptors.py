@@ -106,15 +106,16 @@ class SpectralDescriptors(Transform):
     ) -> None:
         super().__init__()
         where = "SpectralDescriptors"
-        self.stft = STFT(
-            sample_rate=sample_rate,
-            n_fft=n_fft,
-            win_length=win_length,
-            hop_length=hop_length,
-            window=window,
-            center=center,
-            pad_mode=pad_mode,
-        )
+        with checks.of_part("STFT", "SpectralDescriptors"):
+            self.stft = STFT(
+                sample_rate=sample_rate,
+                n_fft=n_fft,
+                win_length=win_length,
+                hop_length=hop_length,
+                window=window,
+                center=center,
+                pad_mode=pad_mode,
+            )
         self.sample_rate = self.stft.sample_rate
         asked = checks.sequence(where, "features", features)
         self.features = tuple(checks.choice(where, "each of features", feature, FEATURES) for feature in asked)

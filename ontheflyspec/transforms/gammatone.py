@@ -98,17 +98,18 @@ class Gammatonegram(Transform):
         self.method = checks.choice(where, "method", method, ("fft", "impulse"))
         if self.method == "impulse":
             checks.unused(where, 'method="fft"', {"backend": backend}, backend="auto")
-        self.stft = STFT(
-            sample_rate=sample_rate,
-            n_fft=n_fft,
-            win_length=win_length,
-            hop_length=hop_length,
-            window=window,
-            center=center,
-            pad_mode=pad_mode,
-            backend=backend,
-            trainable=trainable and self.method == "fft",
-        )
+        with checks.of_part("STFT", "Gammatonegram"):
+            self.stft = STFT(
+                sample_rate=sample_rate,
+                n_fft=n_fft,
+                win_length=win_length,
+                hop_length=hop_length,
+                window=window,
+                center=center,
+                pad_mode=pad_mode,
+                backend=backend,
+                trainable=trainable and self.method == "fft",
+            )
         self.sample_rate = self.stft.sample_rate
         self.n_bins = checks.integer(where, "n_bins", n_bins)
         self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, self.sample_rate)

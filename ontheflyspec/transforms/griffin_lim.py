@@ -98,8 +98,10 @@ class GriffinLim(Transform):
             "window": window,
             "center": center,
         }
-        self.stft = STFT(**options, pad_mode=pad_mode)
-        self.inverse = InverseSTFT(**options)
+        with checks.of_part("STFT", "GriffinLim"):
+            self.stft = STFT(**options, pad_mode=pad_mode)
+        with checks.of_part("InverseSTFT", "GriffinLim"):
+            self.inverse = InverseSTFT(**options)
         self.sample_rate = self.stft.sample_rate
         self.n_iter = checks.integer(where, "n_iter", n_iter)
         self.momentum = checks.number(where, "momentum", momentum, low=0.0, high=1.0)

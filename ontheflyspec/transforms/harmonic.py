@@ -92,7 +92,7 @@ class HarmonicCQT(Transform):
         self.fmin = checks.positive(where, "fmin", fmin)
         self.n_bins = checks.integer(where, "n_bins", n_bins)
         self.bins_per_octave = checks.integer(where, "bins_per_octave", bins_per_octave)
-        given = harmonics if isinstance(harmonics, Sequence) else [harmonics]
+        given = checks.sequence(where, "harmonics", harmonics)
         self.harmonics = tuple(checks.positive(where, "harmonics", harmonic) for harmonic in given)
         if not self.harmonics:
             raise ValueError(checks.message(where, "at least one harmonic", "none", "Change harmonics."))
@@ -107,7 +107,8 @@ class HarmonicCQT(Transform):
         self.places = [(0, 0)] * len(self.harmonics)
         for number, span in enumerate(spans):
             lowest = self.harmonics[next(iter(span))]
-            self.cqts.append(CQT(fmin=self.fmin * lowest, n_bins=max(span.values()) + self.n_bins, **common))
+            with checks.of_part("CQT", "HarmonicCQT"):
+                self.cqts.append(CQT(fmin=self.fmin * lowest, n_bins=max(span.values()) + self.n_bins, **common))
             for place, offset in span.items():
                 self.places[place] = number, offset
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -14,7 +13,7 @@ from ontheflyspec import checks
 from ontheflyspec.functional import constant_q, fourier, overlap, resynthesis
 from ontheflyspec.functional.framing import frame_count
 from ontheflyspec.transforms.base import Pointwise, Transform
-from ontheflyspec.transforms.constant_q import VQT, Filters, checked_bins
+from ontheflyspec.transforms.constant_q import VQT, Filters
 from ontheflyspec.transforms.sized import at_lengths, waves_rate
 
 
@@ -96,25 +95,25 @@ class InverseCQT(Transform):
         super().__init__()
         where = "InverseCQT"
         self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
-        checked_bins(where, self.sample_rate, fmin, n_bins, bins_per_octave)
         self.n_iter = checks.integer(where, "n_iter", n_iter)
-        self.vqt = VQT(
-            sample_rate=sample_rate,
-            hop_length=hop_length,
-            fmin=fmin,
-            n_bins=n_bins,
-            bins_per_octave=bins_per_octave,
-            gamma=gamma,
-            filter_scale=filter_scale,
-            window=window,
-            norm=norm,
-            filters=filters,
-        )
+        with checks.of_part("VQT", "InverseCQT"):
+            self.vqt = VQT(
+                sample_rate=sample_rate,
+                hop_length=hop_length,
+                fmin=fmin,
+                n_bins=n_bins,
+                bins_per_octave=bins_per_octave,
+                gamma=gamma,
+                filter_scale=filter_scale,
+                window=window,
+                norm=norm,
+                filters=filters,
+            )
         shortest = float(self.vqt.filter_lengths.min())
         if hop_length > 2 / 3 * shortest:
             rule = f"hop_length of at most 2/3 of the shortest filter, {shortest:.0f} samples at the top bin"
             remedy = "The signal is not determined there: lower hop_length, or n_bins."
-            warnings.warn(checks.message(where, rule, hop_length, remedy), stacklevel=2)
+            checks.warn(checks.message(where, rule, hop_length, remedy))
         self.keep("gains", partial(constant_q.gains, self.vqt.filter_lengths, window, norm, filters))
 
     def output_lengths(self, lengths: Any) -> Any:

@@ -94,17 +94,18 @@ class MelSpectrogram(Transform):
     ) -> None:
         super().__init__()
         where = "MelSpectrogram"
-        self.stft = STFT(
-            sample_rate=sample_rate,
-            n_fft=n_fft,
-            win_length=win_length,
-            hop_length=hop_length,
-            window=window,
-            center=center,
-            pad_mode=pad_mode,
-            backend=backend,
-            trainable=trainable,
-        )
+        with checks.of_part("STFT", "MelSpectrogram"):
+            self.stft = STFT(
+                sample_rate=sample_rate,
+                n_fft=n_fft,
+                win_length=win_length,
+                hop_length=hop_length,
+                window=window,
+                center=center,
+                pad_mode=pad_mode,
+                backend=backend,
+                trainable=trainable,
+            )
         self.sample_rate = self.stft.sample_rate
         self.n_mels = checks.integer(where, "n_mels", n_mels)
         self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, self.sample_rate)

@@ -102,15 +102,16 @@ class CFP(Transform):
         win_length = checks.integer(where, "win_length", win_length)
         n_fft = max(int(rate / 2), win_length) if n_fft is None else n_fft
         n_fft = checks.integer(where, "n_fft", n_fft, low=4)
-        self.stft = STFT(
-            sample_rate=rate,
-            n_fft=n_fft,
-            win_length=win_length,
-            hop_length=hop_length,
-            window=window,
-            center=center,
-            pad_mode=pad_mode,
-        )
+        with checks.of_part("STFT", "CFP"):
+            self.stft = STFT(
+                sample_rate=rate,
+                n_fft=n_fft,
+                win_length=win_length,
+                hop_length=hop_length,
+                window=window,
+                center=center,
+                pad_mode=pad_mode,
+            )
         self.sample_rate = rate
         self.fmax = checks.number(where, "fmax", fmax, low=0.0, high=rate / 2)
         self.fmin = checks.number(where, "fmin", fmin, low=rate / (n_fft // 2))

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ontheflyspec import checks
 from ontheflyspec.functional import cepstra, chroma, fourier
 from ontheflyspec.functional.stages import Stage
 from ontheflyspec.transforms.base import Transform
@@ -93,29 +94,30 @@ class Tonnetz(Transform):
         trainable: bool = False,
     ) -> None:
         super().__init__()
-        self.chroma = Chroma(
-            sample_rate=sample_rate,
-            source=source,
-            n_chroma=n_chroma,
-            n_fft=n_fft,
-            win_length=win_length,
-            hop_length=hop_length,
-            window=window,
-            center=center,
-            pad_mode=pad_mode,
-            tuning=tuning,
-            ctroct=ctroct,
-            octwidth=octwidth,
-            base_c=base_c,
-            fmin=fmin,
-            n_octaves=n_octaves,
-            bins_per_octave=bins_per_octave,
-            threshold=threshold,
-            win_len_smooth=win_len_smooth,
-            backend=backend,
-            trainable=trainable,
-            norm=1,
-        )
+        with checks.of_part("Chroma", "Tonnetz"):
+            self.chroma = Chroma(
+                sample_rate=sample_rate,
+                source=source,
+                n_chroma=n_chroma,
+                n_fft=n_fft,
+                win_length=win_length,
+                hop_length=hop_length,
+                window=window,
+                center=center,
+                pad_mode=pad_mode,
+                tuning=tuning,
+                ctroct=ctroct,
+                octwidth=octwidth,
+                base_c=base_c,
+                fmin=fmin,
+                n_octaves=n_octaves,
+                bins_per_octave=bins_per_octave,
+                threshold=threshold,
+                win_len_smooth=win_len_smooth,
+                backend=backend,
+                trainable=trainable,
+                norm=1,
+            )
         self.sample_rate = self.chroma.sample_rate
         self.keep("circles", partial(chroma.tonnetz_matrix, self.chroma.n_chroma))
 
