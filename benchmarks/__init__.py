@@ -1,1 +1,1 @@
-"""Benchmarks that anyone can rerun: ``python -m benchmarks transforms|loader|musicnet``."""
+"""Benchmarks that anyone can rerun: ``python -m benchmarks transforms|loader|musicnet|augment|laws``."""

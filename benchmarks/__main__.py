@@ -1,11 +1,11 @@
-"""``python -m benchmarks transforms|loader|musicnet [options]``; ``--help`` after the name lists the options."""
+"""``python -m benchmarks transforms|loader|musicnet|augment|laws [options]``; ``--help`` after the name lists them."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-NAMES = ("transforms", "loader", "musicnet")
+NAMES = ("transforms", "loader", "musicnet", "augment", "laws")
 
 
 def main(arguments: list[str]) -> int:
