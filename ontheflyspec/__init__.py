@@ -1,6 +1,7 @@
 """Audio features on the fly: files in, augmented features on the device out, every clip as if it stood alone."""
 
 from ontheflyspec import augment
+from ontheflyspec.bank import WaveformBank
 from ontheflyspec.batch import Clip, PaddedBatch, pad
 from ontheflyspec.compose import Compose, OneOf, SomeOf
 from ontheflyspec.data.audio import load
@@ -72,9 +73,12 @@ __all__ = [
     "SomeOf",
     "SpectralDescriptors",
     "Tonnetz",
+    "WaveformBank",
     "augment",
     "collate",
     "load",
     "pad",
     "plot_batch",
 ]
+
+augment.WaveformBank = WaveformBank  # where it is used; augment itself must not import what reads files
