@@ -5,6 +5,7 @@ from typing import Any
 from ontheflyspec.augment.background import AddBackgroundNoise, Babble
 from ontheflyspec.augment.level import Gain, PolarityInversion
 from ontheflyspec.augment.noise import AddColoredNoise
+from ontheflyspec.augment.room import ApplyImpulseResponse, SimulateRoom
 from ontheflyspec.augment.spectrogram import SpecAugment
 from ontheflyspec.augment.timing import TimeShift
 
@@ -14,9 +15,11 @@ WaveformBank: type[Any]
 __all__ = [
     "AddBackgroundNoise",
     "AddColoredNoise",
+    "ApplyImpulseResponse",
     "Babble",
     "Gain",
     "PolarityInversion",
+    "SimulateRoom",
     "SpecAugment",
     "TimeShift",
     "WaveformBank",

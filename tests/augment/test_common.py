@@ -14,9 +14,11 @@ from families.noise import bank
 from ontheflyspec.augment import (
     AddBackgroundNoise,
     AddColoredNoise,
+    ApplyImpulseResponse,
     Babble,
     Gain,
     PolarityInversion,
+    SimulateRoom,
     SpecAugment,
     TimeShift,
 )
@@ -29,6 +31,8 @@ RECORDED = functools.partial(bank, rate=RATE)
 MAKERS += [
     functools.partial(AddBackgroundNoise, RECORDED(20, 300)),
     functools.partial(Babble, RECORDED(20, 300, 9)),
+    functools.partial(ApplyImpulseResponse, RECORDED(20, 300)),
+    SimulateRoom,
 ]
 
 
