@@ -93,6 +93,8 @@ augment.AddColoredNoise(*, snr_db=(5.0, 30.0), f_decay=(-2.0, 2.0), p=1.0, seed=
 augment.AddBackgroundNoise(bank, *, snr_db=(3.0, 30.0), p=1.0, seed=0)
 augment.ApplyImpulseResponse(bank, *, tail=False, p=1.0, seed=0)
 augment.SimulateRoom(*, rt60_s=(0.1, 0.8), drr_db=(-6.0, 12.0), p=1.0, seed=0)
+augment.ShortNoises(bank, *, snr_db=(0.0, 24.0), gap_s=(0.5, 4.0), duration_s=(0.1, 1.0), fade_s=0.02, \
+max_noises=16, p=1.0, seed=0)
 augment.Babble(bank, *, n_speakers=(3, 7), snr_db=(13.0, 20.0), p=1.0, seed=0)
 augment.WaveformBank(waves, *, rate)
 augment.TimeShift(*, shift_s=(-0.1, 0.1), mode='circular', p=1.0, seed=0)

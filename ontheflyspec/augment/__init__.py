@@ -3,6 +3,7 @@
 from typing import Any
 
 from ontheflyspec.augment.background import AddBackgroundNoise, Babble
+from ontheflyspec.augment.bursts import ShortNoises
 from ontheflyspec.augment.level import Gain, PolarityInversion
 from ontheflyspec.augment.noise import AddColoredNoise
 from ontheflyspec.augment.room import ApplyImpulseResponse, SimulateRoom
@@ -19,6 +20,7 @@ __all__ = [
     "Babble",
     "Gain",
     "PolarityInversion",
+    "ShortNoises",
     "SimulateRoom",
     "SpecAugment",
     "TimeShift",

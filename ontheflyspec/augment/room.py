@@ -46,8 +46,8 @@ class ApplyImpulseResponse(Augment):
     Example:
         >>> import torch, ontheflyspec as ofs
         >>> rooms = ofs.WaveformBank([torch.tensor([0.0, 0.8, 0.0, 0.6])], rate=16_000)
-        >>> ofs.augment.ApplyImpulseResponse(rooms)(torch.tensor([1.0, 0.0, 0.0, -1.0])).mul(10).round()
-        tensor([ 8.,  0.,  6., -8.])
+        >>> ofs.augment.ApplyImpulseResponse(rooms)(torch.tensor([1.0, 0.5, 0.0, -1.0])).mul(10).round()
+        tensor([ 8.,  4.,  6., -5.])
     """
 
     def __init__(self, bank: Bank, *, tail: bool = False, p: float = 1.0, seed: int = 0) -> None:

@@ -81,9 +81,9 @@ def _add_one_by_one(data: Tensor, lengths: Tensor, found: Stretches, snr_db: Ten
         for begin, size, offset in list(zip(begins[row], sizes[row], offsets[row], strict=True))[: counts[row]]:
             wave = found.samples[begin : begin + found.channels * size].view(found.channels, size)
             voice = stretch(wave, offset, n, found.fade, data.dtype)
-            voices.append(voice if len(sizes[row]) == 1 else voice * _level(mean_power(voice), 1.0))
+            voices.append(voice if len(sizes[row]) == 1 else voice * level(mean_power(voice), 1.0))
         noise = voices[0] if len(voices) == 1 else torch.stack(voices).sum(0)
-        scale = _level(mean_power(noise), power) * 10 ** (ratios[row] / -20)
+        scale = level(mean_power(noise), power) * 10 ** (ratios[row] / -20)
         torch.add(part, (noise * scale).view(part.shape if found.channels > 1 else (n,)), out=target)
 
     threads.each(job, len(ends), data.numel() * (3 + 2 * found.begins.shape[1]))
@@ -95,7 +95,8 @@ def mean_power(wave: Tensor) -> float:
     return float((wave * wave).sum()) / wave.numel()
 
 
-def _level(power: float, wanted: float) -> float:
+def level(power: float, wanted: float) -> float:
+    """Returns the factor that brings a wave of one power to another, 0 for silence."""
     return math.sqrt(wanted / power) if power > 0 else 0.0
 
 
@@ -117,13 +118,13 @@ def stretch(wave: Tensor, offset: float, n: int, fade: int, dtype: torch.dtype) 
     period = size - fade
     loop = wave[:, :period].to(dtype, copy=True)
     if fade:
-        rise, fall = _fades(torch.arange(fade, device=wave.device, dtype=dtype), fade)
+        rise, fall = fades(torch.arange(fade, device=wave.device, dtype=dtype), fade)
         loop[:, :fade] = loop[:, :fade] * rise + wave[:, period:].to(dtype) * fall
     loop = loop.roll(-int(offset * period), -1)
     return loop.repeat(1, -(-n // period))[:, :n]
 
 
-def _fades(place: Tensor, fade: Tensor | int) -> tuple[Tensor, Tensor]:
+def fades(place: Tensor, fade: Tensor | int) -> tuple[Tensor, Tensor]:
     """Returns factors that rise and fall so that the power of unlike waves stays even."""
     phase = (place + 0.5) * (math.pi / 2) / fade
     return phase.sin(), phase.cos()
@@ -143,7 +144,7 @@ def _gather(data: Tensor, lengths: Tensor, found: Stretches, k: int) -> Tensor:
     place = (offsets * starts).long() + torch.arange(data.shape[-1], device=device)
     place = torch.where(looped, place % period, torch.minimum(place, sizes - 1))
     fading = looped & (place < fade)
-    rise, fall = _fades(torch.where(fading, place, 0).to(dtype), fade.clamp(min=1).to(dtype))
+    rise, fall = fades(torch.where(fading, place, 0).to(dtype), fade.clamp(min=1).to(dtype))
     if data.dim() == 3:
         channel = torch.arange(found.channels, device=device).unsqueeze(-1) * sizes.unsqueeze(-1)
         begins, place, period, fading = begins.unsqueeze(1) + channel, place[:, None], period[:, None], fading[:, None]

@@ -18,6 +18,7 @@ from ontheflyspec.augment import (
     Babble,
     Gain,
     PolarityInversion,
+    ShortNoises,
     SimulateRoom,
     SpecAugment,
     TimeShift,
@@ -32,6 +33,7 @@ MAKERS += [
     functools.partial(AddBackgroundNoise, RECORDED(20, 300)),
     functools.partial(Babble, RECORDED(20, 300, 9)),
     functools.partial(ApplyImpulseResponse, RECORDED(20, 300)),
+    functools.partial(ShortNoises, RECORDED(20, 300), gap_s=(0.0, 0.03)),
     SimulateRoom,
 ]
 
