@@ -13,22 +13,23 @@ from ontheflyspec.batch import per_item
 from ontheflyspec.functional.blocks import applicable
 from ontheflyspec.functional.framing import cut
 
-_WHOLE = 1024
-"""Samples up to which a response stays in one part."""
+BLOCK = 4096
+"""Points of a transform: shorter ones have more overlap, longer ones leave the cache."""
 _LONG = 8192
+"""Samples of a response above which blocks are twice as long, so that there are fewer parts."""
 
 
 def convolve(waves: Tensor, responses: Tensor, first: int, size: int) -> Tensor:
     """Returns samples ``first`` to ``first + size`` of full convolutions.
 
     The response is cut into parts, the wave into blocks; each is transformed once. Fourier transforms of some thousand
-    points stay in the cache, and one of the whole wave takes 5 times as long.
+    points stay in the cache; one of a whole wave, planned anew at every call, takes several times as long on a CPU.
 
     Args:
         waves: ``[..., n]``, n at least 1.
         responses: ``[..., m]``, m at least 1, whose leading axes broadcast over those of ``waves``.
         first: samples of the full convolution to leave out.
-        size: samples to return, 0 beyond the convolution's end.
+        size: samples to return, at least 1, 0 beyond the convolution's end.
 
     Example:
         >>> import torch
@@ -43,19 +44,19 @@ def convolve(waves: Tensor, responses: Tensor, first: int, size: int) -> Tensor:
     filters = torch.fft.rfft(responses.reshape(*responses.shape[:-1], parts, part), n=block)
     waves = pad(waves, (block - hop, count * hop - waves.shape[-1]))
     spectra = torch.fft.rfft(waves.unfold(-1, block, hop))
-    total = spectra * filters[..., :1, :]
+    total = spectra * filters[..., :1, :] if parts > 1 else spectra.mul_(filters)
     for late in range(1, min(parts, count)):
-        total[..., late:, :] += spectra[..., :-late, :] * filters[..., late : late + 1, :]
+        total[..., late:, :].addcmul_(spectra[..., :-late, :], filters[..., late : late + 1, :])
     out: Tensor = torch.fft.irfft(total, n=block)[..., block - hop :].flatten(-2)
     return out[..., first : first + size]
 
 
 def _block_and_part(size: int, taps: int) -> tuple[int, int]:
     """Returns points of a transform and samples of a part of the response."""
-    if size + taps <= 4 * _WHOLE or taps <= _WHOLE:
-        return min(1 << (size + taps - 1).bit_length(), 4 * _WHOLE), taps
-    part = 2 * _WHOLE if taps <= _LONG else 4 * _WHOLE
-    return 2 * part, part
+    most, whole = BLOCK if taps <= _LONG else 2 * BLOCK, 1 << (size + taps - 2).bit_length()
+    if taps > most // 2 and whole > most:
+        return most, most // 2
+    return min(whole, most), taps
 
 
 def convolve_items(
@@ -80,7 +81,7 @@ def convolve_items(
     """
     waves = data if data.dim() == 3 else data.unsqueeze(1)
     if applicable(data, lengths, ends, active):
-        out = data.new_zeros(*waves.shape[:-1], size)
+        out = data.new_empty(*waves.shape[:-1], size)
         counts, tops, chosen = lengths.tolist(), ends.tolist(), active.tolist()
 
         def job(row: int) -> None:
@@ -89,6 +90,7 @@ def convolve_items(
                 response, lead = one(row)
                 part = convolve(part, response, lead, tops[row])
             out[row, :, : part.shape[-1]] = part
+            out[row, :, part.shape[-1] :].zero_()
 
         threads.each(job, len(counts), data.numel() * 16)
     else:
