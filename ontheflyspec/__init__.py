@@ -1,6 +1,7 @@
 """Audio features on the fly: files in, augmented features on the device out, every clip as if it stood alone."""
 
 from ontheflyspec import augment
+from ontheflyspec.bank import WaveformBank
 from ontheflyspec.batch import Clip, PaddedBatch, pad
 from ontheflyspec.choices import OneOf, RandomOrder, SomeOf, Sometimes
 from ontheflyspec.compose import Compose
@@ -79,9 +80,12 @@ __all__ = [
     "Sometimes",
     "SpectralDescriptors",
     "Tonnetz",
+    "WaveformBank",
     "augment",
     "collate",
     "load",
     "pad",
     "plot_batch",
 ]
+
+augment.WaveformBank = WaveformBank  # where it is used; augment itself must not import what reads files

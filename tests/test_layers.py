@@ -24,6 +24,7 @@ BELOW: dict[str, set[str]] = {
     "transforms": {"ground", "functional"},
     "augment": {"ground", "functional"},
     "data": {"ground", "functional"},
+    "bank": {"ground", "data"},
     "chains": {"ground", "functional", "transforms.base", "augment.base"},
 }
 ALWAYS = {"torch", "numpy", "typing_extensions"}
@@ -98,6 +99,8 @@ def test_imports_point_down(file: Path) -> None:
         ("ontheflyspec.data.loader", "from ontheflyspec.compose import Compose"),
         ("ontheflyspec.data.loader", "def read():\n    import ontheflyspec.transforms.mel"),
         ("ontheflyspec.compose", "from ontheflyspec.transforms.mel import MelSpectrogram"),
+        ("ontheflyspec.augment.background", "from ontheflyspec.bank import WaveformBank"),
+        ("ontheflyspec.bank", "from ontheflyspec.augment.base import Augment"),
         ("ontheflyspec.data.audio", "import soundfile"),
         ("ontheflyspec.data.audio", "try:\n    import soxr\nexcept ImportError:\n    pass"),
     ],

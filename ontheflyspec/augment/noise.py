@@ -11,6 +11,9 @@ from ontheflyspec.batch import PaddedBatch, per_item
 from ontheflyspec.functional.statistics import valid_power
 from ontheflyspec.functional.waveform import colored_noise, mix, snr_scale
 
+COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0, "blue": -1.0, "violet": -2.0}
+"""Exponents of noises that have names."""
+
 
 class AddColoredNoise(Augment):
     """Adds noise of a drawn colour at a drawn signal-to-noise ratio.
@@ -25,7 +28,7 @@ class AddColoredNoise(Augment):
     Args:
         snr_db: range in dB that the ratio of signal power to noise power is drawn from.
         f_decay: range of the exponent in ``power ~ 1 / f ** f_decay``, within -8..8: 0 white, 1 pink, 2 brown,
-            -1 blue, -2 violet.
+            -1 blue, -2 violet; or one of these names.
         p: probability that an item is changed.
         seed: makes two noises differ.
 
@@ -36,7 +39,8 @@ class AddColoredNoise(Augment):
         Left out of both powers; no noise goes there; 0 past each length.
 
     Raises:
-        ValueError: a range with low above high, an exponent outside -8..8, a probability outside 0..1.
+        ValueError: a range with low above high, an exponent outside -8..8, an unknown colour, a probability outside
+            0..1.
 
     Matches:
         The drawn ratio to 1e-3 dB, the spectral slope to 0.1 over two decades (tests/augment/test_noise.py).
@@ -56,12 +60,14 @@ class AddColoredNoise(Augment):
         self,
         *,
         snr_db: float | tuple[float, float] = (5.0, 30.0),
-        f_decay: float | tuple[float, float] = (-2.0, 2.0),
+        f_decay: float | tuple[float, float] | str = (-2.0, 2.0),
         p: float = 1.0,
         seed: int = 0,
     ) -> None:
         super().__init__(p=p, seed=seed)
         self.snr_db = checks.span("AddColoredNoise", "snr_db", snr_db)
+        if isinstance(f_decay, str):
+            f_decay = COLOURS[checks.choice("AddColoredNoise", "f_decay", f_decay, COLOURS)]
         self.f_decay = checks.span("AddColoredNoise", "f_decay", f_decay, low=-8.0, high=8.0)
 
     def sample(self, ids: Tensor, key: int | None = None) -> Params:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ontheflyspec import checks
 
-MISSING, UNREADABLE, TRUNCATED, EMPTY, NOT_FINITE, CHANGED = range(1, 7)
+MISSING, UNREADABLE, TRUNCATED, EMPTY, NOT_FINITE, CHANGED, SILENT = range(1, 8)
 
 
 class _Kind(NamedTuple):
@@ -23,6 +23,7 @@ _KINDS = {
     EMPTY: _Kind("holds no frames", "at least one frame", "Leave the file out"),
     NOT_FINITE: _Kind("holds NaN or infinite samples", "finite samples", "Repair the file"),
     CHANGED: _Kind("changed since the scan", "the file that was scanned", "Build the AudioDataset anew"),
+    SILENT: _Kind("holds silence only", "a wave that is heard", "Leave the file out"),
 }
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
 

@@ -61,6 +61,17 @@ def list_folder(where: str, root: str) -> tuple[list[str], list[str] | None]:
     return (paths, names) if paths else (beside, None)
 
 
+def list_audio(where: str, root: str) -> list[str]:
+    """Returns all audio files below a folder, sorted, wherever they lie; hidden ones are left out."""
+    if not os.path.isdir(root):
+        raise FileNotFoundError(checks.message(where, "a folder", f"{root!r}", "Correct the path."))
+    paths = sorted(_audio_files(root))
+    if not paths:
+        rule = f"audio files ({' '.join(EXTENSIONS)})"
+        raise ValueError(checks.message(where, rule, f"none in {root!r}", "Put some into it, or correct the path."))
+    return paths
+
+
 def read_manifest(where: str, path: str) -> Manifest:
     """Returns what a JSON Lines or CSV file lists; relative paths count from its folder."""
     rows = list(_rows(where, path))

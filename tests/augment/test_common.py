@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 
@@ -9,12 +10,32 @@ import pytest
 import torch
 
 import ontheflyspec as ofs
-from ontheflyspec.augment import AddColoredNoise, Gain, PolarityInversion, SpecAugment, TimeShift
+from families.noise import bank
+from ontheflyspec.augment import (
+    AddBackgroundNoise,
+    AddColoredNoise,
+    ApplyImpulseResponse,
+    Babble,
+    Gain,
+    PolarityInversion,
+    ShortNoises,
+    SimulateRoom,
+    SpecAugment,
+    TimeShift,
+)
 from ontheflyspec.augment.base import Augment
 from ontheflyspec.batch import PaddedBatch
 
 RATE = 1_000.0
 MAKERS: list[Callable[..., Augment]] = [Gain, PolarityInversion, AddColoredNoise, TimeShift, SpecAugment]
+RECORDED = functools.partial(bank, rate=RATE)
+MAKERS += [
+    functools.partial(AddBackgroundNoise, RECORDED(20, 300)),
+    functools.partial(Babble, RECORDED(20, 300, 9)),
+    functools.partial(ApplyImpulseResponse, RECORDED(20, 300)),
+    functools.partial(ShortNoises, RECORDED(20, 300), gap_s=(0.0, 0.03)),
+    SimulateRoom,
+]
 
 
 def batch_for(step: Augment, count: int = 6) -> PaddedBatch:

@@ -172,7 +172,21 @@ def test_node_of_a_compiled_graph(channels: int | None) -> None:
     torch.library.opcheck(waveform._traced_noise, args)
 
 
+@pytest.mark.parametrize(
+    ("name", "db_per_octave"), [("white", 0.0), ("pink", -3.01), ("brown", -6.02), ("blue", 3.01), ("violet", 6.02)]
+)
+def test_colours_have_names(name: str, db_per_octave: float) -> None:
+    """The slope of the noise that is added, within 0.5 dB per octave."""
+    tone = torch.ones(4, 80_000)
+    added = (AddColoredNoise(f_decay=name)(tone) - tone).double().numpy()
+    power = spectrum(added / added.std(), 4_096)
+    octaves = [10 * np.log10(power[2**place : 2 ** (place + 1)].mean()) for place in range(4, 11)]
+    assert np.polyfit(range(7), octaves, 1)[0] == pytest.approx(db_per_octave, abs=0.5)
+
+
 def test_wrong_options() -> None:
+    with pytest.raises(ValueError, match=r"AddColoredNoise: expected f_decay to be one of 'white' \| 'pink' .*'grey'"):
+        AddColoredNoise(f_decay="grey")
     with pytest.raises(ValueError, match=r"AddColoredNoise: expected f_decay to be a finite number between -8 and 8"):
         AddColoredNoise(f_decay=(0.0, 9.0))
     with pytest.raises(ValueError, match=r"AddColoredNoise: expected snr_db as \(low, high\) with low <= high"):
