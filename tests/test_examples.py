@@ -36,9 +36,9 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Any:
         sys.modules.pop(name, None)
 
 
-def run(folder: Path, *options: str) -> str:
-    """Runs the example in an empty folder and returns its report."""
-    command = [sys.executable, str(SCRIPT), *options]
+def run(folder: Path, *options: str, script: Path = SCRIPT) -> str:
+    """Runs an example in an empty folder and returns its report."""
+    command = [sys.executable, str(script), *options]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "100%" in done.stderr, "a progress bar"
@@ -266,3 +266,18 @@ def test_clock_tells_waiting_from_working(example: Any, monkeypatch: pytest.Monk
     for _ in clock.batches(loader()):
         now[0] += 4.0
     assert (clock.waited_s, clock.front_end_s, clock.total_s) == (9.0, 6.0, 21.0)
+
+
+def test_noise_example_prints_and_draws(tmp_path: Path) -> None:
+    """Two networks of three epochs: the one trained in noise hears more in noise."""
+    report = run(tmp_path, "--epochs", "3", "--save-plot", "noise.png", script=EXAMPLES / "train_in_noise.py")
+    rows = {
+        name: re.findall(r"([0-9.]+)%", line)
+        for line in report.splitlines()
+        for name in ("without ", "with ")
+        if line.lstrip().startswith(name)
+    }
+    plain, augmented = ([float(value) for value in rows[name]] for name in ("without ", "with "))
+    assert len(plain) == len(augmented) == 4
+    assert sum(augmented[1:]) > sum(plain[1:])
+    assert (tmp_path / "noise.png").stat().st_size > 5_000
