@@ -109,14 +109,14 @@ def test_bad_files_raise_or_are_left_out(tmp_path: Path) -> None:
     """Silent, empty, truncated, no audio at all."""
     good = 0.1 * np.random.default_rng(1).standard_normal(400)
     soundfile.write(tmp_path / "good.wav", good, RATE)
-    soundfile.write(tmp_path / "silent.wav", np.zeros(400), RATE)
+    soundfile.write(tmp_path / "dumb.wav", np.zeros(400), RATE)
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
     (tmp_path / "text.flac").write_text("no audio")
     soundfile.write(tmp_path / "short.wav", good, RATE)
     whole = (tmp_path / "short.wav").read_bytes()
     (tmp_path / "short.wav").write_bytes(whole[: len(whole) // 2])
     said = {
-        "silent": "expected a wave that is heard, got 400 samples of 0",
+        "dumb": "expected a wave that is heard, got 400 samples of 0",
         "empty": "expected at least one frame, got 0 frames",
         "text": "expected a readable audio file",
         "short": "expected every frame that the header promises",
@@ -131,11 +131,11 @@ def test_bad_files_raise_or_are_left_out(tmp_path: Path) -> None:
     assert {Path(failure.path).stem: failure.reason for failure in bank.failures} == {
         "empty": "holds no frames",
         "short": "cut short or damaged",
-        "silent": "holds silence only",
+        "dumb": "holds silence only",
         "text": "not readable as audio",
     }
     with pytest.raises(ValueError, match=r"WaveformBank\.from_paths: expected at least one good file"):
-        WaveformBank.from_paths([tmp_path / "silent.wav"], sample_rate=RATE, on_error="skip")
+        WaveformBank.from_paths([tmp_path / "dumb.wav"], sample_rate=RATE, on_error="skip")
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:

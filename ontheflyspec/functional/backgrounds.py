@@ -14,6 +14,9 @@ from ontheflyspec.functional.blocks import applicable
 from ontheflyspec.functional.statistics import valid_power
 from ontheflyspec.functional.waveform import mix, snr_scale
 
+CANCELLED = 1e-8
+"""Power of a sum of voices, each of power 1, below which they count as silence: rounding is all that is left."""
+
 
 class Stretches(NamedTuple):
     """Which stretches of packed waves lie under which item.
@@ -40,7 +43,8 @@ class Stretches(NamedTuple):
 def add_backgrounds(data: Tensor, lengths: Tensor, found: Stretches, snr_db: Tensor, active: Tensor) -> Tensor:
     """Returns items with the sum of their stretches, each of equal power, at a ratio to their own power.
 
-    Both powers are means over the item's valid part; nothing is added to silence, and silence adds nothing.
+    Both powers are means over the item's valid part; nothing is added to silence, and silence adds nothing, nor do
+    voices that cancel, as those of an item of one sample may.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
@@ -59,7 +63,10 @@ def add_backgrounds(data: Tensor, lengths: Tensor, found: Stretches, snr_db: Ten
             wanted = (power > 0) & (per_item(found.counts, data) > k)
             voice = torch.where(wanted, voice / torch.where(wanted, power, 1).sqrt(), 0)
         noise = noise + voice
-    scale = snr_scale(valid_power(data, lengths), valid_power(noise, lengths), per_item(snr_db, data))
+    total = valid_power(noise, lengths)
+    if found.begins.shape[1] > 1:
+        total = torch.where(total > CANCELLED, total, 0)
+    scale = snr_scale(valid_power(data, lengths), total, per_item(snr_db, data))
     return mix(data, lengths, noise, scale, per_item(active, data) != 0)
 
 
@@ -83,7 +90,9 @@ def _add_one_by_one(data: Tensor, lengths: Tensor, found: Stretches, snr_db: Ten
             voice = stretch(wave, offset, n, found.fade, data.dtype)
             voices.append(voice if len(sizes[row]) == 1 else voice * level(mean_power(voice), 1.0))
         noise = voices[0] if len(voices) == 1 else torch.stack(voices).sum(0)
-        scale = level(mean_power(noise), power) * 10 ** (ratios[row] / -20)
+        total = mean_power(noise)
+        total = 0.0 if len(sizes[row]) > 1 and total <= CANCELLED else total
+        scale = level(total, power) * 10 ** (ratios[row] / -20)
         torch.add(part, (noise * scale).view(part.shape if found.channels > 1 else (n,)), out=target)
 
     threads.each(job, len(ends), data.numel() * (3 + 2 * found.begins.shape[1]))

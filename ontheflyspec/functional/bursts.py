@@ -76,7 +76,8 @@ def add_bursts(data: Tensor, lengths: Tensor, bursts: Bursts, active: Tensor) ->
     noise = torch.where(expand_mask(inside, data), bursts.samples[index].to(dtype) * shape, 0)
     energy = noise.square() if noise.dim() == 2 else noise.square().mean(1)
     lasting = torch.minimum(durations, ends - starts).clamp(min=1)
-    power = torch.zeros(starts.shape, dtype=dtype, device=device).scatter_add(1, which, energy) / lasting
+    sums = [torch.where(which == k, energy, 0).sum(1) for k in range(starts.shape[1])]  # always in the same order
+    power = torch.stack(sums, 1) / lasting
     signal = valid_power(data, lengths).flatten(1)
     heard = (power > 0) & (signal > 0)
     ratio = torch.where(signal > 0, signal, 1).sqrt() / torch.where(heard, power, 1).sqrt()

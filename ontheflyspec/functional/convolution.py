@@ -36,6 +36,7 @@ def convolve(waves: Tensor, responses: Tensor, first: int, size: int) -> Tensor:
         >>> convolve(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 10.0]), 0, 3).round()
         tensor([ 1., 12., 20.])
     """
+    responses = responses[..., : first + size]
     block, part = _block_and_part(first + size, responses.shape[-1])
     parts = -(-responses.shape[-1] // part)
     hop = part if parts > 1 else block - part + 1

@@ -144,6 +144,18 @@ def test_silence_gets_nothing_and_gives_nothing(requires_grad: bool) -> None:
             assert torch.isfinite(data.grad).all()
 
 
+@BOTH
+def test_voices_that_cancel_add_nothing(requires_grad: bool) -> None:
+    """Rounding is not made loud: two voices of opposite sign under items of one sample."""
+    voices = ofs.WaveformBank([torch.full((2,), 0.1 * level) for level in range(-20, 21) if level], rate=RATE)
+    step = Babble(voices, n_speakers=2)
+    data = torch.ones(64, 1).requires_grad_(requires_grad)
+    batch = ofs.PaddedBatch(data, torch.ones(64, dtype=torch.int64), float(RATE), torch.arange(64))
+    unlike = (step.draw(batch.ids)["file"] < 20).sum(1) == 1
+    assert 8 < unlike.sum() < 56
+    assert torch.equal((step(batch).data == 1).flatten(), unlike)
+
+
 def test_integers_are_as_good_as_floats() -> None:
     waves = [torch.randint(-9_000, 9_000, (size,), dtype=torch.int16) for size in (60, 900)]
     whole = AddBackgroundNoise(ofs.WaveformBank(waves, rate=RATE))
