@@ -90,6 +90,10 @@ augment.AddColoredNoise(*, snr_db=(5.0, 30.0), f_decay=(-2.0, 2.0), p=1.0, seed=
 augment.TimeShift(*, shift_s=(-0.1, 0.1), mode='circular', p=1.0, seed=0)
 augment.SpecAugment(*, n_time_masks=2, time_mask_param=40, n_freq_masks=2, freq_mask_param=15, fill='mean', p=1.0, \
 seed=0)
+augment.LowPass(*, cutoff_hz=(150.0, 7500.0), order=2, zero_phase=True, p=1.0, seed=0)
+augment.HighPass(*, cutoff_hz=(20.0, 2400.0), order=2, zero_phase=True, p=1.0, seed=0)
+augment.BandPass(*, center_hz=(200.0, 4000.0), bandwidth=(0.5, 1.99), order=2, zero_phase=True, p=1.0, seed=0)
+augment.BandStop(*, center_hz=(200.0, 4000.0), bandwidth=(0.5, 1.99), order=2, zero_phase=True, p=1.0, seed=0)
 AudioDataset(paths, targets=None, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
 max_failures=None, progress=True)
 AudioDataset.from_folder(root, *, sample_rate, **options)

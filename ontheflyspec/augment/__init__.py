@@ -1,8 +1,20 @@
 """Random steps."""
 
+from ontheflyspec.augment.bands import BandPass, BandStop
+from ontheflyspec.augment.filtering import HighPass, LowPass
 from ontheflyspec.augment.level import Gain, PolarityInversion
 from ontheflyspec.augment.noise import AddColoredNoise
 from ontheflyspec.augment.spectrogram import SpecAugment
 from ontheflyspec.augment.timing import TimeShift
 
-__all__ = ["AddColoredNoise", "Gain", "PolarityInversion", "SpecAugment", "TimeShift"]
+__all__ = [
+    "AddColoredNoise",
+    "BandPass",
+    "BandStop",
+    "Gain",
+    "HighPass",
+    "LowPass",
+    "PolarityInversion",
+    "SpecAugment",
+    "TimeShift",
+]

@@ -1,0 +1,23 @@
+"""Filters, equalisers, levels and distortions of waveforms."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import ontheflyspec as ofs
+from case import Case
+
+
+def _case(name: str, kind: str, options: dict[str, Any] | None = None, **facts: Any) -> Case:
+    make = functools.partial(getattr(ofs.augment, kind), **(options or {}))
+    return Case(f"{kind}-{name}" if name else kind, make, random=True, **facts)
+
+
+CASES: list[Case] = [
+    _case("", "LowPass"),
+    _case("causal", "LowPass", {"cutoff_hz": (900.0, 5_000.0), "order": 1, "zero_phase": False}),
+    _case("half", "HighPass", {"order": 3, "p": 0.5}),
+    _case("", "BandPass"),
+    _case("causal", "BandStop", {"order": 1, "zero_phase": False}),
+]
