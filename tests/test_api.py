@@ -94,6 +94,11 @@ augment.LowPass(*, cutoff_hz=(150.0, 7500.0), order=2, zero_phase=True, p=1.0, s
 augment.HighPass(*, cutoff_hz=(20.0, 2400.0), order=2, zero_phase=True, p=1.0, seed=0)
 augment.BandPass(*, center_hz=(200.0, 4000.0), bandwidth=(0.5, 1.99), order=2, zero_phase=True, p=1.0, seed=0)
 augment.BandStop(*, center_hz=(200.0, 4000.0), bandwidth=(0.5, 1.99), order=2, zero_phase=True, p=1.0, seed=0)
+augment.PeakingEQ(*, center_hz=(50.0, 7500.0), gain_db=(-24.0, 24.0), q=(0.5, 5.0), p=1.0, seed=0)
+augment.LowShelf(*, cutoff_hz=(50.0, 4000.0), gain_db=(-18.0, 18.0), q=(0.1, 0.999), p=1.0, seed=0)
+augment.HighShelf(*, cutoff_hz=(300.0, 7500.0), gain_db=(-18.0, 18.0), q=(0.1, 0.999), p=1.0, seed=0)
+augment.SevenBandEQ(*, gain_db=(-12.0, 12.0), p=1.0, seed=0)
+augment.PreEmphasis(*, coefficient=0.97, p=1.0, seed=0)
 AudioDataset(paths, targets=None, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
 max_failures=None, progress=True)
 AudioDataset.from_folder(root, *, sample_rate, **options)

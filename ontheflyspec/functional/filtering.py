@@ -241,3 +241,31 @@ def filter_items(
 
     threads.each(job, len(sizes), data.numel() * 8)
     return out
+
+
+def emphasise(data: Tensor, lengths: Tensor, coefficients: Tensor) -> Tensor:
+    """Returns each sample less a share of the one before it, exactly 0 past each length.
+
+    Args:
+        data: ``[B, T]`` or ``[B, C, T]``.
+        lengths: int64 ``[B]`` on any device.
+        coefficients: float64 ``[B]``, the shares; 0 leaves an item's bits alone.
+    """
+    if not applicable(data, lengths, coefficients):
+        share = per_item(coefficients, data)
+        less = data[..., 1:] - share * data[..., :-1]
+        return cut(torch.cat([data[..., :1], torch.where(share != 0, less, data[..., 1:])], -1), lengths)
+    out = torch.empty_like(data, memory_format=torch.contiguous_format)
+    sizes, shares = lengths.tolist(), coefficients.tolist()
+
+    def job(row: int) -> None:
+        source, target, n = data[row], out[row], sizes[row]
+        target[..., n:].zero_()
+        if shares[row] == 0:
+            target[..., :n] = source[..., :n]
+        elif n:
+            target[..., 0] = source[..., 0]
+            torch.sub(source[..., 1:n], source[..., : n - 1], alpha=shares[row], out=target[..., 1:n])
+
+    threads.each(job, len(sizes), data.numel())
+    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 
@@ -15,8 +16,13 @@ from ontheflyspec.augment import (
     BandStop,
     Gain,
     HighPass,
+    HighShelf,
     LowPass,
+    LowShelf,
+    PeakingEQ,
     PolarityInversion,
+    PreEmphasis,
+    SevenBandEQ,
     SpecAugment,
     TimeShift,
 )
@@ -25,7 +31,8 @@ from ontheflyspec.batch import PaddedBatch
 
 RATE = 1_000.0
 MAKERS: list[Callable[..., Augment]] = [Gain, PolarityInversion, AddColoredNoise, TimeShift, SpecAugment]
-MAKERS += [LowPass, HighPass, BandPass, BandStop]
+MAKERS += [LowPass, HighPass, BandPass, BandStop, PeakingEQ, LowShelf, HighShelf, SevenBandEQ]
+MAKERS += [functools.partial(PreEmphasis, coefficient=(0.5, 1.0))]
 
 
 def batch_for(step: Augment, count: int = 6) -> PaddedBatch:

@@ -20,4 +20,9 @@ CASES: list[Case] = [
     _case("half", "HighPass", {"order": 3, "p": 0.5}),
     _case("", "BandPass"),
     _case("causal", "BandStop", {"order": 1, "zero_phase": False}),
+    _case("half", "PeakingEQ", {"p": 0.5}),
+    _case("", "LowShelf", {"cutoff_hz": (300.0, 1_000.0)}),
+    _case("", "HighShelf"),
+    _case("", "SevenBandEQ"),
+    _case("", "PreEmphasis", {"coefficient": (0.5, 1.0), "p": 0.7}),
 ]
