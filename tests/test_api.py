@@ -99,6 +99,10 @@ augment.LowShelf(*, cutoff_hz=(50.0, 4000.0), gain_db=(-18.0, 18.0), q=(0.1, 0.9
 augment.HighShelf(*, cutoff_hz=(300.0, 7500.0), gain_db=(-18.0, 18.0), q=(0.1, 0.999), p=1.0, seed=0)
 augment.SevenBandEQ(*, gain_db=(-12.0, 12.0), p=1.0, seed=0)
 augment.PreEmphasis(*, coefficient=0.97, p=1.0, seed=0)
+augment.Clip(*, percentile=(0.0, 40.0), p=1.0, seed=0)
+augment.TanhDistortion(*, amount=(0.01, 0.7), p=1.0, seed=0)
+augment.BitCrush(*, bits=(5, 14), p=1.0, seed=0)
+augment.MuLaw(*, mu=255.0, p=1.0, seed=0)
 AudioDataset(paths, targets=None, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
 max_failures=None, progress=True)
 AudioDataset.from_folder(root, *, sample_rate, **options)

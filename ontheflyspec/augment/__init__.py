@@ -1,6 +1,7 @@
 """Random steps."""
 
 from ontheflyspec.augment.bands import BandPass, BandStop
+from ontheflyspec.augment.distortion import BitCrush, Clip, MuLaw, TanhDistortion
 from ontheflyspec.augment.equalizing import PeakingEQ, PreEmphasis, SevenBandEQ
 from ontheflyspec.augment.filtering import HighPass, LowPass
 from ontheflyspec.augment.level import Gain, PolarityInversion
@@ -13,15 +14,19 @@ __all__ = [
     "AddColoredNoise",
     "BandPass",
     "BandStop",
+    "BitCrush",
+    "Clip",
     "Gain",
     "HighPass",
     "HighShelf",
     "LowPass",
     "LowShelf",
+    "MuLaw",
     "PeakingEQ",
     "PolarityInversion",
     "PreEmphasis",
     "SevenBandEQ",
     "SpecAugment",
+    "TanhDistortion",
     "TimeShift",
 ]

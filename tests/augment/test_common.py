@@ -14,16 +14,20 @@ from ontheflyspec.augment import (
     AddColoredNoise,
     BandPass,
     BandStop,
+    BitCrush,
+    Clip,
     Gain,
     HighPass,
     HighShelf,
     LowPass,
     LowShelf,
+    MuLaw,
     PeakingEQ,
     PolarityInversion,
     PreEmphasis,
     SevenBandEQ,
     SpecAugment,
+    TanhDistortion,
     TimeShift,
 )
 from ontheflyspec.augment.base import Augment
@@ -32,7 +36,8 @@ from ontheflyspec.batch import PaddedBatch
 RATE = 1_000.0
 MAKERS: list[Callable[..., Augment]] = [Gain, PolarityInversion, AddColoredNoise, TimeShift, SpecAugment]
 MAKERS += [LowPass, HighPass, BandPass, BandStop, PeakingEQ, LowShelf, HighShelf, SevenBandEQ]
-MAKERS += [functools.partial(PreEmphasis, coefficient=(0.5, 1.0))]
+MAKERS += [functools.partial(PreEmphasis, coefficient=(0.5, 1.0)), functools.partial(MuLaw, mu=(15.0, 255.0))]
+MAKERS += [Clip, TanhDistortion, BitCrush]
 
 
 def batch_for(step: Augment, count: int = 6) -> PaddedBatch:

@@ -25,4 +25,8 @@ CASES: list[Case] = [
     _case("", "HighShelf"),
     _case("", "SevenBandEQ"),
     _case("", "PreEmphasis", {"coefficient": (0.5, 1.0), "p": 0.7}),
+    _case("", "Clip"),
+    _case("half", "TanhDistortion", {"p": 0.5, "seed": 3}),
+    _case("", "BitCrush", smooth=False),
+    _case("", "MuLaw", {"mu": (15.0, 255.0), "p": 0.7}, smooth=False),
 ]
