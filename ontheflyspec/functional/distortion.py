@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,19 +83,25 @@ def _quantiles_one_by_one(data: Tensor, lengths: Tensor, shares: Tensor, magnitu
 
     def job(row: int) -> None:
         part = data[row, ..., : sizes[row]].reshape(-1)
-        last = part.shape[0] - 1
-        if last < 0:
-            return
-        places = [share * last for share in wanted[row]]
-        below = [int(place) for place in places]
-        beside = [min(place + 1, last) for place in below]
-        ordered = np.partition((part.abs() if magnitude else part).numpy(), sorted({*below, *beside}))
-        low, high = (torch.from_numpy(ordered[which]) for which in (below, beside))
-        share = torch.tensor(places, dtype=torch.float64, device="cpu") - torch.tensor(below, device="cpu")
-        found[row] = low + (high - low) * share.to(data.dtype)
+        if part.shape[0]:
+            values = (part.abs() if magnitude else part).numpy()
+            found[row] = torch.tensor(
+                [_quantile(values, share) for share in wanted[row]], dtype=data.dtype, device="cpu"
+            )
 
     threads.each(job, len(sizes), data.numel() * 8)
     return found
+
+
+def _quantile(values: Any, share: float) -> float:
+    """Returns one; to look for one place in the order at a time is 7 times as fast in numpy as for two."""
+    last = values.shape[0] - 1
+    below = int(share * last)
+    ordered = np.partition(values, below)
+    low = float(ordered[below])
+    if below == last:
+        return low
+    return low + (float(ordered[below + 1 :].min()) - low) * (share * last - below)
 
 
 def clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
