@@ -103,6 +103,7 @@ augment.Clip(*, percentile=(0.0, 40.0), p=1.0, seed=0)
 augment.TanhDistortion(*, amount=(0.01, 0.7), p=1.0, seed=0)
 augment.BitCrush(*, bits=(5, 14), p=1.0, seed=0)
 augment.MuLaw(*, mu=255.0, p=1.0, seed=0)
+augment.Telephone(*, low_hz=300.0, high_hz=3400.0, order=4, mu=None, p=1.0, seed=0)
 AudioDataset(paths, targets=None, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
 max_failures=None, progress=True)
 AudioDataset.from_folder(root, *, sample_rate, **options)

@@ -8,6 +8,7 @@ from ontheflyspec.augment.level import Gain, PolarityInversion
 from ontheflyspec.augment.noise import AddColoredNoise
 from ontheflyspec.augment.shelving import HighShelf, LowShelf
 from ontheflyspec.augment.spectrogram import SpecAugment
+from ontheflyspec.augment.telephony import Telephone
 from ontheflyspec.augment.timing import TimeShift
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "SevenBandEQ",
     "SpecAugment",
     "TanhDistortion",
+    "Telephone",
     "TimeShift",
 ]

@@ -28,6 +28,7 @@ from ontheflyspec.augment import (
     SevenBandEQ,
     SpecAugment,
     TanhDistortion,
+    Telephone,
     TimeShift,
 )
 from ontheflyspec.augment.base import Augment
@@ -37,6 +38,7 @@ RATE = 1_000.0
 MAKERS: list[Callable[..., Augment]] = [Gain, PolarityInversion, AddColoredNoise, TimeShift, SpecAugment]
 MAKERS += [LowPass, HighPass, BandPass, BandStop, PeakingEQ, LowShelf, HighShelf, SevenBandEQ]
 MAKERS += [functools.partial(PreEmphasis, coefficient=(0.5, 1.0)), functools.partial(MuLaw, mu=(15.0, 255.0))]
+MAKERS += [functools.partial(Telephone, low_hz=(200.0, 400.0), high_hz=(450.0, 480.0))]
 MAKERS += [Clip, TanhDistortion, BitCrush]
 
 

@@ -26,12 +26,17 @@ TABLE: dict[str, dict[str, Any]] = {
     "HighShelf": {"cutoff_hz": 900.0, "gain_db": 10.0, "q": 0.7},
     "SevenBandEQ": {"gain_db": 10.0},
     "PreEmphasis": {"coefficient": (0.5, 0.9)},
+    "Telephone": {"low_hz": (400.0, 600.0), "high_hz": 2_000.0, "order": 2, "mu": 15.0},
     "Clip": {"percentile": 60.0},
     "TanhDistortion": {"amount": 0.9},
     "BitCrush": {"bits": 4},
     "MuLaw": {"mu": (15.0, 30.0)},
 }
-BASES: dict[str, dict[str, Any]] = {"PreEmphasis": {"coefficient": (0.5, 0.9)}, "MuLaw": {"mu": (15.0, 30.0)}}
+BASES: dict[str, dict[str, Any]] = {
+    "PreEmphasis": {"coefficient": (0.5, 0.9)},
+    "MuLaw": {"mu": (15.0, 30.0)},
+    "Telephone": {"low_hz": (200.0, 600.0)},
+}
 """Options with which something is drawn, where it is not by default."""
 SHARED = {"p": 0.0, "seed": 5}
 FLIPS = [(kind, option) for kind, others in TABLE.items() for option in [*others, *SHARED]]

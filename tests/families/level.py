@@ -29,4 +29,5 @@ CASES: list[Case] = [
     _case("half", "TanhDistortion", {"p": 0.5, "seed": 3}),
     _case("", "BitCrush", smooth=False),
     _case("", "MuLaw", {"mu": (15.0, 255.0), "p": 0.7}, smooth=False),
+    _case("", "Telephone", {"low_hz": (200.0, 400.0), "order": 2, "p": 0.7}),
 ]
