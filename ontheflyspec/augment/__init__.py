@@ -2,9 +2,11 @@
 
 from ontheflyspec.augment.bands import BandPass, BandStop
 from ontheflyspec.augment.distortion import BitCrush, Clip, MuLaw, TanhDistortion
+from ontheflyspec.augment.envelopes import Fade, GainTransition
 from ontheflyspec.augment.equalizing import PeakingEQ, PreEmphasis, SevenBandEQ
 from ontheflyspec.augment.filtering import HighPass, LowPass
 from ontheflyspec.augment.level import Gain, PolarityInversion
+from ontheflyspec.augment.loudness import LoudnessNormalize, PeakNormalize, RMSNormalize
 from ontheflyspec.augment.noise import AddColoredNoise
 from ontheflyspec.augment.shelving import HighShelf, LowShelf
 from ontheflyspec.augment.spectrogram import SpecAugment
@@ -17,15 +19,20 @@ __all__ = [
     "BandStop",
     "BitCrush",
     "Clip",
+    "Fade",
     "Gain",
+    "GainTransition",
     "HighPass",
     "HighShelf",
+    "LoudnessNormalize",
     "LowPass",
     "LowShelf",
     "MuLaw",
+    "PeakNormalize",
     "PeakingEQ",
     "PolarityInversion",
     "PreEmphasis",
+    "RMSNormalize",
     "SevenBandEQ",
     "SpecAugment",
     "TanhDistortion",

@@ -27,6 +27,11 @@ TABLE: dict[str, dict[str, Any]] = {
     "SevenBandEQ": {"gain_db": 10.0},
     "PreEmphasis": {"coefficient": (0.5, 0.9)},
     "Telephone": {"low_hz": (400.0, 600.0), "high_hz": 2_000.0, "order": 2, "mu": 15.0},
+    "GainTransition": {"gain_db": (0.0, 20.0), "duration_s": 0.1},
+    "Fade": {"fade_in_s": 0.2, "fade_out_s": 0.3, "shape": "half_sine"},
+    "PeakNormalize": {"peak_db": (-20.0, -10.0)},
+    "RMSNormalize": {"rms_db": -40.0},
+    "LoudnessNormalize": {"loudness_lufs": -40.0},
     "Clip": {"percentile": 60.0},
     "TanhDistortion": {"amount": 0.9},
     "BitCrush": {"bits": 4},
@@ -36,6 +41,7 @@ BASES: dict[str, dict[str, Any]] = {
     "PreEmphasis": {"coefficient": (0.5, 0.9)},
     "MuLaw": {"mu": (15.0, 30.0)},
     "Telephone": {"low_hz": (200.0, 600.0)},
+    "PeakNormalize": {"peak_db": (-20.0, -10.0)},
 }
 """Options with which something is drawn, where it is not by default."""
 SHARED = {"p": 0.0, "seed": 5}

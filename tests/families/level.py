@@ -30,4 +30,11 @@ CASES: list[Case] = [
     _case("", "BitCrush", smooth=False),
     _case("", "MuLaw", {"mu": (15.0, 255.0), "p": 0.7}, smooth=False),
     _case("", "Telephone", {"low_hz": (200.0, 400.0), "order": 2, "p": 0.7}),
+    _case("", "GainTransition", {"duration_s": (0.0, 0.02)}),
+    _case("half", "GainTransition", {"p": 0.5}),
+    _case("", "Fade", {"fade_in_s": (0.0, 0.01), "shape": "logarithmic", "p": 0.8}),
+    _case("half-sine", "Fade", {"fade_out_s": (0.0, 0.02), "shape": "half_sine"}),
+    _case("", "PeakNormalize", {"peak_db": (-6.0, 0.0), "p": 0.7}),
+    _case("", "RMSNormalize"),
+    _case("", "LoudnessNormalize", {"p": 0.7}),
 ]
