@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Params, column, known_rate
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.functional.filtering import butterworth, filter_items, tails, warped
-from ontheflyspec.functional.scales import hz_to_mel, mel_to_hz
+from ontheflyspec.functional.scales import mel_to_hz
 
 Span = tuple[float, float]
 _Step = TypeVar("_Step", bound=Augment)
@@ -22,7 +23,7 @@ LOWEST = 1.0
 
 def between_mels(unit: Tensor, span: Span) -> Tensor:
     """Returns Hz for numbers in (0, 1), evenly in mel (as torch-audiomentations draws them) from ``span``."""
-    low, high = (hz_to_mel(torch.as_tensor(edge, dtype=torch.float64, device=unit.device), "htk") for edge in span)
+    low, high = (2595 * math.log10(1 + edge / 700) for edge in span)
     return mel_to_hz(low + unit * (high - low), "htk").clamp(*span)
 
 

@@ -14,6 +14,8 @@ from ontheflyspec.functional.framing import cut
 from ontheflyspec.functional.waveform import db_to_amplitude
 
 SHAPES = ("linear", "exponential", "logarithmic", "quarter_sine", "half_sine")
+_FINE = 1024
+"""Samples of a moving gain that one exponential each is taken of."""
 
 
 def ramp(share: Tensor, shape: str) -> Tensor:
@@ -112,11 +114,19 @@ def _glide_one_by_one(
         begin = starts[row] * (n - wide)
         left = min(math.ceil(begin), n)
         right = min(max(math.ceil(begin + max(wide, 1.0)), left), n)
-        steps = torch.arange(left, right, dtype=torch.float64, device="cpu") - begin
-        share = (steps / max(wide, 1.0)).to(data.dtype)
         torch.mul(source[..., :left], 10 ** (first / 20), out=target[..., :left])
-        torch.mul(source[..., left:right], db_to_amplitude(first + (last - first) * share), out=target[..., left:right])
+        slope = (last - first) / max(wide, 1.0)
+        curve = _geometric(first + (left - begin) * slope, slope, right - left).to(data.dtype)
+        torch.mul(source[..., left:right], curve, out=target[..., left:right])
         torch.mul(source[..., right:n], 10 ** (last / 20), out=target[..., right:n])
 
     threads.each(job, len(sizes), data.numel())
     return out
+
+
+def _geometric(first_db: float, step_db: float, count: int) -> Tensor:
+    """Returns gains that rise by as many decibels from each to the next, as products of coarse and fine ones."""
+    rows = -(-count // _FINE)
+    fine = torch.arange(_FINE, dtype=torch.float64, device="cpu") * step_db
+    coarse = torch.arange(rows, dtype=torch.float64, device="cpu") * (step_db * _FINE) + first_db
+    return (db_to_amplitude(coarse).unsqueeze(-1) * db_to_amplitude(fine)).view(-1)[:count]
