@@ -3,11 +3,19 @@
 from typing import Any
 
 from ontheflyspec.augment.background import AddBackgroundNoise, Babble
+from ontheflyspec.augment.bands import BandPass, BandStop
 from ontheflyspec.augment.bursts import ShortNoises
+from ontheflyspec.augment.distortion import BitCrush, Clip, MuLaw, TanhDistortion
+from ontheflyspec.augment.envelopes import Fade, GainTransition
+from ontheflyspec.augment.equalizing import PeakingEQ, PreEmphasis, SevenBandEQ
+from ontheflyspec.augment.filtering import HighPass, LowPass
 from ontheflyspec.augment.level import Gain, PolarityInversion
+from ontheflyspec.augment.loudness import LoudnessNormalize, PeakNormalize, RMSNormalize
 from ontheflyspec.augment.noise import AddColoredNoise
 from ontheflyspec.augment.room import ApplyImpulseResponse, SimulateRoom
+from ontheflyspec.augment.shelving import HighShelf, LowShelf
 from ontheflyspec.augment.spectrogram import SpecAugment
+from ontheflyspec.augment.telephony import Telephone
 from ontheflyspec.augment.timing import TimeShift
 
 WaveformBank: type[Any]
@@ -18,11 +26,30 @@ __all__ = [
     "AddColoredNoise",
     "ApplyImpulseResponse",
     "Babble",
+    "BandPass",
+    "BandStop",
+    "BitCrush",
+    "Clip",
+    "Fade",
     "Gain",
+    "GainTransition",
+    "HighPass",
+    "HighShelf",
+    "LoudnessNormalize",
+    "LowPass",
+    "LowShelf",
+    "MuLaw",
+    "PeakNormalize",
+    "PeakingEQ",
     "PolarityInversion",
+    "PreEmphasis",
+    "RMSNormalize",
+    "SevenBandEQ",
     "ShortNoises",
     "SimulateRoom",
     "SpecAugment",
+    "TanhDistortion",
+    "Telephone",
     "TimeShift",
     "WaveformBank",
 ]
