@@ -27,19 +27,20 @@ def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
     return cut(data, lengths)
 
 
-def spans(widths: Tensor, fractions: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+def spans(widths: Tensor, fractions: Tensor, sizes: Tensor, most: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Returns where spans start and end inside items of unlike size.
 
     Args:
         widths: int64 ``[B, k]``, cut to the size of the item.
         fractions: float64 ``[B, k]`` in (0, 1): where among the possible starts each span begins.
         sizes: int64 ``[B]`` on any device.
+        most: int64 ``[B]`` on the same device, what widths are cut to, up to the size; None for the size.
 
     Returns:
         First and last-plus-one positions, int64 ``[B, k]`` on the device of ``sizes``.
     """
     longest = sizes.unsqueeze(-1)
-    widths = torch.minimum(widths.to(sizes.device, non_blocking=True), longest)
+    widths = torch.minimum(widths.to(sizes.device, non_blocking=True), longest if most is None else most.unsqueeze(-1))
     fractions = fractions.to(sizes.device, non_blocking=True)
     starts = (fractions * (longest - widths + 1)).long()
     return starts, starts + widths
@@ -53,30 +54,60 @@ def span_mask(starts: Tensor, ends: Tensor, size: int, device: torch.device) -> 
     return ((positions >= starts) & (positions < ends)).any(1)
 
 
-def mask_spans(data: Tensor, lengths: Tensor, frames: Tensor, bands: Tensor, fill: Tensor) -> Tensor:
+def gaps(starts: Tensor, ends: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns first and last-plus-one positions of what no span covers, ``[B, k + 1]`` each; empty spans cut nothing.
+
+    Args:
+        starts: int64 ``[B, k]``, in any order; spans may lie over each other.
+        ends: int64 ``[B, k]``.
+        sizes: int64 ``[B]`` on the same device.
+    """
+    size, full = sizes.unsqueeze(-1), ends > starts
+    starts, order = torch.where(full, starts, 0).sort(1)
+    covered = torch.where(full, ends, 0).gather(1, order).cummax(1).values
+    first = torch.cat([torch.zeros_like(size), covered], 1)
+    return first, torch.maximum(torch.cat([starts, size], 1), first)
+
+
+def mask_spans(
+    data: Tensor, lengths: Tensor, frames: tuple[Tensor, Tensor], bands: tuple[Tensor, Tensor], fill: Tensor
+) -> Tensor:
     """Returns spectrograms with ``fill`` in masked frames and bands, the same in all channels, 0 past each length.
 
     Args:
         data: ``[B, F, N]`` or ``[B, C, F, N]``.
         lengths: int64 ``[B]`` on any device.
-        frames: bool ``[B, N]``.
-        bands: bool ``[B, F]``.
+        frames: where spans of frames start and end, int64 ``[B, k]`` on any device, within each item.
+        bands: where spans of bands start and end, likewise.
         fill: ``[B, 1, ...]``, or ``[1]`` for all items.
     """
+    if applicable(data, lengths, fill, *frames, *bands):
+        return _mask_one_by_one(data, lengths, frames, bands, fill)
+    hidden = expand_mask(span_mask(*frames, data.shape[-1], data.device), data)
+    hidden = hidden | expand_mask(span_mask(*bands, data.shape[-2], data.device), data).transpose(-1, -2)
+    return zero_past(torch.where(hidden, fill, data), lengths)
 
-    def hide(part: Tensor, frames: Tensor, bands: Tensor, fill: Tensor) -> Tensor:
-        masked = expand_mask(frames, part) | expand_mask(bands, part).transpose(-1, -2)
-        return torch.where(masked, fill, part)
 
-    if not applicable(data, lengths, fill):
-        return zero_past(hide(data, frames, bands, fill), lengths)
+def _mask_one_by_one(
+    data: Tensor, lengths: Tensor, frames: tuple[Tensor, Tensor], bands: tuple[Tensor, Tensor], fill: Tensor
+) -> Tensor:
+    """Returns the same by one copy of each item, whose spans are then written."""
+    out = torch.empty_like(data, memory_format=torch.contiguous_format)
+    sizes, fills = lengths.tolist(), fill.flatten().expand(data.shape[0]).tolist()
+    times, rows = (torch.stack(where, -1).tolist() for where in (frames, bands))
 
-    def compute(part: Tensor, own: Tensor | None, items: slice) -> Tensor:
-        here = fill[items] if fill.dim() > 1 else fill
-        hidden = hide(part, frames[items, : part.shape[-1]], bands[items], here)
-        return hidden if own is None else zero_past(hidden, own)
+    def job(item: int) -> None:
+        size, new = sizes[item], out[item]
+        valid = new[..., :size]
+        valid.copy_(data[item, ..., :size])
+        new[..., size:] = 0
+        for start, end in times[item]:
+            valid[..., start:end] = fills[item]
+        for start, end in rows[item]:
+            valid[..., start:end, :] = fills[item]
 
-    return map_items(data, lengths, compute)
+    threads.each(job, len(sizes), data.numel())
+    return out
 
 
 def scale_items(data: Tensor, lengths: Tensor, factors: Tensor) -> Tensor:
