@@ -90,6 +90,11 @@ augment.AddColoredNoise(*, snr_db=(5.0, 30.0), f_decay=(-2.0, 2.0), p=1.0, seed=
 augment.TimeShift(*, shift_s=(-0.1, 0.1), mode='circular', p=1.0, seed=0)
 augment.SpecAugment(*, n_time_masks=2, time_mask_param=40, n_freq_masks=2, freq_mask_param=15, fill='mean', \
 max_time_share=1.0, time_warp_param=0, p=1.0, seed=0)
+augment.FrequencyShift(*, shift_bands=(-4, 4), fill='mean', p=1.0, seed=0)
+augment.VTLP(*, alpha=(0.9, 1.1), boundary=0.6, frequencies=None, fmax=None, p=1.0, seed=0)
+augment.FilterAugment(*, n_bands=(3, 6), gain_db=(-6.0, 6.0), shape='linear', stype='power', min_bandwidth=6, p=1.0, \
+seed=0)
+augment.SpecCutout(*, n_holes=5, max_frames=40, max_bands=15, fill='mean', p=1.0, seed=0)
 augment.SpecAugment.policy(name, *, fill='mean', p=1.0, seed=0)
 AudioDataset(paths, targets=None, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
 max_failures=None, progress=True)

@@ -181,6 +181,7 @@ CEPSTRA: dict[str, Any] = {"n_lfcc": 3, "n_filter": 7, "top_db": 5.0}
 
 AGAIN: dict[str, Any] = {"p": 0.0, "seed": 1}
 MASKS: dict[str, Any] = {"n_time_masks": 1, "time_mask_param": 20, "n_freq_masks": 1, "freq_mask_param": 3}
+WARP: dict[str, Any] = {**AGAIN, "alpha": 0.8, "boundary": 0.3, "frequencies": [1.0, 2.0, 3.0, 4.0, 5.0, 8.0]}
 
 TABLE: dict[str, list[Base]] = {
     "AddColoredNoise": [Base({}, {**AGAIN, "snr_db": 3.0, "f_decay": 0.5})],
@@ -205,6 +206,10 @@ TABLE: dict[str, list[Base]] = {
             {**GAMMATONE, **NO_BACKEND, "method": "fft"},
         ),
     ],
+    "FilterAugment": [
+        Base({}, {**AGAIN, "n_bands": 2, "gain_db": 3.0, "shape": "step", "stype": "db", "min_bandwidth": 1})
+    ],
+    "FrequencyShift": [Base({}, {**AGAIN, "shift_bands": 1, "fill": "zero"})],
     "Gain": [Base({}, {**AGAIN, "gain_db": 3.0})],
     "GriffinLim": [
         Base({**FOURIER, "n_iter": 3}, {**BACK, "pad_mode": "constant", "n_iter": 4, "momentum": 0.5, "init": "zero"})
@@ -275,9 +280,16 @@ TABLE: dict[str, list[Base]] = {
     "SpecAugment": [
         Base({"freq_mask_param": 2}, {**AGAIN, **MASKS, "fill": "zero", "max_time_share": 0.1, "time_warp_param": 8}),
     ],
+    "SpecCutout": [
+        Base({"max_bands": 5}, {**AGAIN, "n_holes": 1, "max_frames": 10, "max_bands": 2, "fill": "zero"}),
+    ],
     "SpectralDescriptors": _descriptors(),
     "TimeShift": [Base({"shift_s": (-0.2, 0.2)}, {**AGAIN, "shift_s": 0.05, "mode": "zero"})],
     "Tonnetz": _chroma("Tonnetz"),
+    "VTLP": [
+        Base({}, {**WARP, "fmax": Raises(4_000.0, "fmax only with frequencies")}),
+        Base({"frequencies": [1.0, 2.0, 3.0, 4.0, 5.0, 7.0]}, {**WARP, "fmax": 8.0}),
+    ],
     "VQT": [
         Base({**BINS, "gamma": 10.0}, {**OTHER_BINS, "gamma": 0.0}),
         Base(

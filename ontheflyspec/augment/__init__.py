@@ -1,8 +1,20 @@
 """Random steps."""
 
+from ontheflyspec.augment.bands import VTLP, FilterAugment, FrequencyShift
+from ontheflyspec.augment.cutout import SpecCutout
 from ontheflyspec.augment.level import Gain, PolarityInversion
 from ontheflyspec.augment.noise import AddColoredNoise
 from ontheflyspec.augment.spectrogram import SpecAugment
 from ontheflyspec.augment.timing import TimeShift
 
-__all__ = ["AddColoredNoise", "Gain", "PolarityInversion", "SpecAugment", "TimeShift"]
+__all__ = [
+    "VTLP",
+    "AddColoredNoise",
+    "FilterAugment",
+    "FrequencyShift",
+    "Gain",
+    "PolarityInversion",
+    "SpecAugment",
+    "SpecCutout",
+    "TimeShift",
+]

@@ -9,12 +9,23 @@ import pytest
 import torch
 
 import ontheflyspec as ofs
-from ontheflyspec.augment import AddColoredNoise, Gain, PolarityInversion, SpecAugment, TimeShift
+from ontheflyspec.augment import (
+    VTLP,
+    AddColoredNoise,
+    FilterAugment,
+    FrequencyShift,
+    Gain,
+    PolarityInversion,
+    SpecAugment,
+    SpecCutout,
+    TimeShift,
+)
 from ontheflyspec.augment.base import Augment
 from ontheflyspec.batch import PaddedBatch
 
 RATE = 1_000.0
 MAKERS: list[Callable[..., Augment]] = [Gain, PolarityInversion, AddColoredNoise, TimeShift, SpecAugment]
+MAKERS += [FrequencyShift, VTLP, FilterAugment, SpecCutout]
 
 
 def batch_for(step: Augment, count: int = 6) -> PaddedBatch:
