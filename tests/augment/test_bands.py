@@ -154,6 +154,17 @@ def test_filter_against_the_authors(
         np.testing.assert_allclose(found.detach().numpy(), APPLY[stype](item, db), rtol=1e-9, atol=1e-9)
 
 
+@both
+def test_filter_in_db_leaves_bits_of_inactive_items(requires_grad: bool) -> None:
+    """Negative zero, too, to which zero must not be added."""
+    data = torch.full((12, 3, 4), -0.0, requires_grad=requires_grad)
+    step = FilterAugment(stype="db", p=0.5)
+    batch = ofs.PaddedBatch(data, torch.full((12,), 4), 100.0, torch.arange(12))
+    active = step.draw(batch.ids)["active"]
+    assert 0 < int(active.sum()) < 12
+    assert torch.signbit(step(batch).data[~active]).all()
+
+
 def test_filter_draws_are_even() -> None:
     table = FilterAugment(n_bands=(2, 4), gain_db=(-3.0, 9.0)).draw(torch.arange(5_000))
     counts = torch.bincount(table["n_bands"] - 2)

@@ -63,17 +63,18 @@ def warped(item: np.ndarray, at: float, by: float, reach: int) -> np.ndarray:
 
 @pytest.mark.parametrize("channels", [None, 2])
 @pytest.mark.parametrize("requires_grad", [False, True])
-def test_warp_and_share_against_numpy(channels: int | None, requires_grad: bool) -> None:
-    """Items of 30 and 80 frames are warped, those of 5 and fewer have no point to move."""
+@pytest.mark.parametrize("reach", [9, 15])
+def test_warp_and_share_against_numpy(channels: int | None, requires_grad: bool, reach: int) -> None:
+    """Items of up to 19 or 31 frames have no point to move, longer ones are warped."""
     batch = spectra(channels)
     data = batch.data.requires_grad_(requires_grad)
     for seed in range(4):
-        step = SpecAugment(time_warp_param=9, max_time_share=0.2, time_mask_param=25, fill="zero", seed=seed)
+        step = SpecAugment(time_warp_param=reach, max_time_share=0.2, time_mask_param=25, fill="zero", seed=seed)
         table = {name: values.tolist() for name, values in step.draw(batch.ids).items()}
         out = step(batch._replace(data=data))
         for row, (item, found) in enumerate(zip(spectra(channels).unpad(), out.unpad(), strict=True)):
-            moved = warped(item.numpy(), table["warp_at"][row], table["warp_by"][row], 9)
-            assert (item.shape[-1] < 20) == np.array_equal(moved, item)
+            moved = warped(item.numpy(), table["warp_at"][row], table["warp_by"][row], reach)
+            assert (item.shape[-1] <= 2 * reach + 1) == np.array_equal(moved, item)
             expected = masked(moved, table, row, "zero", 0.2)
             np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-9, atol=1e-12)
 
