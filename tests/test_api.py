@@ -95,6 +95,12 @@ augment.VTLP(*, alpha=(0.9, 1.1), boundary=0.6, frequencies=None, fmax=None, p=1
 augment.FilterAugment(*, n_bands=(3, 6), gain_db=(-6.0, 6.0), shape='linear', stype='power', min_bandwidth=6, p=1.0, \
 seed=0)
 augment.SpecCutout(*, n_holes=5, max_frames=40, max_bands=15, fill='mean', p=1.0, seed=0)
+augment.MixUp(*, alpha=0.4, weight=None, kind='wave', p=1.0, seed=0)
+augment.MixUp.targets(labels, params, *, n_classes=None)
+augment.CutMix(*, alpha=1.0, weight=None, kind='wave', p=1.0, seed=0)
+augment.CutMix.targets(labels, params, *, n_classes=None)
+augment.ChannelShuffle(*, kind='wave', p=1.0, seed=0)
+augment.ChannelDrop(*, n=1, share=None, kind='wave', fill='zero', p=1.0, seed=0)
 augment.SpecAugment.policy(name, *, fill='mean', p=1.0, seed=0)
 AudioDataset(paths, targets=None, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
 max_failures=None, progress=True)

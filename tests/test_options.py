@@ -148,6 +148,20 @@ def _stft() -> list[Base]:
     ]
 
 
+AGAIN: dict[str, Any] = {"p": 0.0, "seed": 1}
+
+
+def _mixing() -> list[Base]:
+    kind = {"kind": Raises("features", r"data of shape .*F, N.*")}
+    return [
+        Base({}, {**AGAIN, **kind, "alpha": 0.7, "weight": 0.25}),
+        Base(
+            {"weight": (0.6, 0.8)},
+            {**AGAIN, **kind, "alpha": Raises(0.7, "alpha only with weight=None"), "weight": 0.4},
+        ),
+    ]
+
+
 LEARNED: dict[str, Any] = {
     "sample_rate": 2 * RATE,
     "n_filters": 5,
@@ -179,8 +193,8 @@ FITTED = {"per": "global", "mean": 0.5, "std": 2.0}
 DB: dict[str, Any] = {"stype": "magnitude", "ref": 0.5, "amin": 1e-3, "top_db": 5.0}
 CEPSTRA: dict[str, Any] = {"n_lfcc": 3, "n_filter": 7, "top_db": 5.0}
 
-AGAIN: dict[str, Any] = {"p": 0.0, "seed": 1}
 MASKS: dict[str, Any] = {"n_time_masks": 1, "time_mask_param": 20, "n_freq_masks": 1, "freq_mask_param": 3}
+HIDE: dict[str, Any] = {"kind": "features", "fill": 0.5}
 WARP: dict[str, Any] = {**AGAIN, "alpha": 0.8, "boundary": 0.3, "frequencies": [1.0, 2.0, 3.0, 4.0, 5.0, 8.0]}
 
 TABLE: dict[str, list[Base]] = {
@@ -197,7 +211,13 @@ TABLE: dict[str, list[Base]] = {
         )
     ],
     "CQT": [Base(BINS, OTHER_BINS)],
+    "ChannelDrop": [
+        Base({}, {**AGAIN, "n": 2, "share": 0.9, "kind": "features", "fill": 0.5}),
+        Base({"share": 0.5}, {**AGAIN, "n": Raises(2, "n only with share=None"), "share": 0.9, **HIDE}),
+    ],
+    "ChannelShuffle": [Base({}, {**AGAIN, "kind": "features"})],
     "Chroma": _chroma("Chroma"),
+    "CutMix": _mixing(),
     "Deltas": [Base({}, {"width": 5, "order": 2})],
     "Gammatonegram": [
         Base({**FOURIER, "n_bins": BANDS, "fmin": 300.0}, {**GAMMATONE, "method": "impulse"}),
@@ -265,6 +285,7 @@ TABLE: dict[str, list[Base]] = {
     "Log": [Base({}, {"floor": 1e-2})],
     "MFCC": [Base({**MEL, "n_mfcc": 4, "top_db": 20.0}, {**MEL_BANK, "n_mfcc": 3, "lifter": 5.0, "top_db": 5.0})],
     "MelSpectrogram": [Base(MEL, MEL_BANK)],
+    "MixUp": _mixing(),
     "Normalize": [
         Base({}, {**STATISTICS, "per": "feature", "ddof": 1}),
         Base({"per": "feature"}, {**STATISTICS, "per": "item", "ddof": 1}),
@@ -315,6 +336,8 @@ def sample(kind: str) -> Tensor:
     draws = torch.Generator().manual_seed(0)
     if kind in ("InverseSTFT", "InverseCQT"):
         return torch.randn(2, 33 if kind == "InverseSTFT" else 6, 20, generator=draws, dtype=torch.complex64)
+    if kind.startswith("Channel"):
+        return torch.randn(2, 5, 60, generator=draws)
     if KINDS[kind].item_rank == 2:
         bands = 33 if kind == "GriffinLim" else BANDS
         return torch.randn(2, bands, 60, generator=draws).square() * torch.linspace(0.1, 2, 60)

@@ -12,9 +12,11 @@ import ontheflyspec as ofs
 from ontheflyspec.augment import (
     VTLP,
     AddColoredNoise,
+    CutMix,
     FilterAugment,
     FrequencyShift,
     Gain,
+    MixUp,
     PolarityInversion,
     SpecAugment,
     SpecCutout,
@@ -25,7 +27,7 @@ from ontheflyspec.batch import PaddedBatch
 
 RATE = 1_000.0
 MAKERS: list[Callable[..., Augment]] = [Gain, PolarityInversion, AddColoredNoise, TimeShift, SpecAugment]
-MAKERS += [FrequencyShift, VTLP, FilterAugment, SpecCutout]
+MAKERS += [FrequencyShift, VTLP, FilterAugment, SpecCutout, MixUp, CutMix]
 
 
 def batch_for(step: Augment, count: int = 6) -> PaddedBatch:

@@ -9,9 +9,9 @@ import ontheflyspec as ofs
 from case import Case
 
 
-def _case(name: str, kind: str, takes: Any = "features", facts: dict[str, Any] | None = None, **options: Any) -> Case:
-    make = functools.partial(getattr(ofs.augment, kind), **options)
-    return Case(f"{kind}-{name}", make, takes, random=True, **(facts or {}))
+def _case(name: str, step: str, takes: Any = "features", **options: Any) -> Case:
+    make = functools.partial(getattr(ofs.augment, step), **options)
+    return Case(f"{step}-{name}", make, takes, random=True)
 
 
 CASES: list[Case] = [
@@ -22,4 +22,12 @@ CASES: list[Case] = [
     _case("linear", "FilterAugment", "power", min_bandwidth=1, p=0.8),
     _case("step", "FilterAugment", shape="step", stype="db", n_bands=(1, 8), p=0.8),
     _case("mean", "SpecCutout", max_frames=9, max_bands=7, p=0.8),
+    _case("wave", "MixUp", "wave", p=0.8),
+    _case("features", "MixUp", weight=(0.2, 0.7), kind="features"),
+    _case("wave", "CutMix", "wave", p=0.8),
+    _case("features", "CutMix", weight=(0.2, 0.7), kind="features"),
+    _case("wave", "ChannelShuffle", "wave"),
+    _case("features", "ChannelShuffle", kind="features", p=0.8),
+    _case("wave", "ChannelDrop", "wave", n=(0, 2), p=0.8),
+    _case("features", "ChannelDrop", share=(0.0, 1.0), kind="features", fill="mean"),
 ]
