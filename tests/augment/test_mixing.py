@@ -14,6 +14,7 @@ from scipy import stats
 import ontheflyspec as ofs
 from ontheflyspec.augment import CutMix, MixUp
 from ontheflyspec.augment.base import Augment
+from ontheflyspec.augment.mixing import draw_pairs
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.functional.mixing import symmetric_beta
 
@@ -142,6 +143,21 @@ def test_alone_is_the_identity(make: type[Augment], kind: str) -> None:
     for source in (batch.data, batch.data.clone().requires_grad_()):
         out = step_for(make, kind)(batch._replace(data=source)).data
         assert torch.equal(out.detach().view(torch.int64), batch.data.view(torch.int64))
+
+
+@both
+@traced
+def test_inactive_items_keep_their_bits(make: type[Augment], requires_grad: bool) -> None:
+    """Minus zero beside a positive mate, and a mate without bounds, leave nothing in an item that is not active."""
+    batch = ofs.pad([torch.full((4,), -0.0), torch.full((4,), float("inf"))], rate=RATE, ids=[1, 2])
+    out = make(p=0.0)(batch._replace(data=batch.data.clone().requires_grad_(requires_grad))).data
+    assert torch.equal(out.detach().view(torch.int32), batch.data.view(torch.int32))
+
+
+def test_partners_by_64_bits() -> None:
+    """Numbers that agree in their first half are told apart by the second, in any order."""
+    unit = torch.tensor([[0.5, 0.3, second, 0.5, 0.5] for second in (0.9, 0.1, 0.5)], dtype=torch.float64)
+    assert draw_pairs(unit, 1.0, 1.0, None)["partner"].tolist() == [1, 2, 0]
 
 
 @both
