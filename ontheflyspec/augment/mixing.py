@@ -189,7 +189,7 @@ class CutMix(Augment):
         """Returns what is left of each item's own time, before and after the stretch."""
         rate, lengths = known_rate("CutMix", batch, "times in seconds"), batch.lengths
         _, start, end, _ = self._cuts(params, lengths)
-        none = start == end
+        none, lengths = start == end, lengths.to(start.device, non_blocking=True)
         start, end = torch.where(none, lengths, start), torch.where(none, lengths, end)
         first = torch.stack([torch.zeros_like(end), end], 1).double() / rate
         return Pieces(first, torch.stack([start, lengths], 1).double() / rate, first, torch.ones_like(first))

@@ -198,6 +198,7 @@ def warped_pieces(before: Tensor, after: Tensor, lengths: Tensor, seen: tuple[Te
         seen: first and last-plus-one frames of what is not hidden, ``[B, k]`` each.
         rate: frames per second.
     """
+    lengths = lengths.to(before.device, non_blocking=True)
     last, end, still = (lengths - 1).double(), lengths.double(), before == after
     # The second stretch goes on at its slope beyond the last frame, which stays, to the end of the item.
     slope = torch.stack([after / torch.where(still, 1, before), (last - after) / torch.where(still, 1, last - before)])

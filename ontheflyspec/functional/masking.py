@@ -29,6 +29,11 @@ def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
     return cut(data, lengths)
 
 
+def meeting_place(sizes: Tensor, table: Tensor) -> torch.device:
+    """Returns where sizes of items meet numbers drawn for them without a wait: on a device if either is there."""
+    return sizes.device if table.device.type == "cpu" else table.device
+
+
 def spans(widths: Tensor, fractions: Tensor, sizes: Tensor, most: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Returns where spans start and end inside items of unlike size.
 
@@ -39,12 +44,13 @@ def spans(widths: Tensor, fractions: Tensor, sizes: Tensor, most: Tensor | None 
         most: int64 ``[B]`` on the same device, what widths are cut to, up to the size; None for the size.
 
     Returns:
-        First and last-plus-one positions, int64 ``[B, k]`` on the device of ``sizes``.
+        First and last-plus-one positions, int64 ``[B, k]``, on a device if either is there.
     """
-    longest = sizes.unsqueeze(-1)
-    widths = torch.minimum(widths.to(sizes.device, non_blocking=True), longest if most is None else most.unsqueeze(-1))
-    fractions = fractions.to(sizes.device, non_blocking=True)
-    starts = (fractions * (longest - widths + 1)).long()
+    where = meeting_place(sizes, widths)
+    longest = sizes.to(where, non_blocking=True).unsqueeze(-1)
+    top = longest if most is None else most.to(where, non_blocking=True).unsqueeze(-1)
+    widths = torch.minimum(widths.to(where, non_blocking=True), top)
+    starts = (fractions.to(where, non_blocking=True) * (longest - widths + 1)).long()
     return starts, starts + widths
 
 
@@ -62,9 +68,9 @@ def gaps(starts: Tensor, ends: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         starts: int64 ``[B, k]``, in any order; spans may lie over each other.
         ends: int64 ``[B, k]``.
-        sizes: int64 ``[B]`` on the same device.
+        sizes: int64 ``[B]``.
     """
-    size, full = sizes.unsqueeze(-1), ends > starts
+    size, full = sizes.to(starts.device, non_blocking=True).unsqueeze(-1), ends > starts
     starts, order = torch.where(full, starts, 0).sort(1)
     covered = torch.where(full, ends, 0).gather(1, order).cummax(1).values
     first = torch.cat([torch.zeros_like(size), covered], 1)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ontheflyspec import threads
 from ontheflyspec.batch import expand_mask, per_item
 from ontheflyspec.functional.blocks import applicable
-from ontheflyspec.functional.masking import zero_past
+from ontheflyspec.functional.masking import meeting_place, zero_past
 
 
 def partners(ranks: Tensor) -> Tensor:
@@ -82,8 +82,10 @@ def stretches(weight: Tensor, place: Tensor, source: Tensor, lengths: Tensor, pa
         lengths: int64 ``[B]`` on any device.
         partner: int64 ``[B]``, positions in the batch.
     """
-    where = lengths.device
-    weight, place, source, partner = (x.to(where, non_blocking=True) for x in (weight, place, source, partner))
+    there = meeting_place(lengths, partner)
+    lengths, weight, place, source, partner = (
+        x.to(there, non_blocking=True) for x in (lengths, weight, place, source, partner)
+    )
     sizes = ((1 - weight) * lengths).round().long()
     start = (place * (lengths - sizes + 1)).long()
     spare = (lengths.index_select(0, partner) - sizes).clamp(min=0)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ontheflyspec import threads
 from ontheflyspec.functional.blocks import applicable
-from ontheflyspec.functional.masking import zero_past
+from ontheflyspec.functional.masking import meeting_place, zero_past
 
 
 def warp_knots(at: Tensor, by: Tensor, sizes: Tensor, reach: float) -> tuple[Tensor, Tensor]:
@@ -19,7 +19,8 @@ def warp_knots(at: Tensor, by: Tensor, sizes: Tensor, reach: float) -> tuple[Ten
         sizes: int64 ``[B]`` on any device; items without such a point keep theirs at the end, where it stays.
         reach: how far a point may move.
     """
-    at, by = (values.to(sizes.device, non_blocking=True) for values in (at, by))
+    where = meeting_place(sizes, at)
+    at, by, sizes = (values.to(where, non_blocking=True) for values in (at, by, sizes))
     last = (sizes - 1).clamp(min=0).double()
     moves = (last > 2 * reach) & (by != 0)
     before = reach + at * (last - 2 * reach)
@@ -35,9 +36,9 @@ def warp_positions(before: Tensor, after: Tensor, sizes: Tensor, size: int) -> T
         sizes: int64 ``[B]``; the first and last step of each item stay in their places.
         size: steps.
     """
-    last = (sizes - 1).clamp(min=0).double().unsqueeze(-1)
+    last = (sizes.to(before.device, non_blocking=True) - 1).clamp(min=0).double().unsqueeze(-1)
     before, after = before.unsqueeze(-1), after.unsqueeze(-1)
-    steps = torch.arange(size, device=sizes.device, dtype=torch.float64)
+    steps = torch.arange(size, device=before.device, dtype=torch.float64)
     early = steps * (before / torch.where(after > 0, after, 1))
     rest = last - after
     late = last - (last - steps) * ((last - before) / torch.where(rest > 0, rest, 1))
