@@ -198,8 +198,8 @@ class FilterAugment(Augment):
         TypeError: complex spectrograms.
 
     Matches:
-        The filter of the authors' code for the same edges and gains, 1e-9 (tests/augment/test_bands.py); their number of
-        regions excludes the upper end of its range, and all items of a batch share its edges.
+        The filter of the authors' code for the same edges and gains, 1e-9 (tests/augment/test_bands.py); there the
+        number of regions excludes the upper end of its range, and all items of a batch share the edges.
 
     References:
         Nam, Kim and Park, "FilterAugment: an acoustic environmental data augmentation method", ICASSP 2022.

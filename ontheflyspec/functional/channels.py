@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from ontheflyspec import rng
-from ontheflyspec.functional.blocks import applicable, map_items
+from ontheflyspec import rng, threads
+from ontheflyspec.functional.blocks import applicable
 from ontheflyspec.functional.masking import zero_past
 
 
@@ -23,15 +25,16 @@ def order_channels(data: Tensor, lengths: Tensor, order: Tensor) -> Tensor:
         lengths: int64 ``[B]`` on any device.
         order: int64 ``[B, C]``: which channel comes to each place.
     """
+    if applicable(data, lengths, order):
+        orders = order.tolist()
+
+        def take(item: int, size: int, new: Tensor) -> None:
+            for place, channel in enumerate(orders[item]):
+                new[place] = data[item, channel, ..., :size]
+
+        return _one_by_one(take, data, lengths)
     index = order.to(data.device, non_blocking=True).reshape(*order.shape, *[1] * (data.dim() - 2))
-    if not applicable(data, lengths, order):
-        return zero_past(data.gather(1, index.expand(data.shape)), lengths)
-
-    def compute(part: Tensor, own: Tensor | None, items: slice) -> Tensor:
-        moved = part.gather(1, index[items].expand(part.shape))
-        return moved if own is None else zero_past(moved, own)
-
-    return map_items(data, lengths, compute)
+    return zero_past(data.gather(1, index.expand(data.shape)), lengths)
 
 
 def hide_channels(data: Tensor, lengths: Tensor, hidden: Tensor, fill: Tensor) -> Tensor:
@@ -43,12 +46,26 @@ def hide_channels(data: Tensor, lengths: Tensor, hidden: Tensor, fill: Tensor) -
         hidden: bool ``[B, C]``.
         fill: ``[B, 1, ...]``, or ``[1]`` for all items.
     """
+    if applicable(data, lengths, hidden, fill):
+        silent, fills = hidden.tolist(), fill.flatten().expand(data.shape[0]).tolist()
+
+        def take(item: int, size: int, new: Tensor) -> None:
+            for channel, out in enumerate(silent[item]):
+                new[channel] = fills[item] if out else data[item, channel, ..., :size]
+
+        return _one_by_one(take, data, lengths)
     mask = hidden.to(data.device, non_blocking=True).reshape(*hidden.shape, *[1] * (data.dim() - 2))
-    if not applicable(data, lengths, hidden, fill):
-        return zero_past(torch.where(mask, fill, data), lengths)
+    return zero_past(torch.where(mask, fill, data), lengths)
 
-    def compute(part: Tensor, own: Tensor | None, items: slice) -> Tensor:
-        left = torch.where(mask[items], fill[items] if fill.dim() > 1 else fill, part)
-        return left if own is None else zero_past(left, own)
 
-    return map_items(data, lengths, compute)
+def _one_by_one(take: Callable[[int, int, Tensor], None], data: Tensor, lengths: Tensor) -> Tensor:
+    """Returns what ``take`` writes into each item's valid part, knowing its place and size; 0 past each length."""
+    out = torch.empty_like(data, memory_format=torch.contiguous_format)
+    sizes = lengths.tolist()
+
+    def job(item: int) -> None:
+        take(item, sizes[item], out[item, ..., : sizes[item]])
+        out[item, ..., sizes[item] :] = 0
+
+    threads.each(job, len(sizes), data.numel())
+    return out

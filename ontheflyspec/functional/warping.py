@@ -61,9 +61,9 @@ def read_between(data: Tensor, lengths: Tensor, positions: Tensor, *, axis: int 
         last = (lengths.to(positions.device, non_blocking=True) - 1).clamp(min=0).unsqueeze(-1)
     else:
         last = torch.full_like(positions[:, :1], data.shape[axis] - 1, dtype=torch.int64)
-    whole = positions.floor()
+    whole = positions.long()
     share = (positions - whole).to(dtype=data.dtype)
-    indices = whole.long(), torch.minimum(whole.long() + 1, last)
+    indices = whole, torch.minimum(whole + 1, last)
     if applicable(data, lengths, positions):
         return _read_one_by_one(data, lengths, indices, share, axis)
     shape = [data.shape[0], *[1] * (data.dim() - 1)]
