@@ -113,6 +113,15 @@ def span(where: str, name: str, value: Any, *, low: float = -math.inf, high: flo
     return start, end
 
 
+def integer_span(where: str, name: str, value: Any, *, low: int, high: int | None = None) -> tuple[int, int]:
+    """Returns ``(low, high)`` of a range of whole numbers that may be given as one, or raises."""
+    pair = value if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2 else (value, value)
+    start, end = (integer(where, name, part, low=low, high=high) for part in pair)
+    if start > end:
+        raise ValueError(message(where, f"{name} as (low, high) with low <= high", (start, end), "Swap the two."))
+    return start, end
+
+
 def dtype(where: str, data: Any, allowed: Sequence[torch.dtype]) -> None:
     """Raises unless ``data`` is a tensor of one of the ``allowed`` types."""
     if not isinstance(data, Tensor):

@@ -36,6 +36,10 @@ def checked_steps(where: str, steps: Iterable[nn.Module], *, alike: bool) -> nn.
             rule = f"all steps to take {kinds[known[0].item_rank]}, as {name(known, 0)} does"
             got = f"{name(known, place)} for {kinds[step.item_rank]}"
             raise ValueError(checks.message(where, rule, got, "Choose among waveform steps or spectrogram steps."))
+        if alike and any(getattr(part, "mixes_items", False) for part in step.modules()):
+            remedy = "Put what mixes items into a Compose beside it, with a p of its own."
+            rule = "steps that leave the items of a batch apart, as each takes its own"
+            raise ValueError(checks.message(where, rule, name(known, place), remedy))
     return nn.ModuleList(known)
 
 

@@ -23,7 +23,7 @@ def fits_masks(steps: nn.ModuleList, taken: Tensor) -> bool:
     """
     if taken.device.type == "cpu" and not torch.compiler.is_compiling():
         return False
-    return not any(isinstance(part, Transform) or getattr(part, "mixes_items", False) for part in steps.modules())
+    return not any(isinstance(part, Transform) for part in steps.modules())
 
 
 def choose(

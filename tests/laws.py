@@ -200,7 +200,9 @@ def draw(case: Case, module: Any, batch: PaddedBatch) -> None:
         moved = back.data[len(order) - 1 - place, ..., :steps]
         same(case, first.data[place, ..., :steps][None], moved[None], only(batch, place))
     tables = module.draw(batch.ids)
-    assert equal_tables(turned_table(tables, order), module.draw(batch.ids[order])), "a table depends on the order"
+    assert module.mixes_items or equal_tables(turned_table(tables, order), module.draw(batch.ids[order])), (
+        "a table depends on the order"
+    )
     replayed = module.apply(batch, tables)
     assert torch.equal(replayed.data, first.data), "apply(draw) is not the call"
     lists = json.loads(json.dumps(as_lists(tables)))

@@ -1,4 +1,4 @@
-"""Every option of every transform does what it can: with another value the output changes, or an error says why not.
+"""Every option of every step does what it can: with another value the output changes, or an error says why not.
 
 `TABLE` holds base configurations of each class, more than one where an option decides which others count, and for each
 keyword of the signature another value.
@@ -18,6 +18,7 @@ from torch import Tensor
 
 import ontheflyspec as ofs
 from case import BANDS, FOURIER, MEL, RATE
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.transforms.base import Transform
 
 
@@ -147,6 +148,20 @@ def _stft() -> list[Base]:
     ]
 
 
+AGAIN: dict[str, Any] = {"p": 0.0, "seed": 1}
+
+
+def _mixing() -> list[Base]:
+    kind = {"kind": Raises("features", r"data of shape .*F, N.*")}
+    return [
+        Base({}, {**AGAIN, **kind, "alpha": 0.7, "weight": 0.25}),
+        Base(
+            {"weight": (0.6, 0.8)},
+            {**AGAIN, **kind, "alpha": Raises(0.7, "alpha only with weight=None"), "weight": 0.4},
+        ),
+    ]
+
+
 LEARNED: dict[str, Any] = {
     "sample_rate": 2 * RATE,
     "n_filters": 5,
@@ -178,7 +193,12 @@ FITTED = {"per": "global", "mean": 0.5, "std": 2.0}
 DB: dict[str, Any] = {"stype": "magnitude", "ref": 0.5, "amin": 1e-3, "top_db": 5.0}
 CEPSTRA: dict[str, Any] = {"n_lfcc": 3, "n_filter": 7, "top_db": 5.0}
 
+MASKS: dict[str, Any] = {"n_time_masks": 1, "time_mask_param": 20, "n_freq_masks": 1, "freq_mask_param": 3}
+HIDE: dict[str, Any] = {"kind": "features", "fill": 0.5}
+WARP: dict[str, Any] = {**AGAIN, "alpha": 0.8, "boundary": 0.3, "frequencies": [1.0, 2.0, 3.0, 4.0, 5.0, 8.0]}
+
 TABLE: dict[str, list[Base]] = {
+    "AddColoredNoise": [Base({}, {**AGAIN, "snr_db": 3.0, "f_decay": 0.5})],
     "AmplitudeToDB": [Base({}, DB), Base({"ref": "max", "top_db": 20.0}, {**DB, "amin": 0.5})],
     "BarkSpectrogram": [
         Base({**FOURIER, "n_bands": BANDS}, {**BANK, "n_bands": 5, "bark_scale": "wang", "norm": "slaney"})
@@ -191,7 +211,13 @@ TABLE: dict[str, list[Base]] = {
         )
     ],
     "CQT": [Base(BINS, OTHER_BINS)],
+    "ChannelDrop": [
+        Base({}, {**AGAIN, "n": 2, "share": 0.9, "kind": "features", "fill": 0.5}),
+        Base({"share": 0.5}, {**AGAIN, "n": Raises(2, "n only with share=None"), "share": 0.9, **HIDE}),
+    ],
+    "ChannelShuffle": [Base({}, {**AGAIN, "kind": "features"})],
     "Chroma": _chroma("Chroma"),
+    "CutMix": _mixing(),
     "Deltas": [Base({}, {"width": 5, "order": 2})],
     "Gammatonegram": [
         Base({**FOURIER, "n_bins": BANDS, "fmin": 300.0}, {**GAMMATONE, "method": "impulse"}),
@@ -200,6 +226,11 @@ TABLE: dict[str, list[Base]] = {
             {**GAMMATONE, **NO_BACKEND, "method": "fft"},
         ),
     ],
+    "FilterAugment": [
+        Base({}, {**AGAIN, "n_bands": 2, "gain_db": 3.0, "shape": "step", "stype": "db", "min_bandwidth": 1})
+    ],
+    "FrequencyShift": [Base({}, {**AGAIN, "shift_bands": 1, "fill": "zero"})],
+    "Gain": [Base({}, {**AGAIN, "gain_db": 3.0})],
     "GriffinLim": [
         Base({**FOURIER, "n_iter": 3}, {**BACK, "pad_mode": "constant", "n_iter": 4, "momentum": 0.5, "init": "zero"})
     ],
@@ -254,6 +285,7 @@ TABLE: dict[str, list[Base]] = {
     "Log": [Base({}, {"floor": 1e-2})],
     "MFCC": [Base({**MEL, "n_mfcc": 4, "top_db": 20.0}, {**MEL_BANK, "n_mfcc": 3, "lifter": 5.0, "top_db": 5.0})],
     "MelSpectrogram": [Base(MEL, MEL_BANK)],
+    "MixUp": _mixing(),
     "Normalize": [
         Base({}, {**STATISTICS, "per": "feature", "ddof": 1}),
         Base({"per": "feature"}, {**STATISTICS, "per": "item", "ddof": 1}),
@@ -261,12 +293,24 @@ TABLE: dict[str, list[Base]] = {
         Base(FITTED, {"mean": 1.0, "std": 3.0, "eps": 0.1, "ddof": Same(1), "per": Raises("item", "mean and std")}),
     ],
     "PCEN": _pcen(),
+    "PolarityInversion": [Base({}, {"p": 0.0, "seed": Same(1)}), Base({"p": 0.5}, {"p": 1.0, "seed": 2})],
     "Resample": [
         Base({"sample_rate": RATE, "new_sample_rate": 4_000}, {"sample_rate": 16_000, "new_sample_rate": RATE})
     ],
     "STFT": _stft(),
+    "SpecAugment": [
+        Base({"freq_mask_param": 2}, {**AGAIN, **MASKS, "fill": "zero", "max_time_share": 0.1, "time_warp_param": 8}),
+    ],
+    "SpecCutout": [
+        Base({"max_bands": 5}, {**AGAIN, "n_holes": 1, "max_frames": 10, "max_bands": 2, "fill": "zero"}),
+    ],
     "SpectralDescriptors": _descriptors(),
+    "TimeShift": [Base({"shift_s": (-0.2, 0.2)}, {**AGAIN, "shift_s": 0.05, "mode": "zero"})],
     "Tonnetz": _chroma("Tonnetz"),
+    "VTLP": [
+        Base({}, {**WARP, "fmax": Raises(4_000.0, "fmax only with frequencies")}),
+        Base({"frequencies": [1.0, 2.0, 3.0, 4.0, 5.0, 7.0]}, {**WARP, "fmax": 8.0}),
+    ],
     "VQT": [
         Base({**BINS, "gamma": 10.0}, {**OTHER_BINS, "gamma": 0.0}),
         Base(
@@ -276,6 +320,12 @@ TABLE: dict[str, list[Base]] = {
     ],
 }
 
+KINDS: dict[str, Any] = {
+    name: value
+    for space, base in ((ofs, Transform), (ofs.augment, Augment))
+    for name, value in vars(space).items()
+    if name in space.__all__ and isinstance(value, type) and issubclass(value, base)
+}
 ROWS = [(kind, place) for kind, bases in TABLE.items() for place in range(len(bases))]
 FLIPS = [(kind, place, option) for kind, place in ROWS for option in TABLE[kind][place].others]
 pytestmark = pytest.mark.filterwarnings("ignore:.*filter to meet an FFT bin:UserWarning")
@@ -286,7 +336,9 @@ def sample(kind: str) -> Tensor:
     draws = torch.Generator().manual_seed(0)
     if kind in ("InverseSTFT", "InverseCQT"):
         return torch.randn(2, 33 if kind == "InverseSTFT" else 6, 20, generator=draws, dtype=torch.complex64)
-    if getattr(ofs, kind).item_rank == 2:
+    if kind.startswith("Channel"):
+        return torch.randn(2, 5, 60, generator=draws)
+    if KINDS[kind].item_rank == 2:
         bands = 33 if kind == "GriffinLim" else BANDS
         return torch.randn(2, bands, 60, generator=draws).square() * torch.linspace(0.1, 2, 60)
     return torch.randn(2, 1_200, generator=draws) * torch.linspace(0.05, 0.5, 1_200)
@@ -294,8 +346,10 @@ def sample(kind: str) -> Tensor:
 
 def shown(kind: str, options: dict[str, Any]) -> dict[str, Any]:
     """Returns what can be seen of a transform: its output, lengths, rate and frequencies."""
-    module, data = getattr(ofs, kind)(**options), sample(kind)
+    module, data = KINDS[kind](**options), sample(kind)
     rate = RATE if module.item_rank == 1 else RATE / FOURIER["hop_length"]
+    if isinstance(module, Augment):
+        return {"data": module(ofs.PaddedBatch(data, torch.tensor([data.shape[-1]] * 2), rate, torch.arange(2))).data}
     seen = {"data": module(data).detach(), "lengths": module.output_lengths(data.shape[-1])}
     seen["rate"] = module.output_rate(rate)
     if hasattr(module, "frequencies"):
@@ -346,14 +400,14 @@ def test_trainable_makes_parameters(kind: str, place: int) -> None:
         options = {**base.options, "trainable": trainable}
         if "trainable" not in base.others or isinstance(base.others["trainable"], Raises):
             options.pop("trainable")
-        made[trainable] = [name for name, _ in getattr(ofs, kind)(**options).named_parameters()]
+        made[trainable] = [name for name, _ in KINDS[kind](**options).named_parameters()]
     assert not made[False]
     assert bool(made[True]) == isinstance(base.others.get("trainable"), Same)
 
 
 @pytest.mark.parametrize(("kind", "place"), ROWS)
 def test_table_has_every_option_with_another_value(kind: str, place: int) -> None:
-    known = inspect.signature(getattr(ofs, kind)).parameters
+    known = inspect.signature(KINDS[kind]).parameters
     base = TABLE[kind][place]
     assert set(base.others) == set(known), "options that the table lacks, or that the class lacks"
     for name, other in base.others.items():
@@ -361,7 +415,5 @@ def test_table_has_every_option_with_another_value(kind: str, place: int) -> Non
         assert value != base.options.get(name, known[name].default), name
 
 
-def test_table_has_every_transform() -> None:
-    values = [getattr(ofs, name) for name in ofs.__all__]
-    kinds = {value.__name__ for value in values if isinstance(value, type) and issubclass(value, Transform)}
-    assert set(TABLE) == kinds
+def test_table_has_every_transform_and_augmentation() -> None:
+    assert set(TABLE) == set(KINDS)

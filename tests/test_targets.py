@@ -202,3 +202,21 @@ def test_loaders_join_them(tmp_path: Any) -> None:
         ofs.FrameLabels.join([labels[0], labels[1]._replace(rate=20.0)])
     clips = ofs.ClipLabels.join([ofs.ClipLabels(torch.tensor([place]), 3) for place in range(3)])
     assert clips.data.tolist() == [0, 1, 2]
+
+
+def test_clip_labels_are_mixed_with_their_clips() -> None:
+    """By the table's shares; anything else beside clips that are mixed is an error."""
+    batch = batch_of(40, 20, 30)
+    labels = ofs.ClipLabels(torch.tensor([0, 1, 2]), n_classes=3)
+    for step in (ofs.augment.MixUp(seed=1), ofs.augment.CutMix(seed=2)):
+        chain = ofs.Compose([Turn(), step])
+        out, mixed = chain((batch, labels))
+        table = chain.draw(batch.ids)["1"]
+        for row, (mate, share) in enumerate(zip(table["partner"].tolist(), table["weight"].tolist(), strict=True)):
+            expected = torch.zeros(3).index_add(0, torch.tensor([row, mate]), torch.tensor([share, 1 - share]))
+            assert torch.allclose(mixed.data[row], expected)
+        assert torch.equal(out.data, chain(batch).data)
+        for wrong in (labels.data, ofs.Segments([[]] * 3)):
+            with pytest.raises(TypeError, match=f"{type(step).__name__}.*: expected targets that can be mixed, got"):
+                step((batch, wrong))
+    assert torch.equal(ofs.augment.MixUp().eval()((batch, labels.data))[1], labels.data)

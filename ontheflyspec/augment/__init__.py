@@ -5,12 +5,16 @@ from typing import Any
 from ontheflyspec.augment.background import AddBackgroundNoise, Babble
 from ontheflyspec.augment.bands import BandPass, BandStop
 from ontheflyspec.augment.bursts import ShortNoises
+from ontheflyspec.augment.channels import ChannelDrop, ChannelShuffle
+from ontheflyspec.augment.coloring import VTLP, FilterAugment, FrequencyShift
+from ontheflyspec.augment.cutout import SpecCutout
 from ontheflyspec.augment.distortion import BitCrush, Clip, MuLaw, TanhDistortion
 from ontheflyspec.augment.envelopes import Fade, GainTransition
 from ontheflyspec.augment.equalizing import PeakingEQ, PreEmphasis, SevenBandEQ
 from ontheflyspec.augment.filtering import HighPass, LowPass
 from ontheflyspec.augment.level import Gain, PolarityInversion
 from ontheflyspec.augment.loudness import LoudnessNormalize, PeakNormalize, RMSNormalize
+from ontheflyspec.augment.mixing import CutMix, MixUp
 from ontheflyspec.augment.noise import AddColoredNoise
 from ontheflyspec.augment.room import ApplyImpulseResponse, SimulateRoom
 from ontheflyspec.augment.shelving import HighShelf, LowShelf
@@ -22,6 +26,7 @@ WaveformBank: type[Any]
 """`ontheflyspec.WaveformBank`, put here by the package itself."""
 
 __all__ = [
+    "VTLP",
     "AddBackgroundNoise",
     "AddColoredNoise",
     "ApplyImpulseResponse",
@@ -29,8 +34,13 @@ __all__ = [
     "BandPass",
     "BandStop",
     "BitCrush",
+    "ChannelDrop",
+    "ChannelShuffle",
     "Clip",
+    "CutMix",
     "Fade",
+    "FilterAugment",
+    "FrequencyShift",
     "Gain",
     "GainTransition",
     "HighPass",
@@ -38,6 +48,7 @@ __all__ = [
     "LoudnessNormalize",
     "LowPass",
     "LowShelf",
+    "MixUp",
     "MuLaw",
     "PeakNormalize",
     "PeakingEQ",
@@ -48,6 +59,7 @@ __all__ = [
     "ShortNoises",
     "SimulateRoom",
     "SpecAugment",
+    "SpecCutout",
     "TanhDistortion",
     "Telephone",
     "TimeShift",

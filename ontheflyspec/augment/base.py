@@ -88,11 +88,8 @@ class Augment(nn.Module, ABC):
         if not isinstance(target, ClipLabels):
             remedy = "Wrap labels of clips in ofs.ClipLabels; leave other targets out."
             raise TypeError(checks.message(where, "targets that can be mixed", got, remedy))
-        return target._replace(data=self.mixed_labels(target.shares(), params))
-
-    def mixed_labels(self, shares: Tensor, params: Params) -> Tensor:
-        """Returns the shares of classes, ``[B, K]``, of items that were mixed."""
-        raise NotImplementedError
+        step: Any = self
+        return target._replace(data=step.targets(target.data, params, n_classes=target.n_classes))
 
     def checked(self, batch: PaddedBatch) -> PaddedBatch:
         """Returns the batch as floats, or raises what is wrong with it."""

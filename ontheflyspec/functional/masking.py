@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -27,21 +29,28 @@ def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
     return cut(data, lengths)
 
 
-def spans(widths: Tensor, fractions: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+def meeting_place(sizes: Tensor, table: Tensor) -> torch.device:
+    """Returns where sizes of items meet numbers drawn for them without a wait: on a device if either is there."""
+    return sizes.device if table.device.type == "cpu" else table.device
+
+
+def spans(widths: Tensor, fractions: Tensor, sizes: Tensor, most: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Returns where spans start and end inside items of unlike size.
 
     Args:
         widths: int64 ``[B, k]``, cut to the size of the item.
         fractions: float64 ``[B, k]`` in (0, 1): where among the possible starts each span begins.
         sizes: int64 ``[B]`` on any device.
+        most: int64 ``[B]`` on the same device, what widths are cut to, up to the size; None for the size.
 
     Returns:
-        First and last-plus-one positions, int64 ``[B, k]`` on the device of ``sizes``.
+        First and last-plus-one positions, int64 ``[B, k]``, on a device if either is there.
     """
-    longest = sizes.unsqueeze(-1)
-    widths = torch.minimum(widths.to(sizes.device, non_blocking=True), longest)
-    fractions = fractions.to(sizes.device, non_blocking=True)
-    starts = (fractions * (longest - widths + 1)).long()
+    where = meeting_place(sizes, widths)
+    longest = sizes.to(where, non_blocking=True).unsqueeze(-1)
+    top = longest if most is None else most.to(where, non_blocking=True).unsqueeze(-1)
+    widths = torch.minimum(widths.to(where, non_blocking=True), top)
+    starts = (fractions.to(where, non_blocking=True) * (longest - widths + 1)).long()
     return starts, starts + widths
 
 
@@ -53,30 +62,129 @@ def span_mask(starts: Tensor, ends: Tensor, size: int, device: torch.device) -> 
     return ((positions >= starts) & (positions < ends)).any(1)
 
 
-def mask_spans(data: Tensor, lengths: Tensor, frames: Tensor, bands: Tensor, fill: Tensor) -> Tensor:
+def gaps(starts: Tensor, ends: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns first and last-plus-one positions of what no span covers, ``[B, k + 1]`` each; empty spans cut nothing.
+
+    Args:
+        starts: int64 ``[B, k]``, in any order; spans may lie over each other.
+        ends: int64 ``[B, k]``.
+        sizes: int64 ``[B]``.
+    """
+    size, full = sizes.to(starts.device, non_blocking=True).unsqueeze(-1), ends > starts
+    starts, order = torch.where(full, starts, 0).sort(1)
+    covered = torch.where(full, ends, 0).gather(1, order).cummax(1).values
+    first = torch.cat([torch.zeros_like(size), covered], 1)
+    return first, torch.maximum(torch.cat([starts, size], 1), first)
+
+
+def mask_spans(
+    data: Tensor, lengths: Tensor, frames: tuple[Tensor, Tensor], bands: tuple[Tensor, Tensor], fill: Tensor
+) -> Tensor:
     """Returns spectrograms with ``fill`` in masked frames and bands, the same in all channels, 0 past each length.
 
     Args:
         data: ``[B, F, N]`` or ``[B, C, F, N]``.
         lengths: int64 ``[B]`` on any device.
-        frames: bool ``[B, N]``.
-        bands: bool ``[B, F]``.
+        frames: where spans of frames start and end, int64 ``[B, k]`` on any device, within each item.
+        bands: where spans of bands start and end, likewise.
         fill: ``[B, 1, ...]``, or ``[1]`` for all items.
     """
+    if applicable(data, lengths, fill, *frames, *bands):
+        return _mask_one_by_one(data, lengths, frames, bands, fill)
+    hidden = expand_mask(span_mask(*frames, data.shape[-1], data.device), data)
+    hidden = hidden | expand_mask(span_mask(*bands, data.shape[-2], data.device), data).transpose(-1, -2)
+    return zero_past(torch.where(hidden, fill, data), lengths)
 
-    def hide(part: Tensor, frames: Tensor, bands: Tensor, fill: Tensor) -> Tensor:
-        masked = expand_mask(frames, part) | expand_mask(bands, part).transpose(-1, -2)
-        return torch.where(masked, fill, part)
 
-    if not applicable(data, lengths, fill):
-        return zero_past(hide(data, frames, bands, fill), lengths)
+def _mask_one_by_one(
+    data: Tensor, lengths: Tensor, frames: tuple[Tensor, Tensor], bands: tuple[Tensor, Tensor], fill: Tensor
+) -> Tensor:
+    """Returns the same by one copy of each item, whose spans are then written."""
+    times, rows = (torch.stack(where, -1).tolist() for where in (frames, bands))
 
-    def compute(part: Tensor, own: Tensor | None, items: slice) -> Tensor:
-        here = fill[items] if fill.dim() > 1 else fill
-        hidden = hide(part, frames[items, : part.shape[-1]], bands[items], here)
-        return hidden if own is None else zero_past(hidden, own)
+    def write(item: int, valid: Tensor, value: float) -> None:
+        for start, end in times[item]:
+            valid[..., start:end] = value
+        for start, end in rows[item]:
+            valid[..., start:end, :] = value
 
-    return map_items(data, lengths, compute)
+    return _copy_and(write, data, lengths, fill)
+
+
+def mask_holes(
+    data: Tensor, lengths: Tensor, frames: tuple[Tensor, Tensor], bands: tuple[Tensor, Tensor], fill: Tensor
+) -> Tensor:
+    """Returns spectrograms with ``fill`` where a span of frames meets the span of bands of its number.
+
+    Arguments as in `mask_spans`, as many spans of frames as of bands.
+    """
+    if applicable(data, lengths, fill, *frames, *bands):
+        return _holes_one_by_one(data, lengths, frames, bands, fill)
+    hidden = torch.zeros((), dtype=torch.bool, device=data.device)
+    for hole in range(frames[0].shape[1]):
+        one = slice(hole, hole + 1)
+        wide = expand_mask(span_mask(frames[0][:, one], frames[1][:, one], data.shape[-1], data.device), data)
+        high = expand_mask(span_mask(bands[0][:, one], bands[1][:, one], data.shape[-2], data.device), data)
+        hidden = hidden | (wide & high.transpose(-1, -2))
+    return zero_past(torch.where(hidden, fill, data), lengths)
+
+
+def _holes_one_by_one(
+    data: Tensor, lengths: Tensor, frames: tuple[Tensor, Tensor], bands: tuple[Tensor, Tensor], fill: Tensor
+) -> Tensor:
+    """Returns the same by one copy of each item, whose holes are then written."""
+    holes = torch.stack([*frames, *bands], -1).tolist()
+
+    def write(item: int, valid: Tensor, value: float) -> None:
+        for start, end, lowest, top in holes[item]:
+            valid[..., lowest:top, start:end] = value
+
+    return _copy_and(write, data, lengths, fill)
+
+
+def _copy_and(write: Callable[[int, Tensor, float], None], data: Tensor, lengths: Tensor, fill: Tensor) -> Tensor:
+    """Returns a copy in which ``write`` overwrites each item's valid part, knowing its fill; 0 past each length."""
+    out = torch.empty_like(data, memory_format=torch.contiguous_format)
+    sizes, fills = lengths.tolist(), fill.flatten().expand(data.shape[0]).tolist()
+
+    def job(item: int) -> None:
+        size, new = sizes[item], out[item]
+        valid = new[..., :size]
+        valid.copy_(data[item, ..., :size])
+        new[..., size:] = 0
+        write(item, valid, fills[item])
+
+    threads.each(job, len(sizes), data.numel())
+    return out
+
+
+def shift_bands(data: Tensor, lengths: Tensor, shift: Tensor, fill: Tensor) -> Tensor:
+    """Returns spectrograms whose bands moved up or down, with ``fill`` where none came, 0 past each length.
+
+    Args:
+        data: ``[B, F, N]`` or ``[B, C, F, N]``.
+        lengths: int64 ``[B]`` on any device.
+        shift: int64 ``[B]`` on the host, bands; above 0 moves to higher ones.
+        fill: ``[B, 1, ...]``, or ``[1]`` for all items.
+    """
+    count = data.shape[-2]
+    if applicable(data, lengths, shift, fill):
+        steps = shift.clamp(-count, count).tolist()
+
+        def write(item: int, valid: Tensor, value: float) -> None:
+            by, size = steps[item], valid.shape[-1]
+            if by:
+                first, last = max(by, 0), count + min(by, 0)
+                valid[..., first:last, :] = data[item, ..., first - by : last - by, :size]
+                valid[..., :first, :] = value
+                valid[..., last:, :] = value
+
+        return _copy_and(write, data, lengths, fill)
+    source = torch.arange(count, device=data.device) - shift.to(data.device, non_blocking=True).unsqueeze(-1)
+    known = (source >= 0) & (source < count)
+    index = expand_mask(torch.where(known, source, 0), data).transpose(-1, -2)
+    moved = data.gather(-2, index.expand(data.shape))
+    return zero_past(torch.where(expand_mask(known, data).transpose(-1, -2), moved, fill), lengths)
 
 
 def scale_items(data: Tensor, lengths: Tensor, factors: Tensor) -> Tensor:
@@ -87,5 +195,17 @@ def scale_items(data: Tensor, lengths: Tensor, factors: Tensor) -> Tensor:
     def compute(part: Tensor, own: Tensor | None, items: slice) -> Tensor:
         scaled = part * factors[items]
         return scaled if own is None else zero_past(scaled, own)
+
+    return map_items(data, lengths, compute)
+
+
+def raise_items(data: Tensor, lengths: Tensor, offsets: Tensor) -> Tensor:
+    """Returns ``[B, ..., N]`` data plus offsets ``[B, 1, ..., 1]``, exactly 0 past each length."""
+    if not applicable(data, lengths, offsets):
+        return zero_past(data + offsets, lengths)
+
+    def compute(part: Tensor, own: Tensor | None, items: slice) -> Tensor:
+        raised = part + offsets[items]
+        return raised if own is None else zero_past(raised, own)
 
     return map_items(data, lengths, compute)

@@ -12,6 +12,7 @@ from ontheflyspec.augment import SpecAugment
 
 LENGTHS = (0, 1, 5, 30, 80)
 BANDS = 20
+DRAWN = [[39, 30], [6, 3], [36, 16]]
 
 
 def spectra(channels: int | None = None) -> ofs.PaddedBatch:
@@ -20,13 +21,13 @@ def spectra(channels: int | None = None) -> ofs.PaddedBatch:
     return ofs.pad([draws.standard_normal((*lead, length)) for length in LENGTHS], rate=100.0, ids=torch.arange(5))
 
 
-def masked(item: np.ndarray, table: dict[str, list], row: int, fill: float | str) -> np.ndarray:
+def masked(item: np.ndarray, table: dict[str, list], row: int, fill: float | str, share: float = 1.0) -> np.ndarray:
     """Park et al.'s masks, each written in its turn."""
     value = {"mean": item.mean() if item.size else 0.0, "zero": 0.0}.get(fill, fill)
     result = item.copy()
     for axis, size in (("time", item.shape[-1]), ("freq", item.shape[-2])):
         for width, start in zip(table[f"{axis}_width"][row], table[f"{axis}_start"][row], strict=True):
-            width = min(width, size)
+            width = min(width, int(size * share) if axis == "time" else size)
             first = int(start * (size - width + 1))
             if axis == "time":
                 result[..., first : first + width] = value
@@ -48,6 +49,102 @@ def test_against_numpy(fill: float | str, channels: int | None, counts: tuple[in
         for row, (item, found) in enumerate(zip(batch.unpad(), out.unpad(), strict=True)):
             np.testing.assert_allclose(found.numpy(), masked(item.numpy(), table, row, fill), rtol=1e-12, atol=1e-14)
         assert not out.data[~out.mask().reshape(5, *[1] * (out.data.dim() - 2), -1).expand_as(out.data)].any()
+
+
+def warped(item: np.ndarray, at: float, by: float, reach: int) -> np.ndarray:
+    """Time through three points: both ends stay, one between moves."""
+    last = item.shape[-1] - 1
+    if last <= 2 * reach:
+        return item
+    before = reach + at * (last - 2 * reach)
+    source = np.interp(np.arange(last + 1), [0, before + by, last], [0, before, last])
+    return np.apply_along_axis(lambda band: np.interp(source, np.arange(last + 1), band), -1, item)
+
+
+@pytest.mark.parametrize("channels", [None, 2])
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("reach", [9, 15])
+def test_warp_and_share_against_numpy(channels: int | None, requires_grad: bool, reach: int) -> None:
+    """Items of up to 19 or 31 frames have no point to move, longer ones are warped."""
+    batch = spectra(channels)
+    data = batch.data.requires_grad_(requires_grad)
+    for seed in range(4):
+        step = SpecAugment(time_warp_param=reach, max_time_share=0.2, time_mask_param=25, fill="zero", seed=seed)
+        table = {name: values.tolist() for name, values in step.draw(batch.ids).items()}
+        out = step(batch._replace(data=data))
+        for row, (item, found) in enumerate(zip(spectra(channels).unpad(), out.unpad(), strict=True)):
+            moved = warped(item.numpy(), table["warp_at"][row], table["warp_by"][row], reach)
+            assert (item.shape[-1] <= 2 * reach + 1) == np.array_equal(moved, item)
+            expected = masked(moved, table, row, "zero", 0.2)
+            np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("warp", "masks"), [(0, 2), (9, 0), (9, 3)])
+def test_pieces_say_where_frames_went(warp: int, masks: int) -> None:
+    """Frames that hold their own time: what comes out says where it came from, and what is hidden is in no piece."""
+    ids, rate = torch.arange(12), 50.0
+    times = torch.arange(80, dtype=torch.float64) / rate
+    lengths = torch.tensor([80, 40, 19, 1, 0, 60] * 2)
+    batch = ofs.PaddedBatch(times.expand(12, 3, 80).clone(), lengths, rate, ids)
+    step = SpecAugment(
+        time_warp_param=warp, n_time_masks=masks, time_mask_param=15, n_freq_masks=0, fill=-1.0, p=0.8, seed=1
+    )
+    table = step.draw(ids)
+    out, pieces = step(batch).data[:, 0], step.pieces(batch, table)
+    assert all(part.dtype == torch.float64 and part.shape == pieces.start.shape for part in pieces)
+    assert 0 < int(table["active"].sum()) < 12
+    for row, length in enumerate(lengths.tolist()):
+        came: dict[int, float] = {}
+        full = pieces.end[row] - pieces.start[row] > 1e-12
+        assert (pieces.end[row] >= pieces.start[row]).all()
+        assert (pieces.end[row] <= length / rate + 1e-12).all()
+        for start, end, place, slope in zip(*(part[row][full].tolist() for part in pieces), strict=True):
+            last = (place + (end - start) * slope) * rate
+            assert last <= length + 1e-9
+            for frame in range(int(np.ceil(place * rate - 1e-9)), int(np.ceil(last - 1e-9))):
+                came[frame] = start + (frame / rate - place) / slope
+        seen = {frame: float(out[row, frame]) for frame in range(length) if out[row, frame] >= 0}
+        assert came.keys() == seen.keys()
+        assert all(abs(came[frame] - time) < 1e-9 for frame, time in seen.items())
+        if not table["active"][row] and length:
+            assert [part[row][full].tolist() for part in pieces] == [[0.0], [length / rate], [0.0], [1.0]]
+
+
+def test_pieces_need_no_time_if_only_bands_are_hidden() -> None:
+    step, batch = SpecAugment(n_time_masks=0), spectra()
+    assert step.pieces(batch, step.draw(batch.ids)) is None
+
+
+def test_warp_is_drawn_evenly() -> None:
+    table = SpecAugment(time_warp_param=5).draw(torch.arange(5_000))
+    assert stats.kstest(table["warp_at"].numpy(), "uniform").pvalue > 1e-3
+    assert stats.kstest(table["warp_by"].numpy() / 10 + 0.5, "uniform").pvalue > 1e-3
+    assert abs(np.corrcoef(table["warp_at"], table["warp_by"])[0, 1]) < 0.06
+
+
+def test_masks_are_those_without_a_warp() -> None:
+    """A warp draws from numbers of its own."""
+    ids = torch.arange(50)
+    plain, both = SpecAugment().draw(ids), SpecAugment(time_warp_param=5, max_time_share=0.5).draw(ids)
+    assert all(torch.equal(plain[name], both[name]) for name in plain)
+    assert plain["time_width"][:3].tolist() == DRAWN
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("LB", (80, 27, 1, 100, 1.0, 1)),
+        ("LD", (80, 27, 2, 100, 1.0, 2)),
+        ("SM", (40, 15, 2, 70, 0.2, 2)),
+        ("SS", (40, 27, 2, 70, 0.2, 2)),
+    ],
+)
+def test_policies_are_those_of_the_paper(name: str, numbers: tuple[float, ...]) -> None:
+    step = SpecAugment.policy(name, fill="zero", p=0.5, seed=3)
+    found = (step.time_warp_param, step.freq_mask_param, step.n_freq_masks)
+    found += (step.time_mask_param, step.max_time_share, step.n_time_masks)
+    assert found == numbers
+    assert (step.fill, step.p, step.seed) == ("zero", 0.5, 3)
 
 
 def test_mean_is_of_what_came_in() -> None:
@@ -96,6 +193,12 @@ def test_wrong_options() -> None:
         ValueError, match=r"SpecAugment: expected n_time_masks to be an integer of at least 0, got -1\."
     ):
         SpecAugment(n_time_masks=-1)
+    with pytest.raises(ValueError, match=r"SpecAugment: expected max_time_share to be .* between 0 and 1, got 1\.5\."):
+        SpecAugment(max_time_share=1.5)
+    with pytest.raises(ValueError, match=r"SpecAugment\.policy: expected name to be one of 'LB' \| .*, got 'XL'\."):
+        SpecAugment.policy("XL")
+    with pytest.raises(ValueError, match=r"SpecAugment: expected a batch that knows its rate, for times in seconds"):
+        SpecAugment().pieces(spectra()._replace(rate=float("nan")), SpecAugment().draw(torch.arange(5)))
     with pytest.raises(TypeError, match=r"SpecAugment: expected time_mask_param to be an integer.*got 2\.5\."):
         SpecAugment(time_mask_param=2.5)
     with pytest.raises(TypeError, match=r"SpecAugment: expected data of type float16.*got complex64\."):

@@ -1,0 +1,159 @@
+"""Items of a batch that are mixed with each other: partners, shares, sums and stretches."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import threads
+from ontheflyspec.batch import expand_mask, per_item
+from ontheflyspec.functional.blocks import applicable
+from ontheflyspec.functional.masking import meeting_place, zero_past
+
+
+def partners(ranks: Tensor) -> Tensor:
+    """Returns for each item the one with the next higher of the numbers ``[B]``, for the highest the lowest.
+
+    One cycle through all items: no item is its own partner but one alone. Which two meet does not depend on the
+    order of the items, as long as their numbers are distinct.
+    """
+    order = ranks.argsort(stable=True)
+    return torch.empty_like(order).scatter(0, order, order.roll(-1))
+
+
+def symmetric_beta(unit: Tensor, alpha: float) -> Tensor:
+    """Returns numbers of the distribution Beta(alpha, alpha), float64 ``[B]``, from two in (0, 1), ``[B, 2]``, each.
+
+    Reference: Devroye, "Random variate generation in one line of code", Winter Simulation Conference 1996.
+    """
+    radius, angle = unit.unbind(-1)
+    near = torch.exp(torch.log(radius) / alpha)
+    turn = torch.cos(2 * math.pi * angle)
+    far = (1 - near) * turn * turn
+    return (1 + turn.sign() * (far / (near + far)).sqrt()) / 2
+
+
+def mix_pairs(data: Tensor, lengths: Tensor, partner: Tensor, weight: Tensor) -> Tensor:
+    """Returns ``weight`` of each item plus ``1 - weight`` of its partner, exactly 0 past each item's own length.
+
+    A longer partner is cut, a shorter one begins again at its end. Items with a weight of 1 keep their bits.
+
+    Args:
+        data: ``[B, ..., N]``.
+        lengths: int64 ``[B]`` on any device.
+        partner: int64 ``[B]``, positions in the batch.
+        weight: float64 ``[B]``.
+    """
+    if applicable(data, lengths, partner, weight):
+        return _mix_one_by_one(data, lengths, partner, weight)
+    steps = torch.arange(data.shape[-1], device=data.device)
+    other = _of_partners(data, lengths, partner, steps.expand(data.shape[0], -1))
+    own = per_item(weight, data)
+    return zero_past(torch.where(own == 1, data, data * own + other * per_item(1 - weight, data)), lengths)
+
+
+def _mix_one_by_one(data: Tensor, lengths: Tensor, partner: Tensor, weight: Tensor) -> Tensor:
+    out = torch.empty_like(data, memory_format=torch.contiguous_format)
+    sizes, mates, shares = lengths.tolist(), partner.tolist(), weight.tolist()
+
+    def job(row: int) -> None:
+        size, mate, share = sizes[row], mates[row], shares[row]
+        valid, new = data[row, ..., :size], out[row]
+        new[..., size:] = 0
+        if share == 1:
+            new[..., :size] = valid
+        else:
+            torch.mul(valid, share, out=new[..., :size])
+            new[..., :size].add_(_repeated(data[mate, ..., : sizes[mate]], 0, size), alpha=1 - share)
+
+    threads.each(job, len(sizes), data.numel() * 2)
+    return out
+
+
+def stretches(weight: Tensor, place: Tensor, source: Tensor, lengths: Tensor, partner: Tensor) -> tuple[Tensor, ...]:
+    """Returns where a stretch of each item begins and ends, and where it begins in its partner, int64 ``[B]``.
+
+    Args:
+        weight: float64 ``[B]``: share of the item outside the stretch.
+        place: float64 ``[B]`` in (0, 1): which of the possible beginnings.
+        source: the same in the partner; a stretch longer than the partner begins with it.
+        lengths: int64 ``[B]`` on any device.
+        partner: int64 ``[B]``, positions in the batch.
+    """
+    there = meeting_place(lengths, partner)
+    lengths, weight, place, source, partner = (
+        x.to(there, non_blocking=True) for x in (lengths, weight, place, source, partner)
+    )
+    sizes = ((1 - weight) * lengths).round().long()
+    start = (place * (lengths - sizes + 1)).long()
+    spare = (lengths.index_select(0, partner) - sizes).clamp(min=0)
+    return start, start + sizes, (source * (spare + 1)).long()
+
+
+def swap_stretches(
+    data: Tensor, lengths: Tensor, partner: Tensor, start: Tensor, end: Tensor, source: Tensor
+) -> Tensor:
+    """Returns items with a stretch of each taken from its partner, exactly 0 past each item's own length.
+
+    Args:
+        data: ``[B, ..., N]``.
+        lengths: int64 ``[B]`` on any device.
+        partner: int64 ``[B]``, positions in the batch.
+        start: int64 ``[B]``, first step of the stretch.
+        end: int64 ``[B]``, last plus one, ``start`` for none.
+        source: int64 ``[B]``, where the stretch begins in the partner, which begins again at its end.
+    """
+    if applicable(data, lengths, partner, start, end, source):
+        return _swap_one_by_one(data, lengths, partner, start, end, source)
+    start, end, source = (x.to(data.device, non_blocking=True).unsqueeze(-1) for x in (start, end, source))
+    steps = torch.arange(data.shape[-1], device=data.device)
+    other = _of_partners(data, lengths, partner, (steps - start + source).clamp(min=0))
+    inside = expand_mask((steps >= start) & (steps < end), data)
+    return zero_past(torch.where(inside, other, data), lengths)
+
+
+def _swap_one_by_one(
+    data: Tensor, lengths: Tensor, partner: Tensor, start: Tensor, end: Tensor, source: Tensor
+) -> Tensor:
+    out = torch.empty_like(data, memory_format=torch.contiguous_format)
+    sizes, mates = lengths.tolist(), partner.tolist()
+    first, last, begin = start.tolist(), end.tolist(), source.tolist()
+
+    def job(row: int) -> None:
+        size, mate, a, b = sizes[row], mates[row], first[row], last[row]
+        new = out[row]
+        new[..., :a] = data[row, ..., :a]
+        new[..., a:b] = _repeated(data[mate, ..., : sizes[mate]], begin[row], b - a)
+        new[..., b:size] = data[row, ..., b:size]
+        new[..., size:] = 0
+
+    threads.each(job, len(sizes), data.numel())
+    return out
+
+
+def _repeated(part: Tensor, begin: int, count: int) -> Tensor:
+    """Returns ``count`` steps from one on, again from the first where the part ends; zeros of an empty part."""
+    size = part.shape[-1]
+    if size == 0:
+        return part.new_zeros(*part.shape[:-1], count)
+    if begin + count > size:
+        part = part.repeat(*[1] * (part.dim() - 1), -(-(begin + count) // size))
+    return part[..., begin : begin + count]
+
+
+def _of_partners(data: Tensor, lengths: Tensor, partner: Tensor, steps: Tensor) -> Tensor:
+    """Returns the partners' values at steps ``[B, N]`` of theirs, again from the first where they end, 0 if empty."""
+    partner = partner.to(data.device, non_blocking=True)
+    sizes = lengths.to(data.device, non_blocking=True).index_select(0, partner).unsqueeze(-1)
+    index = expand_mask(steps % sizes.clamp(min=1), data).expand(data.shape)
+    found = data.index_select(0, partner).gather(-1, index)
+    return torch.where(expand_mask(sizes > 0, data), found, 0)
+
+
+def mix_targets(targets: Tensor, partner: Tensor, weight: Tensor) -> Tensor:
+    """Returns ``weight`` of each row ``[B, K]`` of targets plus ``1 - weight`` of its partner's."""
+    there = targets.device
+    own = weight.to(device=there, dtype=targets.dtype, non_blocking=True).unsqueeze(-1)
+    return own * targets + (1 - own) * targets.index_select(0, partner.to(there, non_blocking=True))

@@ -1,0 +1,144 @@
+"""Axes that are stretched and squeezed: values read between their neighbours."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import threads
+from ontheflyspec.functional.blocks import applicable
+from ontheflyspec.functional.masking import meeting_place, zero_past
+
+
+def warp_knots(at: Tensor, by: Tensor, sizes: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+    """Returns where a point of each item lies before and after it moved, float64 ``[B]``, in steps.
+
+    Args:
+        at: float64 ``[B]`` in (0, 1): which of the points that lie ``reach`` or more from both ends.
+        by: float64 ``[B]``, steps within ``-reach .. reach``, above 0 to later ones.
+        sizes: int64 ``[B]`` on any device; items without such a point keep theirs at the end, where it stays.
+        reach: how far a point may move.
+    """
+    where = meeting_place(sizes, at)
+    at, by, sizes = (values.to(where, non_blocking=True) for values in (at, by, sizes))
+    last = (sizes - 1).clamp(min=0).double()
+    moves = (last > 2 * reach) & (by != 0)
+    before = reach + at * (last - 2 * reach)
+    return torch.where(moves, before, last), torch.where(moves, before + by, last)
+
+
+def warp_positions(before: Tensor, after: Tensor, sizes: Tensor, size: int) -> Tensor:
+    """Returns where the steps of a result read, float64 ``[B, size]``: straight between both ends and a moved point.
+
+    Args:
+        before: float64 ``[B]``, steps, where the point of each item was.
+        after: float64 ``[B]``, where it is.
+        sizes: int64 ``[B]``; the first and last step of each item stay in their places.
+        size: steps.
+    """
+    last = (sizes.to(before.device, non_blocking=True) - 1).clamp(min=0).double().unsqueeze(-1)
+    before, after = before.unsqueeze(-1), after.unsqueeze(-1)
+    steps = torch.arange(size, device=before.device, dtype=torch.float64)
+    early = steps * (before / torch.where(after > 0, after, 1))
+    rest = last - after
+    late = last - (last - steps) * ((last - before) / torch.where(rest > 0, rest, 1))
+    positions = torch.where(steps <= after, early, late)
+    positions = torch.where(before == after, steps, positions)
+    return torch.minimum(positions.clamp(min=0), last)
+
+
+def read_between(data: Tensor, lengths: Tensor, positions: Tensor, *, axis: int = -1) -> Tensor:
+    """Returns values of an axis read linearly between their neighbours, exactly 0 past each length.
+
+    Args:
+        data: ``[B, ..., N]``.
+        lengths: int64 ``[B]`` on any device.
+        positions: float64 ``[B, size]`` on any device, within each item's part of the axis; whole ones give the very
+            bits that stand there.
+        axis: -1 for steps, -2 for bands.
+    """
+    if axis == -1:
+        last = (lengths.to(positions.device, non_blocking=True) - 1).clamp(min=0).unsqueeze(-1)
+    else:
+        last = torch.full_like(positions[:, :1], data.shape[axis] - 1, dtype=torch.int64)
+    whole = positions.long()
+    share = (positions - whole).to(dtype=data.dtype)
+    indices = whole, torch.minimum(whole + 1, last)
+    if applicable(data, lengths, positions):
+        return _read_one_by_one(data, lengths, indices, share, axis)
+    shape = [data.shape[0], *[1] * (data.dim() - 1)]
+    shape[axis] = data.shape[axis]
+    first, second, share = (x.to(data.device, non_blocking=True).reshape(shape) for x in (*indices, share))
+    low, high = data.gather(axis, first.expand(data.shape)), data.gather(axis, second.expand(data.shape))
+    return zero_past(_blend(low, high, share), lengths)
+
+
+def _read_one_by_one(data: Tensor, lengths: Tensor, indices: tuple[Tensor, Tensor], share: Tensor, axis: int) -> Tensor:
+    out = torch.empty_like(data, memory_format=torch.contiguous_format)
+    sizes = lengths.tolist()
+
+    def job(row: int) -> None:
+        size, valid = sizes[row], data[row, ..., : sizes[row]]
+        own = slice(0, size if axis == -1 else None)
+        low, high = (valid.index_select(axis, index[row, own]) for index in indices)
+        weight = share[row, own] if axis == -1 else share[row].unsqueeze(-1)
+        out[row, ..., :size] = _blend(low, high, weight)
+        out[row, ..., size:] = 0
+
+    threads.each(job, len(sizes), data.numel() * 4)
+    return out
+
+
+def _blend(low: Tensor, high: Tensor, share: Tensor) -> Tensor:
+    return torch.where(share == 0, low, low + (high - low) * share)
+
+
+def tract_positions(alpha: Tensor, frequencies: Tensor, top: float, boundary: float) -> Tensor:
+    """Returns which band each band of a voice with another vocal tract reads, float64 ``[B, F]``.
+
+    What was at frequency f comes to ``alpha * f`` up to a knee, and straight on from there to ``top``, which stays.
+
+    Args:
+        alpha: float64 ``[B]``, above 0.
+        frequencies: float64 ``[F]``, of the bands, ascending.
+        top: frequency that stays in its place.
+        boundary: share of ``top`` up to which neither the frequencies before nor those after go beyond the knee.
+    """
+    frequencies = frequencies.to(alpha.device, non_blocking=True)
+    after = boundary * top * alpha.clamp(max=1).unsqueeze(-1)
+    before = after / alpha.unsqueeze(-1)
+    above = top - (top - frequencies) * ((top - before) / (top - after))
+    read = torch.where(frequencies <= after, frequencies / alpha.unsqueeze(-1), above)
+    count = frequencies.shape[0]
+    right = torch.searchsorted(frequencies, read.contiguous()).clamp(1, max(count - 1, 1))
+    low, high = frequencies[(right - 1).clamp(max=count - 1)], frequencies[right.clamp(max=count - 1)]
+    share = (read - low) / torch.where(high > low, high - low, 1)
+    positions = (right - 1 + share).clamp(0, max(count - 1, 0))
+    return torch.where((alpha == 1).unsqueeze(-1), torch.arange(count, device=alpha.device), positions)
+
+
+def region_gains(counts: Tensor, cuts: Tensor, gain_db: Tensor, n_bands: int, *, least: int, linear: bool) -> Tensor:
+    """Returns dB for each band, float64 ``[B, n_bands]``, of items whose bands are cut into regions.
+
+    Args:
+        counts: int64 ``[B]``, regions of each item.
+        cuts: float64 ``[B, most - 1]`` in (0, 1): where regions meet; an item with fewer regions uses the first ones.
+        gain_db: float64 ``[B, most + 1]``: of the regions, or of their edges if ``linear``.
+        n_bands: how many there are.
+        least: bands of the narrowest region, less where they do not fit.
+        linear: whether dB go straight from one edge of a region to the next.
+    """
+    counts = counts.unsqueeze(-1)
+    widths = torch.minimum(torch.full_like(counts, least), n_bands // counts)
+    place = torch.arange(1, cuts.shape[1] + 1, device=cuts.device)
+    free = (cuts * (n_bands - counts * widths + 1)).long()
+    inner = torch.where(place < counts, free, n_bands).sort(1).values + place * widths
+    edges = torch.cat([torch.zeros_like(counts), inner, torch.full_like(counts, n_bands)], 1).clamp(max=n_bands)
+    bands = torch.arange(n_bands, device=cuts.device)
+    region = (edges[:, 1:-1, None] <= bands).sum(1)
+    if not linear:
+        return gain_db.gather(1, region)
+    first, last = edges.gather(1, region), edges.gather(1, region + 1)
+    share = (bands - first).double() / (last - first - 1).clamp(min=1)
+    start, end = gain_db.gather(1, region), gain_db.gather(1, region + 1)
+    return start + (end - start) * share

@@ -1,0 +1,35 @@
+"""Ids and lengths may lie on a device, both or either: tables then do, and nothing is copied back."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+import pretend
+from case import Case, build
+from families.spectrogram import CASES
+from laws import Example
+
+STEREO = Example((60, 33, 0), channels=2)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("ids", [False, True])
+@pytest.mark.parametrize("lengths", [False, True])
+def test_same_as_on_the_host(case: Case, ids: bool, lengths: bool) -> None:
+    batch, module = STEREO.batch(case), build(case)
+    expected = module(batch).data
+    known = module.pieces(batch, module.draw(batch.ids))
+    sent = batch._replace(data=pretend.send(batch.data))
+    sent = sent._replace(ids=pretend.send(batch.ids)) if ids else sent
+    sent = sent._replace(lengths=pretend.send(batch.lengths)) if lengths else sent
+    with pretend.session():
+        there = pretend.send(copy.deepcopy(module))
+        out = there(sent).data
+        pieces = there.pieces(sent, there.draw(sent.ids))
+    assert torch.allclose(pretend.fetch(out), expected, atol=1e-5)
+    assert (pieces is None) == (known is None)
+    if known is not None:
+        assert all(torch.allclose(pretend.fetch(one), other) for one, other in zip(pieces, known, strict=True))
