@@ -48,8 +48,8 @@ class PeakingEQ(Augment):
             rate, a batch without a rate.
 
     Matches:
-        ``scipy.signal.sosfilt`` with the coefficients of the cookbook, on the item alone: 2e-6 of the waveform's peak
-        (tests/augment/test_equalizing.py).
+        ``scipy.signal.sosfilt`` with the coefficients of the cookbook, on the item alone: 2e-6 of the peak, before
+        or after (tests/augment/test_equalizing.py).
 
     References:
         Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter coefficients", peakingEQ. Ranges and
@@ -121,8 +121,8 @@ class SevenBandEQ(Augment):
         ValueError: a range with low above high or outside -60..60, a batch without a rate.
 
     Matches:
-        ``scipy.signal.sosfilt`` with the coefficients of the cookbook, on the item alone: 5e-6 of the waveform's peak
-        (tests/augment/test_equalizing.py).
+        ``scipy.signal.sosfilt`` with the coefficients of the cookbook, on the item alone: 5e-6 of the peak, before
+        or after (tests/augment/test_equalizing.py).
 
     References:
         Ranges and distributions are those of audiomentations' SevenBandParametricEQ (steepness 0.1 to 0.999 for the

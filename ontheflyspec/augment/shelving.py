@@ -36,8 +36,8 @@ class LowShelf(Augment):
             the rate, a batch without a rate.
 
     Matches:
-        ``scipy.signal.sosfilt`` with the coefficients of the cookbook, on the item alone: 2e-6 of the waveform's peak
-        (tests/augment/test_equalizing.py).
+        ``scipy.signal.sosfilt`` with the coefficients of the cookbook, on the item alone: 2e-6 of the peak, before
+        or after (tests/augment/test_equalizing.py).
 
     References:
         Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter coefficients", lowShelf. Ranges and
@@ -110,8 +110,8 @@ class HighShelf(Augment):
             the rate, a batch without a rate.
 
     Matches:
-        ``scipy.signal.sosfilt`` with the coefficients of the cookbook, on the item alone: 2e-6 of the waveform's peak
-        (tests/augment/test_equalizing.py).
+        ``scipy.signal.sosfilt`` with the coefficients of the cookbook, on the item alone: 2e-6 of the peak, before
+        or after (tests/augment/test_equalizing.py).
 
     References:
         Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter coefficients", highShelf. Ranges and

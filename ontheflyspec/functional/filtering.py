@@ -145,16 +145,17 @@ def responses(sections: Tensor, size: int, *, zero_phase: bool) -> Tensor:
         zero_phase: forwards and backwards, which squares the magnitude and leaves the phase; else as it is.
     """
     angle = torch.arange(size // 2 + 1, device=sections.device, dtype=sections.dtype) * (math.pi / size)
+    # The cosine of no float is 0: sections of one pole, 0 / 0 at half the rate, keep their limit there.
     sine, cosine = angle.sin(), angle.cos()
+    below, above = sine * sine, cosine * cosine
     a, b, c = sections[..., 0, None], sections[..., 1, None], sections[..., 2, None]
-    real = a * (cosine * cosine) - c * (sine * sine)
-    imaginary = b * (sine * cosine)
+    real = a * above - c * below
     if zero_phase:
-        above, below = (real.square() + imaginary.square()).unbind(-2)
-        made = (above / below).prod(1)
+        power = real * real + (b * b) * (above * below)
+        made = (power[..., 0, :] / power[..., 1, :]).prod(1)
         return torch.complex(made, torch.zeros_like(made))
-    above, below = torch.complex(real, imaginary).unbind(-2)
-    return (above / below).prod(1)
+    both = torch.complex(real, b * (sine * cosine))
+    return (both[..., 0, :] / both[..., 1, :]).prod(1)
 
 
 def fast_size(least: int) -> int:

@@ -91,19 +91,22 @@ def loudness_amplitude(data: Tensor, lengths: Tensor, rate: float, active: Tenso
     every = sections.expand(count, -1, -1, -1)
     weighted = filter_items(data, lengths, every, active, zero_phase=False, tail=tail)
     step = max(round(rate / 10), 1)
-    squares = weighted.square() if data.dim() == 2 else weighted.square().sum(1)
-    if not applicable(squares, lengths):
-        energies = gated_energy(squares, lengths.to(data.device, non_blocking=True), step)
+    if not applicable(weighted, lengths):
+        energies = gated_energy(_squares(weighted), lengths.to(data.device, non_blocking=True), step)
     else:
-        energies, sizes = squares.new_zeros(count), lengths.tolist()
+        energies, sizes = weighted.new_zeros(count), lengths.tolist()
 
         def job(row: int) -> None:
-            own = squares[row : row + 1, : sizes[row]].contiguous()
+            own = _squares(weighted[row : row + 1, ..., : sizes[row]].contiguous())
             energies[row : row + 1] = gated_energy(own, lengths[row : row + 1], step)
 
         threads.each(job, count, data.numel())
     scaled = energies * 10 ** (-OFFSET_DB / 10)
     return safe_sqrt(scaled).reshape(-1, *[1] * (data.dim() - 1))
+
+
+def _squares(x: Tensor) -> Tensor:
+    return x.square() if x.dim() == 2 else x.square().sum(1)
 
 
 def gated_energy(squares: Tensor, lengths: Tensor, step: int) -> Tensor:
