@@ -53,11 +53,11 @@ def test_tones_land_where_drawn() -> None:
 
 @pytest.mark.parametrize("semitones", [-4.0, 3.3])
 def test_vowel_by_pyin(semitones: float) -> None:
-    wave = vowel(140.0, 7_000)
+    wave = vowel(140.0, 9_000)
     higher = PitchShift(semitones=semitones)(ofs.pad([wave], rate=RATE)).data[0].numpy()
     slower = TimeStretch(rate=0.85)(ofs.pad([wave], rate=RATE)).data[0].numpy()
     for found, cents in ((higher, 100 * semitones), (slower, 0.0)):
-        f0, voiced, _ = librosa.pyin(found, fmin=100, fmax=200, sr=RATE, resolution=0.02)
+        f0, voiced, _ = librosa.pyin(found, fmin=80, fmax=250, sr=RATE, resolution=0.04)
         assert voiced[4:-4].all()
         assert 1_200 * np.log2(np.median(f0[4:-4]) / 140.0) == pytest.approx(cents, abs=5)
 
@@ -78,7 +78,7 @@ def test_stretch_at_rate_one_is_the_signal() -> None:
 
 
 def test_clicks_keep_time_and_lie_in_their_piece() -> None:
-    """A train of clicks every 0.1 s comes out every 0.1 s / rate, at each item's own rate."""
+    """A train of clicks every 0.1 s comes out every 0.1 s / rate, each within half a hop, however many came before."""
     waves = [np.zeros(20_000 + 3_000 * k) for k in range(4)]
     for wave in waves:
         wave[1_600::1_600] = 1.0
@@ -89,12 +89,12 @@ def test_clicks_keep_time_and_lie_in_their_piece() -> None:
     out, pieces = step.apply(batch, table), step.pieces(batch, table)
     for k, found in enumerate(out.unpad()):
         level = np.convolve(found.numpy() ** 2, np.hanning(257), "same")
-        for click in range(1, 9):
+        for click in range(1, len(waves[k]) // 1_600):
             expected = float(pieces.place[k, 0] + (0.1 * click - pieces.start[k, 0]) * pieces.slope[k, 0])
             near = int(expected * RATE)
             window = level[max(near - 700, 0) : near + 700]
             middle = (window * np.arange(len(window))).sum() / window.sum() + max(near - 700, 0)
-            assert middle / RATE == pytest.approx(expected, abs=0.004)
+            assert middle / RATE == pytest.approx(expected, abs=0.0065)
         assert float(pieces.end[k, 0]) == pytest.approx(len(waves[k]) / RATE)
 
 
