@@ -89,6 +89,7 @@ augment.PitchShift(*, semitones=(-4.0, 4.0), p=1.0, seed=0)
 augment.PolarityInversion(*, p=1.0, seed=0)
 augment.AddColoredNoise(*, snr_db=(5.0, 30.0), f_decay=(-2.0, 2.0), p=1.0, seed=0)
 augment.TimeShift(*, shift_s=(-0.1, 0.1), mode='circular', p=1.0, seed=0)
+augment.Speed(*, factor=(0.9, 1.1), p=1.0, seed=0)
 augment.TimeStretch(*, rate=(0.8, 1.25), p=1.0, seed=0)
 augment.SpecAugment(*, n_time_masks=2, time_mask_param=40, n_freq_masks=2, freq_mask_param=15, fill='mean', p=1.0, \
 seed=0)

@@ -111,7 +111,7 @@ class TimeStretch(Augment):
             the table of a draw where they differ.
 
     Matches:
-        The signal itself at rate 1, 2e-6; clicks within 6.5 ms of their new times, tones within 0.1 cents
+        The signal itself at rate 1, 2e-6; clicks within 12.5 ms of their new times, tones within 0.1 cents
         (tests/augment/test_tempo.py).
 
     References:

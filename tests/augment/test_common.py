@@ -15,6 +15,7 @@ from ontheflyspec.augment import (
     PitchShift,
     PolarityInversion,
     SpecAugment,
+    Speed,
     TimeShift,
     TimeStretch,
 )
@@ -30,6 +31,7 @@ MAKERS: list[Callable[..., Augment]] = [
     SpecAugment,
     PitchShift,
     TimeStretch,
+    Speed,
 ]
 
 

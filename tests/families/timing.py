@@ -17,4 +17,5 @@ def _case(name: str, kind: str, options: dict[str, Any] | None = None, **facts: 
 CASES: list[Case] = [
     _case("", "PitchShift", {"p": 0.8}, smooth=False),
     _case("", "TimeStretch", {"p": 0.8}, smooth=False, lengths="drawn"),
+    _case("", "Speed", {"p": 0.8}, lengths="drawn"),
 ]
