@@ -32,6 +32,7 @@ class Case:
         constant: draws nothing that can differ between items.
         noise: makes samples on the device, so that values differ between kinds of device.
         smooth: has a derivative almost everywhere that gradcheck can check.
+        lengths: come by a formula, are drawn, or depend on the samples.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Case:
     constant: bool = False
     noise: bool = False
     smooth: bool = True
+    lengths: Literal["formula", "drawn", "data"] = "formula"
 
     @property
     def rank(self) -> int:

@@ -16,7 +16,7 @@ from torch import nn
 
 import ontheflyspec as ofs
 from case import FOURIER, MEL, RATE, Case, centred, from_db, from_db_magnitude, uncentred
-from families import bands, constant_q, inverse, level, noise, pitch, shape, spectrogram
+from families import bands, constant_q, inverse, level, noise, pitch, shape, spectrogram, timing
 
 
 def _stft() -> list[Case]:
@@ -214,7 +214,7 @@ def _chains() -> list[Case]:
     ]
 
 
-FAMILIES = (constant_q, inverse, bands, pitch, shape, noise, level, spectrogram)
+FAMILIES = (constant_q, inverse, bands, pitch, shape, noise, level, spectrogram, timing)
 CASES: list[Case] = [*_stft(), *_mel(), *_mfcc(), *_post(), *_augmentations(), *_chains()]
 CASES += [case for family in FAMILIES for case in family.CASES]
 TRANSFORMS = [case for case in CASES if not case.random]

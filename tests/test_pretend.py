@@ -71,6 +71,10 @@ def compare(case: Case, machine: Any, out: PaddedBatch, batch: PaddedBatch) -> N
     """Compares what the accelerator gave with what the CPU gives, item by item."""
     found, expected = machine.fetch(out), build(case)(batch)
     assert torch.equal(found.lengths, expected.lengths)
+    if case.lengths != "formula":  # what comes of a device may be longer, as nobody asks it how long
+        size = expected.data.shape[-1]
+        assert not found.data[..., size:].any()
+        found = found._replace(data=found.data[..., :size])
     assert found.data.shape == expected.data.shape
     assert not found.data[~laws.valid(expected)].any()
     if case.noise and not machine.same_noise:
@@ -95,7 +99,7 @@ def test_forward(machine: Any, case: Case, spec: Example, where: str) -> None:
     with machine.session():
         out = module(sent)
     assert out.data.device.type == machine.device.type
-    assert out.lengths.device == sent.lengths.device
+    assert out.lengths.device == (out.data.device if case.lengths == "data" else sent.lengths.device)
     compare(case, machine, out, batch)
 
 
@@ -116,6 +120,7 @@ def test_backward(machine: Any, case: Case) -> None:
     data, scale = machine.send(batch.data).requires_grad_(), machine.send(weights)
     with machine.session():
         out = module(batch._replace(data=data)).data
+        out = out[..., : weights.shape[-1]] if case.lengths == "data" else out
         (out.abs() * scale if out.is_complex() else out * scale).sum().backward()
     found = machine.fetch(data.grad)
     if case.noise and not machine.same_noise:

@@ -7,6 +7,7 @@ from ontheflyspec.augment.bands import BandPass, BandStop
 from ontheflyspec.augment.bursts import ShortNoises
 from ontheflyspec.augment.channels import ChannelDrop, ChannelShuffle
 from ontheflyspec.augment.coloring import VTLP, FilterAugment, FrequencyShift
+from ontheflyspec.augment.cropping import AdjustDuration, RandomCrop, TrimSilence
 from ontheflyspec.augment.cutout import SpecCutout
 from ontheflyspec.augment.distortion import BitCrush, Clip, MuLaw, TanhDistortion
 from ontheflyspec.augment.envelopes import Fade, GainTransition
@@ -19,8 +20,11 @@ from ontheflyspec.augment.noise import AddColoredNoise
 from ontheflyspec.augment.room import ApplyImpulseResponse, SimulateRoom
 from ontheflyspec.augment.shelving import HighShelf, LowShelf
 from ontheflyspec.augment.spectrogram import SpecAugment
+from ontheflyspec.augment.speed import Speed
 from ontheflyspec.augment.telephony import Telephone
-from ontheflyspec.augment.timing import TimeShift
+from ontheflyspec.augment.tempo import PitchShift, TimeStretch
+from ontheflyspec.augment.timemask import TimeMask
+from ontheflyspec.augment.timing import ChunkSwap, TimeInversion, TimeShift
 
 WaveformBank: type[Any]
 """`ontheflyspec.WaveformBank`, put here by the package itself."""
@@ -29,6 +33,7 @@ __all__ = [
     "VTLP",
     "AddBackgroundNoise",
     "AddColoredNoise",
+    "AdjustDuration",
     "ApplyImpulseResponse",
     "Babble",
     "BandPass",
@@ -36,6 +41,7 @@ __all__ = [
     "BitCrush",
     "ChannelDrop",
     "ChannelShuffle",
+    "ChunkSwap",
     "Clip",
     "CutMix",
     "Fade",
@@ -52,16 +58,23 @@ __all__ = [
     "MuLaw",
     "PeakNormalize",
     "PeakingEQ",
+    "PitchShift",
     "PolarityInversion",
     "PreEmphasis",
     "RMSNormalize",
+    "RandomCrop",
     "SevenBandEQ",
     "ShortNoises",
     "SimulateRoom",
     "SpecAugment",
     "SpecCutout",
+    "Speed",
     "TanhDistortion",
     "Telephone",
+    "TimeInversion",
+    "TimeMask",
     "TimeShift",
+    "TimeStretch",
+    "TrimSilence",
     "WaveformBank",
 ]

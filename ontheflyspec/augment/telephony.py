@@ -24,8 +24,8 @@ class Telephone(Augment):
         low_hz: range in Hz that the lower edge is drawn from, evenly in mel; 1 Hz or more.
         high_hz: range in Hz that the upper edge is drawn from, likewise; it must begin above the end of ``low_hz``.
         order: poles of each of the two filters, up to 8.
-        mu: compression of `MuLaw`, which follows the filters, 255 for 8 bits; None for no rounding. Full scale is 1. Which of
-            two levels a sample between them gets may differ from device to device.
+        mu: compression of `MuLaw`, which follows the filters, 255 for 8 bits; None for no rounding. Full scale is 1.
+            Which of two levels a sample between them gets may differ from device to device.
         p: probability that an item is changed.
         seed: makes two telephones differ.
 

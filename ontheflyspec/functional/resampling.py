@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -85,3 +86,52 @@ def resample_rows(x: Tensor, sizes: list[int], kernels: Tensor, *, old: int, new
 
     threads.each(job, len(sizes), sum(sizes) * width // step_in)
     return out
+
+
+SNAP = 1e-3
+"""Largest relative error of a factor that is snapped to a fraction."""
+
+
+@functools.lru_cache(4096)
+def fraction(factor: float) -> tuple[int, int]:
+    """Returns the fraction ``old, new`` of the smallest numbers whose value lies within `SNAP` of a factor above 0."""
+    new = 1
+    while abs(round(factor * new) / new / factor - 1) > SNAP:
+        new += 1
+    return round(factor * new), new
+
+
+@functools.lru_cache(64)
+def kept_kernel(old: int, new: int, dtype: torch.dtype) -> Tensor:
+    """Returns `kernel`, made once."""
+    return kernel(old, new).to(dtype)
+
+
+def resample_each(x: Tensor, sizes: Tensor, size: int, fractions: list[tuple[int, int]]) -> Tensor:
+    """Returns each item ``[B, ..., T]``, 0 past its end, at its own new rate: ``[B, ..., size]``, 0 past its new size.
+
+    Args:
+        x: floats.
+        sizes: samples of the results, int64 ``[B]`` on the device of ``x``.
+        size: samples of the longest.
+        fractions: old and new rate of each item.
+    """
+    plans = [plan(*one) for one in fractions]
+    step_in, step_out, reach = torch.tensor(plans, device="cpu").T.to(x.device, non_blocking=True)
+    table = [kept_kernel(*one, x.dtype) for one in fractions]
+    rows, width = max(one.shape[0] for one in table), max(one.shape[1] for one in table)
+    padded = [torch.nn.functional.pad(one, (0, width - one.shape[1], 0, rows - one.shape[0])) for one in table]
+    kernels = torch.stack(padded).to(x.device, non_blocking=True)
+    steps = max(-(-size // one) for _, one, _ in plans)
+    before, after = max(one for _, _, one in plans), max(steps * one for one, _, _ in plans) + width
+    signal = torch.nn.functional.pad(x.flatten(1, -2) if x.dim() > 2 else x.unsqueeze(1), (before, after))
+    first = torch.arange(steps, device=x.device) * step_in.unsqueeze(-1) + (before - reach).unsqueeze(-1)
+    last = signal.shape[-1] - width
+    places = (first.clamp(max=last).unsqueeze(-1) + torch.arange(width, device=x.device)).flatten(1).unsqueeze(1)
+    pieces = signal.gather(-1, places.expand(-1, signal.shape[1], -1)).reshape(*signal.shape[:2], steps, width)
+    made = torch.matmul(pieces, kernels.transpose(1, 2).unsqueeze(1)).flatten(-2)
+    number = torch.arange(size, device=x.device)
+    source = number // step_out.unsqueeze(-1) * rows + number % step_out.unsqueeze(-1)
+    inside = (number < sizes.unsqueeze(-1)).unsqueeze(1)
+    source = torch.where(inside, source.unsqueeze(1), 0).expand(-1, made.shape[1], -1)
+    return torch.where(inside, made.gather(-1, source), 0).reshape(*x.shape[:-1], size)

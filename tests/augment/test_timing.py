@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 import ontheflyspec as ofs
-from ontheflyspec.augment import TimeShift
+from ontheflyspec.augment import ChunkSwap, TimeInversion, TimeShift
+from ontheflyspec.augment.base import Augment
 
 RATE = 100.0
 
@@ -73,3 +75,77 @@ def test_chain_tells_the_rate() -> None:
 def test_wrong_options() -> None:
     with pytest.raises(ValueError, match=r"TimeShift: expected mode to be one of 'circular' \| 'zero', got 'wrap'\."):
         TimeShift(mode="wrap")
+    with pytest.raises(ValueError, match=r"ChunkSwap: expected n_chunks to be an integer of at least 2, got 1\."):
+        ChunkSwap(n_chunks=1)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("mode", ["circular", "zero"])
+def test_fade_meets_silence_at_the_seam(mode: str, requires_grad: bool) -> None:
+    """The moved samples times a straight line down to the seam and up again, six samples on each side."""
+    waves = [np.random.default_rng(n).standard_normal(n) for n in (0, 1, 5, 40, 41, 100)]
+    batch = ofs.pad(waves, rate=RATE, ids=torch.arange(6))
+    step = TimeShift(shift_s=(-0.5, 0.5), mode=mode, fade_s=0.06, seed=1)
+    shifts = np.round(step.draw(batch.ids)["shift_s"].numpy() * RATE).astype(int)
+    out = step(batch._replace(data=batch.data.requires_grad_(requires_grad)))
+    for wave, found, shift in zip(waves, out.unpad(), shifts, strict=True):
+        expected = moved(wave, shift, mode)
+        turned = shift % max(len(wave), 1) if mode == "circular" else shift
+        seam = turned if turned >= 0 else len(wave) + turned
+        if turned != 0:
+            expected = expected * np.minimum(np.abs(np.arange(len(wave)) - seam + 0.5) / 6, 1)
+        np.testing.assert_allclose(found.detach().numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_inversion_and_swaps_against_numpy(requires_grad: bool) -> None:
+    waves = [np.random.default_rng(n).standard_normal((2, n)) for n in (0, 1, 2, 3, 40, 41, 101)]
+    batch = ofs.pad(waves, rate=RATE, ids=torch.arange(7))
+    given = batch._replace(data=batch.data.requires_grad_(requires_grad))
+    inversion, swap = TimeInversion(p=0.6, seed=1), ChunkSwap(n_chunks=4, p=0.8)
+    active = inversion.draw(batch.ids)["active"].tolist()
+    assert 0 < sum(active) < 7
+    for wave, found, on in zip(waves, inversion(given).unpad(), active, strict=True):
+        np.testing.assert_array_equal(found.detach().numpy(), np.flip(wave, -1) if on else wave)
+    table = swap.draw(batch.ids)
+    for k, (wave, found) in enumerate(zip(waves, swap(given).unpad(), strict=True)):
+        edges = [j * wave.shape[-1] // 4 for j in range(5)]
+        order = table["order"][k].tolist() if table["active"][k] else range(4)
+        expected = np.concatenate([wave[:, edges[j] : edges[j + 1]] for j in order], -1)
+        np.testing.assert_array_equal(found.detach().numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        TimeShift(shift_s=(-0.7, 0.7), p=0.8),
+        TimeShift(shift_s=(-0.7, 0.7), mode="zero", p=0.8),
+        TimeInversion(p=0.6, seed=1),
+        ChunkSwap(n_chunks=3, p=0.8),
+    ],
+    ids=["circular", "zero", "inversion", "swap"],
+)
+def test_every_sample_is_where_its_piece_says(step: Augment) -> None:
+    """Samples are numbered, so each can be found again; what lies in no piece is gone."""
+    waves = [torch.arange(1.0, n + 1) for n in (30, 41, 100, 7)]
+    batch = ofs.pad(waves, rate=RATE, ids=torch.arange(4))
+    table = step.draw(batch.ids)
+    assert 0 < int(table["active"].sum()) < 4
+    out, pieces = step.apply(batch, table), step.pieces(batch, table)
+    for k, (wave, found) in enumerate(zip(waves, out.unpad(), strict=True)):
+        seen = 0
+        for start, end, place, slope in zip(*(one[k].tolist() for one in pieces), strict=True):
+            for sample in range(round(start * RATE), round(end * RATE)):
+                there = round((place + (sample / RATE - start) * slope) * RATE)
+                assert found[there] == wave[sample]
+                seen += 1
+        assert seen == int((found != 0).sum())
+
+
+def test_orders_are_drawn_evenly() -> None:
+    order = ChunkSwap(n_chunks=3).draw(torch.arange(6_000))["order"]
+    counts = torch.bincount(order @ torch.tensor([9, 3, 1]))
+    assert stats.chisquare(counts[counts > 0].numpy()).pvalue > 1e-4
+    assert int((counts > 0).sum()) == 6
+    shifts = TimeShift(shift_s=(-0.1, 0.1)).draw(torch.arange(5_000))["shift_s"]
+    assert stats.kstest(shifts.numpy(), stats.uniform(-0.1, 0.2).cdf).pvalue > 1e-4
