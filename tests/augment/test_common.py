@@ -76,12 +76,7 @@ MAKERS += [functools.partial(Telephone, low_hz=(200.0, 400.0), high_hz=(450.0, 4
 MAKERS += [Clip, TanhDistortion, BitCrush, GainTransition, RMSNormalize, LoudnessNormalize, Fade]
 MAKERS += [functools.partial(PeakNormalize, peak_db=(-6.0, 0.0))]
 MAKERS += [FrequencyShift, VTLP, FilterAugment, SpecCutout, MixUp, CutMix]
-MAKERS: list[Callable[..., Augment]] = [
-    Gain,
-    PolarityInversion,
-    AddColoredNoise,
-    TimeShift,
-    SpecAugment,
+MAKERS += [
     PitchShift,
     TimeStretch,
     Speed,
