@@ -416,4 +416,57 @@ def test_table_has_every_option_with_another_value(kind: str, place: int) -> Non
 
 
 def test_table_has_every_transform_and_augmentation() -> None:
-    assert set(TABLE) == set(KINDS)
+    assert set(TABLE) | set(TIMING) == set(KINDS)
+
+
+DRAWN = {"p": 0.4, "seed": 1}
+TIMING: dict[str, Base] = {
+    "AdjustDuration": Base(
+        {"seconds": 0.1},
+        {"seconds": 0.2, "position": "end", "sample_rate": Raises(2 * RATE, "a batch of 16000 Hz"), **DRAWN},
+    ),
+    "ChunkSwap": Base({}, {"n_chunks": 3, **DRAWN}),
+    "PitchShift": Base({}, {"semitones": (2.0, 3.0), **DRAWN}),
+    "RandomCrop": Base(
+        {"seconds": 0.1}, {"seconds": 0.12, "sample_rate": Raises(2 * RATE, "a batch of 16000 Hz"), **DRAWN}
+    ),
+    "Speed": Base({}, {"factor": 1.3, **DRAWN}),
+    "TimeInversion": Base({"p": 0.5}, {"p": 1.0, "seed": 1}),
+    "TimeMask": Base({}, {"n_masks": 2, "fraction": (0.5, 0.6), "fade_s": 0.005, "fill": "noise", **DRAWN}),
+    "TimeShift": Base({}, {"shift_s": 0.01, "mode": "zero", "fade_s": 0.005, **DRAWN}),
+    "TimeStretch": Base({}, {"rate": 1.4, **DRAWN}),
+    "TrimSilence": Base(
+        {"frame_length": 64, "hop_length": 16, "top_db": 20.0, "p": 0.5},
+        {"frame_length": 200, "hop_length": 40, "top_db": 6.0, "p": 1.0, "seed": 1},
+    ),
+}
+
+
+def augmented(kind: str, options: dict[str, Any]) -> list[Tensor]:
+    """Returns eight clips, each as long as it comes out."""
+    time = torch.arange(1_200.0)
+    waves = [torch.sin(time * (0.2 + 0.1 * k)) * torch.exp(-(((time - 500) / 150) ** 2)) for k in range(8)]
+    batch = ofs.pad([wave[: 1_200 - 60 * k] for k, wave in enumerate(waves)], rate=RATE, ids=torch.arange(8))
+    out: ofs.PaddedBatch = getattr(ofs.augment, kind)(**options)(batch)
+    return out.unpad()
+
+
+@pytest.mark.parametrize(
+    ("kind", "option"), [(kind, option) for kind, base in TIMING.items() for option in base.others]
+)
+def test_every_option_of_time_changes_something(kind: str, option: str) -> None:
+    base, other = TIMING[kind].options, TIMING[kind].others[option]
+    if isinstance(other, Raises):
+        with pytest.raises(ValueError, match=rf"^\w+: expected .*{other.text}.*, got .*\. [A-Z].*\.$"):
+            augmented(kind, {**base, option: other.value})
+        return
+    one, two = augmented(kind, base), augmented(kind, {**base, option: other})
+    assert any(a.shape != b.shape or (a - b).abs().max() > 1e-3 for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("kind", TIMING)
+def test_time_has_every_option_with_another_value(kind: str) -> None:
+    known = inspect.signature(getattr(ofs.augment, kind)).parameters
+    assert set(TIMING[kind].others) == set(known)
+    for name, other in TIMING[kind].others.items():
+        assert getattr(other, "value", other) != TIMING[kind].options.get(name, known[name].default), name

@@ -133,12 +133,12 @@ def loud_part(
     if not applicable(wave, lengths):
         there = lengths.to(data.device, non_blocking=True)
         return find(cut(wave, lengths).unsqueeze(1) if wave.dim() == 2 else cut(wave, lengths), there)
-    sizes, found = lengths.tolist(), torch.zeros(2, len(lengths), dtype=torch.int64)
+    sizes, found = lengths.tolist(), torch.zeros(2, len(lengths), dtype=torch.int64, device="cpu")
 
     def job(row: int) -> None:
         part = wave[row, ..., : sizes[row]].reshape(1, -1, sizes[row]) if sizes[row] else None
         if part is not None:
-            start, end = find(part, torch.tensor([sizes[row]]))
+            start, end = find(part, torch.tensor([sizes[row]], device="cpu"))
             found[0, row], found[1, row] = start[0], end[0]
 
     threads.each(job, len(sizes), 4 * data.numel())

@@ -152,7 +152,7 @@ def _side_by_side(wave: Tensor, size: int, tempo: Tensor, points: Tensor | None,
     size_in, fades = signal.shape[-1], tables.fade.view(HOPS, hop).unbind(0)
     cuts = [one.view(-1).unfold(0, n_fft, 1) for one in signal]
     starts = tables.starts + torch.arange(channels, device=wave.device).unsqueeze(-1) * size_in
-    shapes = [tables.shape[0 if points is None else row, 0] for row in range(items)]
+    now, past = ([one[0 if points is None else row, 0] for row in range(items)] for one in tables.shapes)
     state = _unturned(wave, bins)
     spectra = wave.new_zeros(items, channels, CHUNK + 1, bins, dtype=wave.dtype.to_complex())
     products = wave.new_empty(2, CHUNK, items, bins)
@@ -162,8 +162,8 @@ def _side_by_side(wave: Tensor, size: int, tempo: Tensor, points: Tensor | None,
         for row in range(items):
             own = spectra[row]
             own[:, 0] = own[:, -1]
-            own[:, 1:] = torch.fft.rfft(_frames(cuts[row], here[row], shapes[row]))
-            step = _steps(own[:, :-1], torch.fft.rfft(_frames(cuts[row], before[row], shapes[row])))
+            own[:, 1:] = torch.fft.rfft(_frames(cuts[row], here[row], now[row]))
+            step = _steps(own[:, :-1], torch.fft.rfft(_frames(cuts[row], before[row], past[row])))
             step = step if tables.rest is None else step * tables.rest[row]
             products[:, :, row] = torch.view_as_real(step).movedim(-1, 0)
         run = TURNS(products[0], products[1], state)
@@ -191,10 +191,10 @@ def _together(wave: Tensor, size: int, tempo: Tensor, points: Tensor | None, hop
     carry, parts = wave.new_zeros(items, channels, HOPS - 1, hop), []
     for first in range(0, tables.n_frames, WIDE):
         here, before = starts[..., first : first + WIDE]
-        spectra = torch.fft.rfft(_gathered(flat, here, tables.shape))
+        spectra = torch.fft.rfft(_gathered(flat, here, tables.shapes[0]))
         with torch.no_grad():
             now = torch.cat([past, spectra], 2)
-            old = torch.fft.rfft(_gathered(flat.detach(), before, tables.shape))
+            old = torch.fft.rfft(_gathered(flat.detach(), before, tables.shapes[1]))
             step = _steps(now[:, :, :-1].movedim(1, 0), old.movedim(1, 0))
             step = (step if tables.rest is None else step * tables.rest.unsqueeze(1)).transpose(0, 1)
             run = turns(step.real.contiguous(), step.imag.contiguous(), state)

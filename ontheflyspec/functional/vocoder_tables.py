@@ -12,6 +12,8 @@ from torch.nn.functional import pad
 
 HOP_S = 0.0125
 """Seconds between frames of the result."""
+LEAST = 300
+"""Points that spectra are read off at, at least: to the nearest one is within 2.9 cents."""
 HOPS = 3
 """Hops in a frame: the fewest at which squared Hann windows add up to a constant."""
 
@@ -36,7 +38,7 @@ def hop_for(rate: float) -> int:
 
 def transform_size(hop: int, semitones: float) -> int:
     """Returns points of the Fourier transform whose frames can be read off up to so many semitones higher."""
-    return fast_size(HOPS * hop * 2 ** (max(semitones, 0) / 12), 2)
+    return fast_size(max(HOPS * hop, LEAST) * 2 ** (max(semitones, 0) / 12), 2)
 
 
 def points_for(semitones: Tensor, n_fft: int) -> Tensor:
@@ -45,9 +47,13 @@ def points_for(semitones: Tensor, n_fft: int) -> Tensor:
 
 
 @functools.lru_cache(512)
-def window(n_fft: int, points: int, width: int) -> Tensor:
-    """Returns the window, float64 ``[n_fft]``, that is Hann of ``width`` samples once it is read off at ``points``."""
-    place = (torch.arange(n_fft, dtype=torch.float64, device="cpu") - n_fft // 2) * (points / n_fft / width)
+def window(n_fft: int, points: int, width: int, early: float = 0.0) -> Tensor:
+    """Returns the window, float64 ``[n_fft]``, that is Hann of ``width`` samples once it is read off at ``points``.
+
+    Its middle lies ``early`` samples before that of the frame.
+    """
+    steps = torch.arange(n_fft, dtype=torch.float64, device="cpu") - n_fft // 2 + early
+    place = steps * (points / n_fft / width)
     return torch.where(place.abs() < 0.5, 0.5 + 0.5 * torch.cos(2 * math.pi * place), 0)
 
 
@@ -86,7 +92,7 @@ class Tables(NamedTuple):
         n_frames: of the result.
         starts: samples where the frames here and those a hop before begin, int64 ``[2, B, C, count]``, in signals
             ``[T]`` each with silence around it.
-        shape: windows, ``[B or 1, 1, 1, n_fft]``.
+        shapes: windows for both, ``[2, B or 1, 1, 1, n_fft]``.
         rest: from `remainder`, ``[B, F]``, with signs that move the middle of a frame to its start; None for frames
             that are read off as they are.
         fade: window of what was read off, ``[width]``.
@@ -94,7 +100,7 @@ class Tables(NamedTuple):
 
     n_frames: int
     starts: Tensor
-    shape: Tensor
+    shapes: Tensor
     rest: Tensor | None
     signs: Tensor
     fade: Tensor
@@ -124,9 +130,13 @@ def prepared(
     signal = pad(wave, (left, n_fft))
     starts = (torch.stack([centres, centres - back]) + (left - n_fft // 2)).clamp(max=signal.shape[-1] - n_fft)
     width, kind, there = HOPS * hop, wave.dtype, wave.device
-    shape = torch.stack([window(n_fft, m, width) for m in each])[:, None, None].to(there, kind, non_blocking=True)
+    early = [hop * n_fft / m - round(hop * n_fft / m) for m in each]
+    windows = [
+        [window(n_fft, m, width, by) for m, by in zip(each, late, strict=True)] for late in ([0.0] * len(each), early)
+    ]
+    shapes = torch.stack([torch.stack(one) for one in windows])[:, :, None, None].to(there, kind, non_blocking=True)
     rest = None if points is None else torch.stack([remainder(n_fft, m, hop) for m in each])
     rest = None if rest is None else rest.to(there, kind.to_complex(), non_blocking=True)
     signs = 1 - 2 * (torch.arange(n_fft // 2 + 1, device=there) % 2).to(kind)
     fade = (window(width, width, width) / (HOPS * 3 / 8 * n_fft)).to(there, kind, non_blocking=True)
-    return signal, Tables(count, starts.to(there, non_blocking=True).unsqueeze(2), shape, rest, signs, fade)
+    return signal, Tables(count, starts.to(there, non_blocking=True).unsqueeze(2), shapes, rest, signs, fade)

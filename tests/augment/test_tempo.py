@@ -38,17 +38,29 @@ def peak_frequency(wave: np.ndarray) -> float:
 
 
 def test_tones_land_where_drawn() -> None:
-    """Clips of unlike length in one batch, down an octave to up an octave: within 3 cents."""
+    """Clips of unlike length in one batch, down and up an octave or two: within 3 cents."""
     hertz = [110.0, 233.7, 440.0, 1_000.0, 2_222.2, 3_111.0]
     batch = ofs.pad([tone(f, 16_000 + 777 * k) for k, f in enumerate(hertz)], rate=RATE, ids=torch.arange(6))
     for seed in range(4):
-        step = PitchShift(semitones=(-12.0, 12.0), seed=seed)
+        step = PitchShift(semitones=(-24.0, 24.0) if seed == 3 else (-12.0, 12.0), seed=seed)
         drawn = step.draw(batch.ids)["semitones"].tolist()
         assert max(drawn) - min(drawn) > 5
         for f, semitones, found in zip(hertz, drawn, step(batch).unpad(), strict=True):
             cents = 1_200 * np.log2(peak_frequency(found.numpy()) / f) - 100 * semitones
             assert abs(cents) < 3, (f, semitones)
             assert np.sqrt(np.mean(found.numpy()[4_000:12_000] ** 2)) == pytest.approx(0.3 / 2**0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("rate", [1_000, 8_000, 44_100])
+def test_any_rate(rate: int) -> None:
+    """A tone at a tenth of the rate lands within 3 cents, whatever the rate is."""
+    wave = np.sin(2 * np.pi * 0.1 * np.arange(max(rate, 6_000)))
+    for semitones in (-7.3, -0.4, 0.6, 3.9):
+        found = PitchShift(semitones=(-8.0, 4.0)).apply(
+            ofs.pad([wave], rate=rate), {"active": [True], "semitones": [semitones]}
+        )
+        cents = 1_200 * np.log2(peak_frequency(found.data[0].numpy()) / (0.1 * RATE)) - 100 * semitones
+        assert abs(cents) < 3
 
 
 @pytest.mark.parametrize("semitones", [-4.0, 3.3])
