@@ -305,7 +305,6 @@ TABLE: dict[str, list[Base]] = {
         Base({"max_bands": 5}, {**AGAIN, "n_holes": 1, "max_frames": 10, "max_bands": 2, "fill": "zero"}),
     ],
     "SpectralDescriptors": _descriptors(),
-    "TimeShift": [Base({"shift_s": (-0.2, 0.2)}, {**AGAIN, "shift_s": 0.05, "mode": "zero"})],
     "Tonnetz": _chroma("Tonnetz"),
     "VTLP": [
         Base({}, {**WARP, "fmax": Raises(4_000.0, "fmax only with frequencies")}),
