@@ -32,7 +32,8 @@ class GainTransition(Augment):
         Left out; 0 past each length.
 
     Raises:
-        ValueError: a range with low above high, a time below 0, a probability outside 0..1, a batch without a rate.
+        ValueError: a range with low above high, a time below 0, a time with one gain alone, a probability outside 0..1,
+            a batch without a rate.
 
     Matches:
         The curve written in numpy, on the item alone, 1e-6 (tests/augment/test_envelopes.py).
@@ -60,6 +61,8 @@ class GainTransition(Augment):
         super().__init__(p=p, seed=seed)
         self.gain_db = checks.span("GainTransition", "gain_db", gain_db)
         self.duration_s = checks.span("GainTransition", "duration_s", duration_s, low=0.0)
+        if self.gain_db[0] == self.gain_db[1]:
+            checks.unused("GainTransition", "a range of gains", {"duration_s": duration_s}, duration_s=(0.2, 6.0))
 
     def sample(self, ids: Tensor, key: int | None = None) -> Params:
         """Returns ``active`` (bool), ``gain_db`` (before and after, float64 ``[B, 2]``), ``duration_s`` and ``start``.
