@@ -203,7 +203,7 @@ OTHER_BURSTS = {"snr_db": 3.0, "gap_s": 0.02, "duration_s": 0.02, "fade_s": 0.00
 ORDER: dict[str, Any] = {**AGAIN, "order": 4, "zero_phase": False}
 SHELF: dict[str, Any] = {**AGAIN, "cutoff_hz": 1_000.0, "gain_db": 3.0, "q": 0.7}
 LENGTH = {"sample_rate": Raises(2 * RATE, "a batch of 16000 Hz")}
-TRIM: dict[str, Any] = {"frame_length": 64, "hop_length": 16, "top_db": 20.0, "p": 0.5}
+TRIM: dict[str, Any] = {"frame_length": 64, "hop_length": 16, "top_db": 20.0, "p": 0.5, "seed": 2}
 WARP: dict[str, Any] = {**AGAIN, "alpha": 0.8, "boundary": 0.3, "frequencies": [1.0, 2.0, 3.0, 4.0, 5.0, 8.0]}
 
 TABLE: dict[str, list[Base]] = {
@@ -358,7 +358,7 @@ TABLE: dict[str, list[Base]] = {
     "TimeShift": [Base({}, {**AGAIN, "shift_s": 0.05, "mode": "zero", "fade_s": 0.005})],
     "TimeStretch": [Base({}, {**AGAIN, "rate": 1.4})],
     "Tonnetz": _chroma("Tonnetz"),
-    "TrimSilence": [Base(TRIM, {"frame_length": 200, "hop_length": 40, "top_db": 6.0, "p": 1.0, "seed": 2})],
+    "TrimSilence": [Base(TRIM, {"frame_length": 200, "hop_length": 40, "top_db": 6.0, "p": 1.0, "seed": 0})],
     "VTLP": [
         Base({}, {**WARP, "fmax": Raises(4_000.0, "fmax only with frequencies")}),
         Base({"frequencies": [1.0, 2.0, 3.0, 4.0, 5.0, 7.0]}, {**WARP, "fmax": 8.0}),
