@@ -65,7 +65,7 @@ class Augment(nn.Module, ABC):
         """
         if params is None:
             return super().apply(batch)
-        return self.change(self.checked(batch), params)
+        return self._changed_as(self.checked(batch), params)
 
     def replay(self, x: Any, params: Params) -> Any:
         """Returns what loaders yield changed as a table of `draw` says, in ``.eval()``, too."""
@@ -74,7 +74,7 @@ class Augment(nn.Module, ABC):
     def carry(self, batch: PaddedBatch, targets: Sequence[Any], params: Params) -> tuple[PaddedBatch, Sequence[Any]]:
         """Returns the batch changed as a table says, and its targets."""
         batch = self.checked(batch)
-        out = self.change(batch, params)
+        out = self._changed_as(batch, params)
         if self.mixes_items:
             return out, [self.mix(target, params) for target in targets]
         moves = self.pieces(batch, params) if any(isinstance(target, Target) for target in targets) else None
@@ -131,6 +131,10 @@ class Augment(nn.Module, ABC):
     def uniform(self, ids: Tensor, key: int | None, n: int) -> Tensor:
         """Returns float64 ``[B, n]`` in (0, 1) for these ids; the first column decides on ``p``."""
         return rng.uniform(ids, rng.fold(0, self.seed) if key is None else key, n)
+
+    def _changed_as(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
+        """Returns a checked batch changed as a table says; one of no items as it is, which FFT libraries refuse."""
+        return self.change(batch, params) if batch.data.shape[0] else batch
 
     def _changed(self, batch: PaddedBatch, targets: Sequence[Any]) -> tuple[PaddedBatch, Sequence[Any]]:
         if not self.is_random():
