@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import tempfile
 import warnings
@@ -50,30 +51,46 @@ def write_banks(folder: Path) -> tuple[Path, Path]:
     return noises, responses
 
 
-def torch_audiomentations() -> Any:
-    """Returns the package with files that it reads kept in memory (its own reader no longer works), None without it."""
+def torch_audiomentations(*, keep: bool = False) -> Any:
+    """Returns the package, None without it; its own reader no longer works, soundfile takes its place.
+
+    Args:
+        keep: whether files stay in memory once they were read, which the package does not do.
+    """
     torchaudio = peer("torchaudio")
     module = peer("torch_audiomentations")
     if torchaudio is None or module is None:
         return None
-    kept: dict[str, tuple[Tensor, int]] = {}
-
-    def read(path: str) -> tuple[Tensor, int]:
-        if path not in kept:
-            wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-            kept[path] = torch.from_numpy(wave.T.copy()), rate
-        return kept[path]
+    kept: dict[str, Tensor] = {}
 
     def load(path: str, frame_offset: int = 0, num_frames: int = -1, **_: Any) -> tuple[Tensor, int]:
-        wave, rate = read(str(path))
-        return wave[:, frame_offset : None if num_frames < 0 else frame_offset + num_frames], rate
+        if keep:
+            if path not in kept:
+                kept[path] = torch.from_numpy(soundfile.read(path, dtype="float32")[0])[None]
+            return kept[path][:, frame_offset : None if num_frames < 0 else frame_offset + num_frames], RATE
+        wave, rate = soundfile.read(path, num_frames, frame_offset, dtype="float32", always_2d=True)
+        return torch.from_numpy(wave.T), rate
 
     def info(path: str) -> SimpleNamespace:
-        wave, rate = read(str(path))
-        return SimpleNamespace(num_frames=wave.shape[1], sample_rate=rate)
+        if keep and path in kept:
+            return SimpleNamespace(num_frames=kept[path].shape[1], sample_rate=RATE)
+        header = soundfile.info(path)
+        return SimpleNamespace(num_frames=header.frames, sample_rate=header.samplerate)
 
     torchaudio.load, torchaudio.info = load, info
     return module
+
+
+def reading(chain: Any) -> Callable[[Tensor], Any]:
+    """Returns a call of their chain with its reader put in place first."""
+    torchaudio = peer("torchaudio")
+    load, info = torchaudio.load, torchaudio.info
+
+    def call(waves: Tensor) -> Any:
+        torchaudio.load, torchaudio.info = load, info
+        return chain(waves)
+
+    return call
 
 
 def our_chain(noises: Path, responses: Path) -> Any:
@@ -134,10 +151,11 @@ def chains(x: Tensor, folder: Path) -> tuple[dict[str, Function], dict[str, str]
     banks = write_banks(folder)
     batch, mine = full(x), our_chain(*banks)
     functions: dict[str, Function] = {"ontheflyspec": lambda: mine(batch)}
-    module = torch_audiomentations()
-    if module is not None:
-        other, waves = their_chain(module, *banks), x.unsqueeze(1)
-        functions["torch-audiomentations, files in memory"] = lambda: other(waves)
+    waves = x.unsqueeze(1)
+    for name, keep in (("torch-audiomentations", False), ("torch-audiomentations, files kept in memory", True)):
+        module = torch_audiomentations(keep=keep)
+        if module is not None:
+            functions[name] = functools.partial(reading(their_chain(module, *banks)), waves)
     return functions, {}
 
 
