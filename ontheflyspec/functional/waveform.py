@@ -185,7 +185,8 @@ def _colour(f_decay: Tensor) -> Tensor:
 def _join_blocks(spectra: Tensor, colour: Tensor) -> Tensor:
     """Returns ``[items, channels, samples]``: blocks of coloured noise, each faded into the next."""
     new = NOISE_BLOCK - NOISE_FADE
-    blocks = torch.fft.irfft(torch.view_as_complex(spectra.to(colour.dtype).mul_(colour)), n=NOISE_BLOCK, norm="forward")
+    coloured = torch.view_as_complex(spectra.to(colour.dtype).mul_(colour))
+    blocks = torch.fft.irfft(coloured, n=NOISE_BLOCK, norm="forward")
     phase = (torch.arange(NOISE_FADE, device=blocks.device) + 0.5) * (math.pi / 2 / NOISE_FADE)
     fade = blocks[:, 1:, :, :NOISE_FADE] * phase.sin() + blocks[:, :-1, :, new:] * phase.cos()
     blocks[:, 1:, :, :NOISE_FADE] = fade
