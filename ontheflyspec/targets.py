@@ -95,26 +95,26 @@ class FrameLabels(NamedTuple):
 
     def follow(self, pieces: Pieces, before: PaddedBatch, after: PaddedBatch) -> FrameLabels:
         """Returns the labels of the frames of ``after``, which ``before`` became."""
-        device = self.data.device
-        held, kept = self.lengths.to(device, non_blocking=True), after.lengths.to(device, non_blocking=True) > 0
-        spare = held - self._fitting(before)
+        device, home = self.data.device, after.lengths.device
         self._check(before)
-        lengths = torch.where(kept, (self._fitting(after) + spare).clamp(min=0), 0)
-        size = self._room(before, after) if device.type != "cpu" else max(lengths.tolist(), default=0)
-        half = torch.where(spare > 0, 0.0, 0.5).unsqueeze(-1)
+        held = self.lengths.to(home, non_blocking=True)
+        spare = held - self._fitting(before)
+        lengths = torch.where(after.lengths > 0, (self._fitting(after) + spare).clamp(min=0), 0)
+        size = max(lengths.tolist(), default=0) if home.type == "cpu" else self._room(before, after)
+        held, spare = (part.to(device, non_blocking=True).unsqueeze(-1) for part in (held, spare))
+        half = torch.where(spare > 0, 0.0, 0.5)
         seconds, shown = _origin((torch.arange(size, device=device) + half) / self.rate, pieces)
         frames = (seconds * self.rate + 0.5 - half + SLACK).floor().long()
-        frames = torch.minimum(frames, held.unsqueeze(-1) - 1).clamp(min=0)
+        frames = torch.minimum(frames, held - 1).clamp(min=0)
         shown = shown & length_mask(lengths, size, device)
         source = torch.nn.functional.pad(self.data, (0, 1))  # so that there is one to read where there are none
         index = expand_mask(frames, self.data).expand(*self.data.shape[:-1], size)
         moved = source.gather(-1, index).masked_fill(~expand_mask(shown, self.data), 0)
-        return self._replace(data=moved, lengths=lengths.to(self.lengths.device, non_blocking=True))
+        return self._replace(data=moved, lengths=lengths)
 
     def _fitting(self, batch: PaddedBatch) -> Tensor:
         """Returns how many frames fit into each item."""
-        seconds = batch.lengths.to(self.data.device, non_blocking=True).double() / batch.rate
-        return (seconds * self.rate + SLACK).floor().long()
+        return (batch.lengths.double() / batch.rate * self.rate + SLACK).floor().long()
 
     def _room(self, before: PaddedBatch, after: PaddedBatch) -> int:
         """Returns how many frames there are at most, where lengths are not known on the host."""

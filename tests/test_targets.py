@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import ontheflyspec as ofs
+import pretend
 from ontheflyspec.augment.base import Augment, Params
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.targets import Pieces
@@ -220,3 +221,66 @@ def test_clip_labels_are_mixed_with_their_clips() -> None:
             with pytest.raises(TypeError, match=f"{type(step).__name__}.*: expected targets that can be mixed, got"):
                 step((batch, wrong))
     assert torch.equal(ofs.augment.MixUp().eval()((batch, labels.data))[1], labels.data)
+
+
+MOVES = {
+    "TimeShift": {"shift_s": (-0.4, 0.4)},
+    "TimeShift-zero": {"shift_s": (-0.2, 0.2), "mode": "zero"},
+    "TimeShift-fade": {"shift_s": (-0.4, 0.4), "fade_s": 0.01},
+    "RandomCrop": {"seconds": 0.5},
+    "AdjustDuration": {"seconds": 1.2, "position": "random"},
+    "AdjustDuration-crop": {"seconds": 0.6},
+    "TimeMask": {"fraction": (0.2, 0.5)},
+    "TimeInversion": {},
+    "ChunkSwap": {"n_chunks": 5},
+    "Speed": {"factor": (0.7, 1.4)},
+    "TimeStretch": {"rate": (0.7, 1.4)},
+    "TrimSilence": {"frame_length": 64, "hop_length": 16, "top_db": 20.0},
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_labels_stay_with_the_sound(name: str) -> None:
+    """A burst in silence, wherever it goes: segments and frames cover it, within the 40 ms that a vocoder smears."""
+    rate, draws = 8_000, torch.Generator().manual_seed(0)
+    step = getattr(ofs.augment, name.split("-")[0])(**MOVES[name], p=0.8, seed=5)
+    waves, segments = [], []
+    for place in range(12):
+        wave, start = torch.zeros(8_000 - 200 * place), 1_000 + 250 * place
+        wave[start : start + 1_600] = torch.randn(1_600, generator=draws)
+        waves.append(wave)
+        segments.append([(start / rate, (start + 1_600) / rate, "burst")])
+    batch = ofs.pad(waves, rate=rate, ids=torch.arange(12))
+    frames = ofs.FrameLabels.pad([(w.view(-1, 100).abs().amax(1) > 0).float()[None] for w in waves], rate=80.0)
+    out, cut, labels = step((batch, ofs.Segments(segments), frames))
+    for place, wave in enumerate(out.unpad()):
+        times = torch.arange(len(wave)) / rate
+        spans = cut.items[place]
+        inside = torch.zeros(len(wave), dtype=torch.bool)
+        for start, end, _ in spans:
+            inside |= (times >= start - 0.04) & (times <= end + 0.04)
+            assert -1e-6 <= start <= end <= len(wave) / rate + 1e-6
+        assert wave[~inside].square().sum() <= 1e-3 * wave.square().sum().clamp(min=1e-9)
+        for start, end, _ in spans:
+            heard = wave[(times >= start) & (times < end)]
+            assert end - start < 0.02 or heard.square().mean() > 0.02
+        covered = sum(end - start for start, end, _ in spans)
+        assert float(labels.data[place].sum()) / 80 == pytest.approx(covered, abs=0.06)
+
+
+@pytest.mark.parametrize("lengths_too", [False, True])
+def test_on_an_accelerator_nothing_waits(lengths_too: bool) -> None:
+    """Frame labels on the device follow there, wherever lengths lie."""
+    batch = batch_of(40, 0, 20)
+    labels = ofs.FrameLabels(batch.data.unsqueeze(1), batch.lengths, RATE)
+    chain = ofs.Compose([ofs.augment.TimeInversion(), ofs.augment.TimeShift(shift_s=(-0.2, 0.2))])
+    _, expected = chain((batch, labels))
+    with pretend.session():
+        moved = batch._replace(data=pretend.send(batch.data))
+        placed = labels._replace(data=pretend.send(labels.data))
+        if lengths_too:
+            moved = moved._replace(lengths=pretend.send(batch.lengths))
+            placed = placed._replace(lengths=pretend.send(labels.lengths))
+        _, found = chain((moved, placed))
+    found = pretend.fetch(found.data)[..., : expected.data.shape[-1]]
+    assert torch.equal(found, expected.data)
