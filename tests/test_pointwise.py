@@ -42,7 +42,7 @@ def batch(request):
 
 
 def one_by_one(chain, batch):
-    table = chain.draw(batch.ids)
+    table = chain.draw(batch)
     for place, step in enumerate(chain.steps):
         batch = step.apply(batch, table[str(place)]) if str(place) in table else step(batch)
     return batch
