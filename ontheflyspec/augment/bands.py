@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, between, column, known_rate
-from ontheflyspec.augment.filtering import LOWEST, Span, below_half, between_mels, corners, filtered, traced_once
+from ontheflyspec.augment.base import Augment, Params, between
+from ontheflyspec.augment.filtering import (
+    LOWEST,
+    Span,
+    below_half,
+    between_mels,
+    filtered,
+    longest,
+    traced_once,
+)
 from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.filtering import butterworth_band, tails, warped
+from ontheflyspec.functional.filtering import butterworth_band, warped
 
 _LOWER_TOP = 0.44
 """Share of the rate that the lower edge of a band lies at most at, so that it stays below the upper one."""
@@ -88,7 +95,7 @@ class BandPass(Augment):
 
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch with each active item after its filter."""
-        below_half("BandPass", "center_hz", self.center_hz, known_rate("BandPass", batch, "a band in Hz"))
+        below_half("BandPass", batch, "center_hz", self.center_hz, "a band in Hz")
         names = ("center_hz", "bandwidth")
         return filtered(batch, params, self._design, names, self._longest, zero_phase=self.zero_phase)
 
@@ -97,8 +104,7 @@ class BandPass(Augment):
 
     @traced_once
     def _longest(self, rate: float) -> int:
-        ends = [column(values, torch.float64) for values in corners(self.center_hz, self.bandwidth)]
-        return int(tails(self._design(rate, *ends)).max())
+        return longest(self._design, rate, self.center_hz, self.bandwidth)
 
 
 class BandStop(Augment):
@@ -167,7 +173,7 @@ class BandStop(Augment):
 
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch with each active item after its filter."""
-        below_half("BandStop", "center_hz", self.center_hz, known_rate("BandStop", batch, "a band in Hz"))
+        below_half("BandStop", batch, "center_hz", self.center_hz, "a band in Hz")
         names = ("center_hz", "bandwidth")
         return filtered(batch, params, self._design, names, self._longest, zero_phase=self.zero_phase)
 
@@ -176,5 +182,4 @@ class BandStop(Augment):
 
     @traced_once
     def _longest(self, rate: float) -> int:
-        ends = [column(values, torch.float64) for values in corners(self.center_hz, self.bandwidth)]
-        return int(tails(self._design(rate, *ends)).max())
+        return longest(self._design, rate, self.center_hz, self.bandwidth)

@@ -7,7 +7,16 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Params, between, column, known_rate
-from ontheflyspec.augment.filtering import LOWEST, Span, below_half, between_mels, corners, filtered, traced_once
+from ontheflyspec.augment.filtering import (
+    LOWEST,
+    Span,
+    below_half,
+    between_mels,
+    corners,
+    filtered,
+    longest,
+    traced_once,
+)
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.functional.filtering import emphasise, peaking, shelf, tails, warped
 
@@ -85,7 +94,7 @@ class PeakingEQ(Augment):
 
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch with each active item after its filter."""
-        below_half("PeakingEQ", "center_hz", self.center_hz, known_rate("PeakingEQ", batch, "a frequency in Hz"))
+        below_half("PeakingEQ", batch, "center_hz", self.center_hz, "a frequency in Hz")
         names = ("center_hz", "gain_db", "q")
         return filtered(batch, params, self._design, names, self._longest, zero_phase=False)
 
@@ -94,8 +103,7 @@ class PeakingEQ(Augment):
 
     @traced_once
     def _longest(self, rate: float) -> int:
-        ends = [column(values, torch.float64) for values in corners(self.center_hz, self.gain_db, self.q)]
-        return int(tails(self._design(rate, *ends)).max())
+        return longest(self._design, rate, self.center_hz, self.gain_db, self.q)
 
 
 class SevenBandEQ(Augment):

@@ -27,10 +27,11 @@ def between_mels(unit: Tensor, span: Span) -> Tensor:
     return mel_to_hz(low + unit * (high - low), "htk").clamp(*span)
 
 
-def below_half(where: str, name: str, span: Span, rate: float) -> None:
-    """Raises if all frequencies of a range lie at or above half the rate of a batch."""
-    if span[0] >= rate / 2:
-        rule = f"{name} to begin below half the rate, {rate / 2:g} Hz"
+def below_half(where: str, batch: PaddedBatch, name: str, span: Span, what: str) -> None:
+    """Raises if a batch does not know its rate, for ``what``, or all of a range lies at or above half of it."""
+    half = known_rate(where, batch, what) / 2
+    if span[0] >= half:
+        rule = f"{name} to begin below half the rate, {half:g} Hz"
         raise ValueError(checks.message(where, rule, f"{span[0]:g} Hz", f"Lower {name} or leave {where} out."))
 
 
@@ -48,6 +49,11 @@ def corners(*spans: Span) -> list[list[float]]:
     for span in spans:
         rows = [[*row, end] for row in rows for end in span]
     return [list(values) for values in zip(*rows, strict=True)]
+
+
+def longest(design: Callable[..., Tensor], rate: float, *spans: Span) -> int:
+    """Returns the samples of the longest response of what a design makes of values from these ranges."""
+    return int(tails(design(rate, *(column(values, torch.float64) for values in corners(*spans)))).max())
 
 
 def filtered(
@@ -139,7 +145,7 @@ class LowPass(Augment):
 
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch with each active item after its filter."""
-        below_half("LowPass", "cutoff_hz", self.cutoff_hz, known_rate("LowPass", batch, "a cut-off in Hz"))
+        below_half("LowPass", batch, "cutoff_hz", self.cutoff_hz, "a cut-off in Hz")
         return filtered(batch, params, self._design, ("cutoff_hz",), self._longest, zero_phase=self.zero_phase)
 
     def _design(self, rate: float, cutoff_hz: Tensor) -> Tensor:
@@ -147,7 +153,7 @@ class LowPass(Augment):
 
     @traced_once
     def _longest(self, rate: float) -> int:
-        return int(tails(self._design(rate, column(self.cutoff_hz, torch.float64))).max())
+        return longest(self._design, rate, self.cutoff_hz)
 
 
 class HighPass(Augment):
@@ -211,7 +217,7 @@ class HighPass(Augment):
 
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch with each active item after its filter."""
-        below_half("HighPass", "cutoff_hz", self.cutoff_hz, known_rate("HighPass", batch, "a cut-off in Hz"))
+        below_half("HighPass", batch, "cutoff_hz", self.cutoff_hz, "a cut-off in Hz")
         return filtered(batch, params, self._design, ("cutoff_hz",), self._longest, zero_phase=self.zero_phase)
 
     def _design(self, rate: float, cutoff_hz: Tensor) -> Tensor:
@@ -219,4 +225,4 @@ class HighPass(Augment):
 
     @traced_once
     def _longest(self, rate: float) -> int:
-        return int(tails(self._design(rate, column(self.cutoff_hz, torch.float64))).max())
+        return longest(self._design, rate, self.cutoff_hz)

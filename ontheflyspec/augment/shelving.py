@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, between, column, known_rate
-from ontheflyspec.augment.filtering import LOWEST, Span, below_half, between_mels, corners, filtered, traced_once
+from ontheflyspec.augment.base import Augment, Params, between
+from ontheflyspec.augment.filtering import (
+    LOWEST,
+    Span,
+    below_half,
+    between_mels,
+    filtered,
+    longest,
+    traced_once,
+)
 from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.filtering import shelf, tails, warped
+from ontheflyspec.functional.filtering import shelf, warped
 
 
 class LowShelf(Augment):
@@ -73,7 +80,7 @@ class LowShelf(Augment):
 
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch with each active item after its filter."""
-        below_half("LowShelf", "cutoff_hz", self.cutoff_hz, known_rate("LowShelf", batch, "a cut-off in Hz"))
+        below_half("LowShelf", batch, "cutoff_hz", self.cutoff_hz, "a cut-off in Hz")
         names = ("cutoff_hz", "gain_db", "q")
         return filtered(batch, params, self._design, names, self._longest, zero_phase=False)
 
@@ -82,8 +89,7 @@ class LowShelf(Augment):
 
     @traced_once
     def _longest(self, rate: float) -> int:
-        ends = [column(values, torch.float64) for values in corners(self.cutoff_hz, self.gain_db, self.q)]
-        return int(tails(self._design(rate, *ends)).max())
+        return longest(self._design, rate, self.cutoff_hz, self.gain_db, self.q)
 
 
 class HighShelf(Augment):
@@ -147,7 +153,7 @@ class HighShelf(Augment):
 
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch with each active item after its filter."""
-        below_half("HighShelf", "cutoff_hz", self.cutoff_hz, known_rate("HighShelf", batch, "a cut-off in Hz"))
+        below_half("HighShelf", batch, "cutoff_hz", self.cutoff_hz, "a cut-off in Hz")
         names = ("cutoff_hz", "gain_db", "q")
         return filtered(batch, params, self._design, names, self._longest, zero_phase=False)
 
@@ -156,5 +162,4 @@ class HighShelf(Augment):
 
     @traced_once
     def _longest(self, rate: float) -> int:
-        ends = [column(values, torch.float64) for values in corners(self.cutoff_hz, self.gain_db, self.q)]
-        return int(tails(self._design(rate, *ends)).max())
+        return longest(self._design, rate, self.cutoff_hz, self.gain_db, self.q)

@@ -6,11 +6,19 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, column, known_rate
-from ontheflyspec.augment.filtering import LOWEST, Span, below_half, between_mels, corners, filtered, traced_once
+from ontheflyspec.augment.base import Augment, Params, column
+from ontheflyspec.augment.filtering import (
+    LOWEST,
+    Span,
+    below_half,
+    between_mels,
+    filtered,
+    longest,
+    traced_once,
+)
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.functional.distortion import bend_items, mu_law
-from ontheflyspec.functional.filtering import butterworth, tails, warped
+from ontheflyspec.functional.filtering import butterworth, warped
 
 
 class Telephone(Augment):
@@ -81,7 +89,7 @@ class Telephone(Augment):
 
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch with each active item as over its telephone."""
-        below_half("Telephone", "low_hz", self.low_hz, known_rate("Telephone", batch, "a band in Hz"))
+        below_half("Telephone", batch, "low_hz", self.low_hz, "a band in Hz")
         batch = filtered(batch, params, self._design, ("low_hz", "high_hz"), self._longest, zero_phase=True)
         if self.mu is None:
             return batch
@@ -95,5 +103,4 @@ class Telephone(Augment):
 
     @traced_once
     def _longest(self, rate: float) -> int:
-        ends = [column(values, torch.float64) for values in corners(self.low_hz, self.high_hz)]
-        return int(tails(self._design(rate, *ends)).max())
+        return longest(self._design, rate, self.low_hz, self.high_hz)

@@ -18,6 +18,7 @@ from ontheflyspec.batch import per_item
 from ontheflyspec.functional.blocks import applicable
 from ontheflyspec.functional.framing import cut
 from ontheflyspec.functional.masking import zero_past
+from ontheflyspec.functional.sizes import fast_size
 
 NEPERS = 16.0
 """How far a response must have decayed before it is cut: to 1e-7."""
@@ -158,25 +159,11 @@ def responses(sections: Tensor, size: int, *, zero_phase: bool) -> Tensor:
     return (both[..., 0, :] / both[..., 1, :]).prod(1)
 
 
-def fast_size(least: int) -> int:
-    """Returns the smallest even product of 2, 3 and 5 from ``least`` on, for which Fourier transforms are fast."""
-    best = 1 << max(least - 1, 1).bit_length()
-    five = 1
-    while five < best:
-        three = five
-        while three < best:
-            size = three << max(-(-least // three) - 1, 1).bit_length()
-            best = min(best, size)
-            three *= 3
-        five *= 5
-    return best
-
-
 def _blocks(n: int, left: int, right: int) -> tuple[int, int, int]:
     """Returns the size of one Fourier transform, how many samples it yields, and how many of them n samples need."""
     size = max(BLOCK, 1 << (4 * (left + right) - 1).bit_length())
     if n + left + right <= size:
-        return fast_size(n + left + right), max(n, 1), 1
+        return fast_size(n + left + right, 2), max(n, 1), 1
     step = size - left - right
     return size, step, -(-n // step)
 

@@ -10,25 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ontheflyspec.functional.sizes import fast_size
+
 HOP_S = 0.0125
 """Seconds between frames of the result."""
 LEAST = 300
 """Points that spectra are read off at, at least: to the nearest one is within 2.9 cents."""
 HOPS = 3
 """Hops in a frame: the fewest at which squared Hann windows add up to a constant."""
-
-
-def fast_size(least: float, step: int = 1) -> int:
-    """Returns the least multiple of ``step`` without prime factors above 5 beside it that is not below ``least``."""
-    count = max(math.ceil(least / step), 1)
-    while True:
-        rest = count
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return count * step
-        count += 1
 
 
 def hop_for(rate: float) -> int:

@@ -11,7 +11,7 @@ from scipy import signal, stats
 
 import ontheflyspec as ofs
 from ontheflyspec.augment import BandPass, BandStop, HighPass, LowPass
-from ontheflyspec.functional import filtering
+from ontheflyspec.functional import filtering, sizes
 
 RATE = 16_000
 SILENCE = 40_000
@@ -146,7 +146,7 @@ def test_responses_end_where_they_are_cut() -> None:
 
 @pytest.mark.parametrize(("least", "size"), [(1, 2), (2, 2), (7, 8), (11, 12), (31, 32), (97, 100), (4_097, 4_320)])
 def test_fast_sizes(least: int, size: int) -> None:
-    assert filtering.fast_size(least) == size
+    assert sizes.fast_size(least, 2) == size
 
 
 def test_frequencies_above_half_the_rate() -> None:
