@@ -14,6 +14,7 @@ from ontheflyspec.functional import fourier, overlap, windows
 from ontheflyspec.functional.framing import frame_count
 from ontheflyspec.transforms.base import Pointwise, Transform
 from ontheflyspec.transforms.sized import at_lengths, waves_rate
+from ontheflyspec.transforms.stft import checked_frames
 
 
 class InverseSTFT(Transform):
@@ -89,11 +90,7 @@ class InverseSTFT(Transform):
             remedy = "Spectra at other frequencies do not determine a wave: make the STFT without freq_scale."
             raise ValueError(checks.message(where, "freq_scale None, the FFT's own bins", repr(freq_scale), remedy))
         self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
-        self.n_fft = checks.integer(where, "n_fft", n_fft)
-        win_length = self.n_fft if win_length is None else win_length
-        self.win_length = checks.integer(where, "win_length", win_length, high=self.n_fft)
-        hop_length = max(self.n_fft // 4, 1) if hop_length is None else hop_length
-        self.hop_length = checks.integer(where, "hop_length", hop_length)
+        self.n_fft, self.win_length, self.hop_length = checked_frames(where, n_fft, win_length, hop_length)
         self.window_name = checks.choice(where, "window", window, windows.NAMES)
         self.center = bool(center)
         make_window = partial(windows.window, window, self.win_length, self.n_fft)

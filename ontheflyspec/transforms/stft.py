@@ -101,11 +101,7 @@ class STFT(Transform):
         super().__init__()
         where = "STFT"
         self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
-        self.n_fft = checks.integer(where, "n_fft", n_fft)
-        win_length = self.n_fft if win_length is None else win_length
-        self.win_length = checks.integer(where, "win_length", win_length, high=self.n_fft)
-        hop_length = max(self.n_fft // 4, 1) if hop_length is None else hop_length
-        self.hop_length = checks.integer(where, "hop_length", hop_length)
+        self.n_fft, self.win_length, self.hop_length = checked_frames(where, n_fft, win_length, hop_length)
         self.window_name = checks.choice(where, "window", window, windows.NAMES)
         self.center = bool(center)
         self.pad_mode = checks.choice(where, "pad_mode", pad_mode, ("reflect", "constant"))
@@ -228,6 +224,15 @@ class STFT(Transform):
     def framing(self) -> dict[str, Any]:
         """The arguments that say where frames lie."""
         return {"hop_length": self.hop_length, "center": self.center, "pad_mode": self.pad_mode}
+
+
+def checked_frames(where: str, n_fft: Any, win_length: Any, hop_length: Any) -> tuple[int, int, int]:
+    """Returns samples of a frame, of its window (None: all of it) and between frames (None: a quarter), or raises."""
+    n_fft = checks.integer(where, "n_fft", n_fft)
+    win_length = n_fft if win_length is None else win_length
+    win_length = checks.integer(where, "win_length", win_length, high=n_fft)
+    hop_length = max(n_fft // 4, 1) if hop_length is None else hop_length
+    return n_fft, win_length, checks.integer(where, "hop_length", hop_length)
 
 
 def choose_backend(where: str, backend: str, trainable: bool) -> str:
