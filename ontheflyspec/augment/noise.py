@@ -7,9 +7,8 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Params, between, column
-from ontheflyspec.batch import PaddedBatch, per_item
-from ontheflyspec.functional.statistics import valid_power
-from ontheflyspec.functional.waveform import colored_noise, mix, snr_scale
+from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.functional.noises import add_colored_noise
 
 COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0, "blue": -1.0, "violet": -2.0}
 """Exponents of noises that have names."""
@@ -83,10 +82,7 @@ class AddColoredNoise(Augment):
 
     def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns the batch with noise in its active items."""
-        data, lengths = batch.data, batch.lengths
         active = column(params["active"], torch.bool).cpu()
         f_decay = column(params["f_decay"], torch.float64).cpu()
-        noise = colored_noise(data, lengths, f_decay, column(params["noise_key"], torch.int64).cpu(), active)
-        snr_db = per_item(column(params["snr_db"], torch.float64), data)
-        scale = snr_scale(valid_power(data, lengths), valid_power(noise, lengths), snr_db)
-        return batch._replace(data=mix(data, lengths, noise, scale, per_item(active, data) != 0))
+        keys, snr_db = column(params["noise_key"], torch.int64).cpu(), column(params["snr_db"], torch.float64)
+        return batch._replace(data=add_colored_noise(batch.data, batch.lengths, f_decay, keys, snr_db, active))

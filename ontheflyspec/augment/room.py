@@ -11,7 +11,7 @@ from ontheflyspec import checks
 from ontheflyspec.augment.banks import Bank, check_match, checked_bank, look_up, pick
 from ontheflyspec.augment.base import Augment, Params, between, column, known_rate
 from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.convolution import convolve_items
+from ontheflyspec.functional.convolution import Response, convolve_items
 from ontheflyspec.functional.rooms import reverberation_samples, room_responses
 
 
@@ -84,7 +84,7 @@ class ApplyImpulseResponse(Augment):
             ends,
             size,
             active,
-            lambda row: self._response(int(file[row]) % len(self.bank), batch.data.dtype),
+            lambda rows: [self._response(place) for place in (file[rows] % len(self.bank)).tolist()],
             lambda: self._responses(file, batch.data),
         )
         return batch._replace(data=data, lengths=ends)
@@ -104,10 +104,10 @@ class ApplyImpulseResponse(Augment):
             rings = rings.to(lengths.device, non_blocking=True)
         return lengths + rings * (lengths > 0)
 
-    def _response(self, place: int, dtype: torch.dtype) -> tuple[Tensor, int]:
+    def _response(self, place: int) -> Response:
         begin, size, channels = int(self.bank.begins[place]), int(self.bank.sizes[place]), self.bank.channels
         response = self.bank.samples[begin : begin + channels * size].view(channels, size)
-        return response.to(dtype) * float(self._gains[place]), int(self._peaks[place])
+        return Response(response, float(self._gains[place]), int(self._peaks[place]))
 
     def _responses(self, file: Tensor, like: Tensor) -> tuple[Tensor, int]:
         """Returns the responses of all items with their peaks at one place, ``[B, C, m]``, and that place."""
@@ -193,10 +193,10 @@ class SimulateRoom(Augment):
         drr_db, keys = column(params["drr_db"], torch.float64).cpu(), column(params["noise_key"], torch.int64).cpu()
         active = column(params["active"], torch.bool).cpu()
 
-        def one(row: int) -> tuple[Tensor, int]:
-            rows = slice(row, row + 1)
-            size = reverberation_samples(float(rt60[row]))
-            return room_responses(data, rt60[rows], drr_db[rows], keys[rows], active[rows], size), 0
+        def some(rows: list[int]) -> list[Response]:
+            sizes = [reverberation_samples(seconds) for seconds in rt60[rows].tolist()]
+            made = room_responses(data, rt60[rows], drr_db[rows], keys[rows], active[rows], max(sizes))
+            return [Response(one[:size].unsqueeze(0), 1.0, 0) for one, size in zip(made, sizes, strict=True)]
 
         def every() -> tuple[Tensor, int]:
             compiling = torch.compiler.is_compiling()
@@ -204,7 +204,7 @@ class SimulateRoom(Augment):
             size = reverberation_samples(longest)
             return room_responses(data, rt60, drr_db, keys, active, size).unsqueeze(1), 0
 
-        return batch._replace(data=convolve_items(data, lengths, lengths, data.shape[-1], active, one, every))
+        return batch._replace(data=convolve_items(data, lengths, lengths, data.shape[-1], active, some, every))
 
 
 def _of(values: Tensor, places: Tensor) -> Tensor:

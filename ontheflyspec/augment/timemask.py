@@ -10,9 +10,9 @@ from ontheflyspec.augment.base import Augment, Params, between, column, known_ra
 from ontheflyspec.augment.moving import pieces
 from ontheflyspec.batch import PaddedBatch, per_item
 from ontheflyspec.functional.masking import spans
+from ontheflyspec.functional.noises import colored_noise
 from ontheflyspec.functional.statistics import valid_power
 from ontheflyspec.functional.stretches import blend, span_gain
-from ontheflyspec.functional.waveform import colored_noise
 from ontheflyspec.targets import Pieces
 
 

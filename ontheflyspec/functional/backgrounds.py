@@ -1,16 +1,17 @@
 """Recorded backgrounds: stretches of packed waves, cut or looped to each item's length, at a ratio to its power."""
+# ruff: noqa: UP006, UP035
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import List, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ontheflyspec import threads
 from ontheflyspec.batch import per_item
-from ontheflyspec.functional.blocks import applicable
+from ontheflyspec.functional.blocks import applicable, map_rows
+from ontheflyspec.functional.programs import compiled
 from ontheflyspec.functional.statistics import valid_power
 from ontheflyspec.functional.waveform import mix, snr_scale
 
@@ -70,46 +71,17 @@ def add_backgrounds(data: Tensor, lengths: Tensor, found: Stretches, snr_db: Ten
     return mix(data, lengths, noise, scale, per_item(active, data) != 0)
 
 
-def _add_one_by_one(data: Tensor, lengths: Tensor, found: Stretches, snr_db: Tensor, active: Tensor) -> Tensor:
-    """Returns the same, item by item from slices, each item's work in the cache."""
-    out = torch.empty_like(data, memory_format=torch.contiguous_format)
-    ends, chosen, ratios = lengths.tolist(), active.tolist(), snr_db.tolist()
-    begins, sizes, offsets, counts = (values.tolist() for values in found[1:5])
-
-    def job(row: int) -> None:
-        n = ends[row]
-        out[row, ..., n:].zero_()
-        target, part = out[row, ..., :n], data[row, ..., :n].contiguous()
-        power = mean_power(part) if chosen[row] and n else 0.0
-        if power == 0:
-            target.copy_(part)
-            return
-        voices = []
-        for begin, size, offset in list(zip(begins[row], sizes[row], offsets[row], strict=True))[: counts[row]]:
-            wave = found.samples[begin : begin + found.channels * size].view(found.channels, size)
-            voice = stretch(wave, offset, n, found.fade, data.dtype)
-            voices.append(voice if len(sizes[row]) == 1 else voice * level(mean_power(voice), 1.0))
-        noise = voices[0] if len(voices) == 1 else torch.stack(voices).sum(0)
-        total = mean_power(noise)
-        total = 0.0 if len(sizes[row]) > 1 and total <= CANCELLED else total
-        scale = level(total, power) * 10 ** (ratios[row] / -20)
-        torch.add(part, (noise * scale).view(part.shape if found.channels > 1 else (n,)), out=target)
-
-    threads.each(job, len(ends), data.numel() * (3 + 2 * found.begins.shape[1]))
-    return out
-
-
 def mean_power(wave: Tensor) -> float:
-    """Returns the mean square of a contiguous wave."""
+    """Returns the mean square of a wave."""
     return float((wave * wave).sum()) / wave.numel()
 
 
 def level(power: float, wanted: float) -> float:
     """Returns the factor that brings a wave of one power to another, 0 for silence."""
-    return math.sqrt(wanted / power) if power > 0 else 0.0
+    return (wanted / power) ** 0.5 if power > 0 else 0.0
 
 
-def stretch(wave: Tensor, offset: float, n: int, fade: int, dtype: torch.dtype) -> Tensor:
+def stretch(wave: Tensor, offset: float, n: int, fade: int, like: Tensor) -> Tensor:
     """Returns n samples of a wave ``[C, size]``; a shorter one goes round, its end faded into its start.
 
     Args:
@@ -117,26 +89,85 @@ def stretch(wave: Tensor, offset: float, n: int, fade: int, dtype: torch.dtype) 
         offset: in (0, 1), where among the possible starts the stretch begins.
         n: samples, at least 1.
         fade: samples of the fade, at most half the wave.
-        dtype: of the result, which keeps the scale of integers.
+        like: of the type of the result, which keeps the scale of integers.
     """
-    size = wave.shape[1]
+    size = wave.size(1)
     if size >= n:
         first = int(offset * (size - n + 1))
-        return wave[:, first : first + n].to(dtype)
+        return wave[:, first : first + n].to(like.dtype)
     fade = min(fade, size // 2)
     period = size - fade
-    loop = wave[:, :period].to(dtype, copy=True)
-    if fade:
-        rise, fall = fades(torch.arange(fade, device=wave.device, dtype=dtype), fade)
-        loop[:, :fade] = loop[:, :fade] * rise + wave[:, period:].to(dtype) * fall
-    loop = loop.roll(-int(offset * period), -1)
-    return loop.repeat(1, -(-n // period))[:, :n]
+    loop = wave[:, :period].to(like.dtype, copy=True)
+    if fade > 0:
+        phase = fade_phase((torch.arange(fade, dtype=like.dtype, device=like.device) + 0.5) / fade)
+        loop[:, :fade].mul_(phase.sin()).add_(wave[:, period:].to(like.dtype) * phase.cos())
+    return loop.roll(-int(offset * period), -1).repeat(1, (n + period - 1) // period)[:, :n]
 
 
-def fades(place: Tensor, fade: Tensor | int) -> tuple[Tensor, Tensor]:
-    """Returns factors that rise and fall so that the power of unlike waves stays even."""
-    phase = (place + 0.5) * (math.pi / 2) / fade
-    return phase.sin(), phase.cos()
+def fade_phase(place: Tensor) -> Tensor:
+    """Returns angles whose sines rise and cosines fall over places in (0, 1): the power of unlike waves stays even."""
+    return place * 1.5707963267948966
+
+
+def add_stretches(
+    out: Tensor,
+    waves: Tensor,
+    rows: List[int],
+    sizes: List[int],
+    stretches: List[List[Tensor]],
+    offsets: List[List[float]],
+    fade: int,
+    silent: float,
+    ratios: List[float],
+) -> None:
+    """Writes items with the sum of their stretches.
+
+    Args:
+        out: ``[B, C, T]``.
+        waves: likewise.
+        rows: which items.
+        sizes: samples of each of the B items.
+        stretches: recordings of each of ``rows``, ``[C, n]`` or ``[1, n]``.
+        offsets: where among the possible starts each stretch of an item begins.
+        fade: of those that go round.
+        silent: power of a sum that counts as silence, where there are several.
+        ratios: of root mean squares, sum to wave.
+    """
+    for i in range(len(rows)):
+        row, own = rows[i], stretches[i]
+        n = sizes[row]
+        target, part = out[row, :, :n], waves[row, :, :n]
+        power = mean_power(part)
+        noise = stretch(own[0], offsets[row][0], n, fade, part)
+        total = mean_power(noise)
+        if len(offsets[row]) > 1:
+            noise = noise * level(total, 1.0)
+            for k in range(1, len(own)):
+                voice = stretch(own[k], offsets[row][k], n, fade, part)
+                noise = noise + voice * level(mean_power(voice), 1.0)
+            total = mean_power(noise)
+            if total <= silent:
+                total = 0.0
+        torch.add(part, noise * (level(total, power) * ratios[row]), out=target)
+
+
+_ADD = compiled([mean_power, level, fade_phase, stretch, add_stretches])(add_stretches)
+
+
+def _add_one_by_one(data: Tensor, lengths: Tensor, found: Stretches, snr_db: Tensor, active: Tensor) -> Tensor:
+    """Returns the same, item by item from slices, each item's work in the cache."""
+    waves = data if data.dim() == 3 else data.unsqueeze(1)
+    sizes, ratios = lengths.tolist(), torch.exp(snr_db * (math.log(10) / -20)).tolist()
+    begins, ends, offsets, counts = (values.tolist() for values in found[1:5])
+
+    def packed(begin: int, size: int) -> Tensor:
+        return found.samples[begin : begin + found.channels * size].view(found.channels, size)
+
+    def write(out: Tensor, rows: list[int]) -> None:
+        own = [[packed(*one) for one in zip(begins[row][: counts[row]], ends[row], strict=False)] for row in rows]
+        _ADD(out, waves, rows, sizes, own, offsets, found.fade, CANCELLED, ratios)
+
+    return map_rows(waves, lengths, active, write, cost=3 + 2 * found.begins.shape[1]).view(data.shape)
 
 
 def _gather(data: Tensor, lengths: Tensor, found: Stretches, k: int) -> Tensor:
@@ -153,7 +184,8 @@ def _gather(data: Tensor, lengths: Tensor, found: Stretches, k: int) -> Tensor:
     place = (offsets * starts).long() + torch.arange(data.shape[-1], device=device)
     place = torch.where(looped, place % period, torch.minimum(place, sizes - 1))
     fading = looped & (place < fade)
-    rise, fall = fades(torch.where(fading, place, 0).to(dtype), fade.clamp(min=1).to(dtype))
+    phase = fade_phase((torch.where(fading, place, 0).to(dtype) + 0.5) / fade.clamp(min=1).to(dtype))
+    rise, fall = phase.sin(), phase.cos()
     if data.dim() == 3:
         channel = torch.arange(found.channels, device=device).unsqueeze(-1) * sizes.unsqueeze(-1)
         begins, place, period, fading = begins.unsqueeze(1) + channel, place[:, None], period[:, None], fading[:, None]

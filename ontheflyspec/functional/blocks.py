@@ -27,7 +27,7 @@ GROUP = 1 << 17
 SMALL = 1 << 15
 """Values that short items are put together to; torch shares out no operation on so few among its threads."""
 
-CUT, DEAL = fast(programs.cut_frames), fast(programs.deal_frames)
+CUT, DEAL, KEEP = fast(programs.cut_frames), fast(programs.deal_frames), fast(programs.keep_rows)
 
 
 def applicable(*tensors: Tensor) -> bool:
@@ -170,6 +170,49 @@ def map_items(
             tails[number].zero_()
 
     threads.each(job, len(groups), sum(sizes) * width)
+    return out
+
+
+def map_rows(
+    data: Tensor,
+    lengths: Tensor,
+    active: Tensor | None,
+    write: Callable[[Tensor, list[int]], object],
+    *,
+    ends: Tensor | None = None,
+    size: int | None = None,
+    cost: int = 1,
+) -> Tensor:
+    """Returns a batch that is written item by item, 0 past each end.
+
+    Args:
+        data: ``[B, ..., T]``.
+        lengths: int64 ``[B]`` on the host.
+        active: bool ``[B]`` on the host, which items are written; others keep their valid part bit for bit. None for
+            all.
+        write: takes the result and which of its items to write, up to their ends; never one of length 0.
+        ends: steps of each item if it is written, int64 ``[B]`` on the host, at least 1 if it has a length; None for as
+            many as before.
+        size: steps of the result, None for as many as before.
+        cost: how much more is done for a value than to copy it.
+    """
+    out = data.new_empty(*data.shape[:-1], data.shape[-1] if size is None else size)
+    sizes = lengths.tolist()
+    chosen = [
+        n > 0 and on for n, on in zip(sizes, [True] * len(sizes) if active is None else active.tolist(), strict=True)
+    ]
+    stops = [
+        new if on else n for n, new, on in zip(sizes, sizes if ends is None else ends.tolist(), chosen, strict=True)
+    ]
+    groups = _grouped(sizes, lambda remaining: remaining // (2 * torch.get_num_threads()))
+
+    def job(number: int) -> None:
+        rows = range(len(sizes))[groups[number]]
+        KEEP(out, data, sizes, stops, [row for row in rows if not chosen[row]], list(rows))
+        if wanted := [row for row in rows if chosen[row]]:
+            write(out, wanted)
+
+    threads.each(job, len(groups), cost * data.numel())
     return out
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ontheflyspec import threads
 from ontheflyspec.batch import expand_mask, per_item
-from ontheflyspec.functional.backgrounds import fades, level, mean_power, stretch
+from ontheflyspec.functional.backgrounds import fade_phase, level, mean_power, stretch
 from ontheflyspec.functional.blocks import applicable
 from ontheflyspec.functional.masking import zero_past
 from ontheflyspec.functional.statistics import valid_power
@@ -66,7 +66,7 @@ def add_bursts(data: Tensor, lengths: Tensor, bursts: Bursts, active: Tensor) ->
     inside = (place >= 0) & (place < duration) & (times < ends)
     fade = (duration // 2).clamp(max=bursts.fade)
     edge = torch.minimum(place, duration - 1 - place)
-    rise = torch.where(edge < fade, fades(edge.to(dtype), fade.clamp(min=1).to(dtype))[0], 1)
+    rise = torch.where(edge < fade, fade_phase((edge.to(dtype) + 0.5) / fade.clamp(min=1).to(dtype)).sin(), 1)
     first = begins + (offsets * (sizes - durations + 1)).long()
     index = torch.where(inside, first.gather(1, which) + place, 0)
     if data.dim() == 3:
@@ -104,7 +104,7 @@ def _add_one_by_one(data: Tensor, lengths: Tensor, bursts: Bursts, active: Tenso
             if time >= n or power == 0:
                 break
             wave = bursts.samples[begin : begin + bursts.channels * size].view(bursts.channels, size)
-            noise = _shaped(wave, offset, min(duration, size), bursts.fade, data.dtype)[:, : n - time].contiguous()
+            noise = _shaped(wave, offset, min(duration, size), bursts.fade, data)[:, : n - time].contiguous()
             scale = level(mean_power(noise), power) * 10 ** (snr_db / -20)
             added = noise * scale
             target[..., time : time + noise.shape[1]] += added if target.dim() == 2 else added[0]
@@ -114,12 +114,12 @@ def _add_one_by_one(data: Tensor, lengths: Tensor, bursts: Bursts, active: Tenso
     return out
 
 
-def _shaped(wave: Tensor, offset: float, duration: int, fade: int, dtype: torch.dtype) -> Tensor:
+def _shaped(wave: Tensor, offset: float, duration: int, fade: int, like: Tensor) -> Tensor:
     """Returns a part of a wave ``[C, size]`` that rises and falls, ``[C, duration]``."""
-    noise = stretch(wave, offset, duration, 0, dtype).clone()
+    noise = stretch(wave, offset, duration, 0, like).clone()
     fade = min(fade, duration // 2)
     if fade:
-        rise, _ = fades(torch.arange(fade, device=wave.device, dtype=dtype), fade)
+        rise = fade_phase((torch.arange(fade, device=like.device, dtype=like.dtype) + 0.5) / fade).sin()
         noise[:, :fade] *= rise
         noise[:, -fade:] *= rise.flip(0)
     return noise

@@ -1,22 +1,74 @@
 """Convolution with long responses: Fourier transforms of short blocks, of the wave and of the response."""
+# ruff: noqa: UP006, UP035
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import List, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ontheflyspec import threads
 from ontheflyspec.batch import per_item
-from ontheflyspec.functional.blocks import applicable
+from ontheflyspec.functional.blocks import applicable, map_rows
 from ontheflyspec.functional.framing import cut
+from ontheflyspec.functional.programs import compiled
 
 BLOCK = 4096
 """Points of a transform: shorter ones have more overlap, longer ones leave the cache."""
 _LONG = 8192
 """Samples of a response above which blocks are twice as long, so that there are fewer parts."""
+
+
+def overlapped(waves: Tensor, responses: Tensor, first: int, size: int, block: int, part: int) -> Tensor:
+    """Returns what `convolve` does, by blocks and parts of given sizes, of ``first + size`` taps at most."""
+    parts = (responses.size(-1) + part - 1) // part
+    hop = part if parts > 1 else block - part + 1
+    count = max((first + size + hop - 1) // hop, 1)
+    responses = torch.nn.functional.pad(responses, [0, parts * part - responses.size(-1)])
+    filters = torch.fft.rfft(responses.unfold(-1, part, part), block)
+    waves = torch.nn.functional.pad(waves, [block - hop, count * hop - waves.size(-1)])
+    spectra = torch.fft.rfft(waves.unfold(-1, block, hop), block)
+    total = spectra * filters[..., :1, :] if parts > 1 else spectra.mul_(filters)
+    for late in range(1, min(parts, count)):
+        total[..., late:, :].addcmul_(spectra[..., :-late, :], filters[..., late : late + 1, :])
+    out: Tensor = torch.fft.irfft(total, block)[..., block - hop :].flatten(-2)
+    return out[..., first : first + size]
+
+
+def convolve_rows(
+    out: Tensor,
+    waves: Tensor,
+    rows: List[int],
+    sizes: List[int],
+    ends: List[int],
+    responses: List[Tensor],
+    gains: List[float],
+    leads: List[int],
+    shapes: List[List[int]],
+) -> None:
+    """Writes items convolved with responses of their own.
+
+    Args:
+        out: ``[B, C, N]``.
+        waves: ``[B, C, T]``.
+        rows: which items.
+        sizes: samples of each of the B items of ``waves``.
+        ends: samples of each of the B items of ``out``.
+        responses: of those of ``rows``, ``[C, m]`` or ``[1, m]``, as the next three.
+        gains: factors of the responses.
+        leads: samples of the full convolution to leave out.
+        shapes: last two arguments of `overlapped`.
+    """
+    for i in range(len(rows)):
+        n, end = sizes[rows[i]], ends[rows[i]]
+        response = responses[i][:, : leads[i] + end].to(waves.dtype) * gains[i]
+        made = overlapped(waves[rows[i], :, :n], response, leads[i], end, shapes[i][0], shapes[i][1])
+        out[rows[i], :, :end].copy_(made)
+
+
+_CONVOLVE = compiled([overlapped, convolve_rows])(convolve_rows)
 
 
 def convolve(waves: Tensor, responses: Tensor, first: int, size: int) -> Tensor:
@@ -37,27 +89,23 @@ def convolve(waves: Tensor, responses: Tensor, first: int, size: int) -> Tensor:
         tensor([ 1., 12., 20.])
     """
     responses = responses[..., : first + size]
-    block, part = _block_and_part(first + size, responses.shape[-1])
-    parts = -(-responses.shape[-1] // part)
-    hop = part if parts > 1 else block - part + 1
-    count = max(-(-(first + size) // hop), 1)
-    responses = pad(responses, (0, parts * part - responses.shape[-1]))
-    filters = torch.fft.rfft(responses.reshape(*responses.shape[:-1], parts, part), n=block)
-    waves = pad(waves, (block - hop, count * hop - waves.shape[-1]))
-    spectra = torch.fft.rfft(waves.unfold(-1, block, hop))
-    total = spectra * filters[..., :1, :] if parts > 1 else spectra.mul_(filters)
-    for late in range(1, min(parts, count)):
-        total[..., late:, :].addcmul_(spectra[..., :-late, :], filters[..., late : late + 1, :])
-    out: Tensor = torch.fft.irfft(total, n=block)[..., block - hop :].flatten(-2)
-    return out[..., first : first + size]
+    return overlapped(waves, responses, first, size, *_block_and_part(first + size, responses.shape[-1]))
 
 
-def _block_and_part(size: int, taps: int) -> tuple[int, int]:
+def _block_and_part(size: int, taps: int) -> list[int]:
     """Returns points of a transform and samples of a part of the response."""
     most, whole = BLOCK if taps <= _LONG else 2 * BLOCK, 1 << (size + taps - 2).bit_length()
     if taps > most // 2 and whole > most:
-        return most, most // 2
-    return min(whole, most), taps
+        return [most, most // 2]
+    return [min(whole, most), taps]
+
+
+class Response(NamedTuple):
+    """An item's response: samples ``[C, m]`` or ``[1, m]``, their factor, and the sample that has no delay."""
+
+    samples: Tensor
+    gain: float
+    lead: int
 
 
 def convolve_items(
@@ -66,7 +114,7 @@ def convolve_items(
     ends: Tensor,
     size: int,
     active: Tensor,
-    one: Callable[[int], tuple[Tensor, int]],
+    some: Callable[[list[int]], list[Response]],
     every: Callable[[], tuple[Tensor, int]],
 ) -> Tensor:
     """Returns each item convolved with a response of its own, exactly 0 past its end.
@@ -77,23 +125,20 @@ def convolve_items(
         ends: int64 ``[B]`` likewise, samples of each result.
         size: samples of the last axis of the result.
         active: bool ``[B]``; other items keep their valid part bit for bit.
-        one: returns the response of an item, ``[C, m]`` or ``[1, m]``, and the sample of it that has no delay.
+        some: returns the responses of some items.
         every: returns those of all items, ``[B, C, m]`` or ``[B, 1, m]``, and the sample that has no delay in all.
     """
     waves = data if data.dim() == 3 else data.unsqueeze(1)
     if applicable(data, lengths, ends, active):
-        out = data.new_empty(*waves.shape[:-1], size)
-        counts, tops, chosen = lengths.tolist(), ends.tolist(), active.tolist()
+        sizes, tops = lengths.tolist(), ends.tolist()
 
-        def job(row: int) -> None:
-            part = waves[row, :, : counts[row]]
-            if chosen[row] and counts[row]:
-                response, lead = one(row)
-                part = convolve(part, response, lead, tops[row])
-            out[row, :, : part.shape[-1]] = part
-            out[row, :, part.shape[-1] :].zero_()
+        def write(out: Tensor, rows: list[int]) -> None:
+            samples, gains, leads = (list(column) for column in zip(*some(rows), strict=True))
+            full = [lead + tops[row] for lead, row in zip(leads, rows, strict=True)]
+            shapes = [_block_and_part(n, min(one.shape[1], n)) for n, one in zip(full, samples, strict=True)]
+            _CONVOLVE(out, waves, rows, sizes, tops, samples, gains, leads, shapes)
 
-        threads.each(job, len(counts), data.numel() * 16)
+        out = map_rows(waves, lengths, active, write, ends=ends, size=size, cost=16)
     else:
         clean = cut(waves, lengths)
         responses, lead = every()

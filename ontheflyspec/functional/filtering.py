@@ -4,10 +4,12 @@ A filter is a cascade of sections, float64 ``[B, S, 2, 3]``: numerator and denom
 and s^2 of an analog filter, where the bilinear transform takes the frequency ``f`` to ``s = j tan(pi f / rate)``. The
 responses are those of the digital filters that scipy designs, and stay exact in float32 far below the rate.
 """
+# ruff: noqa: UP006, UP035
 
 from __future__ import annotations
 
 import math
+from typing import List
 
 import torch
 from torch import Tensor
@@ -15,9 +17,10 @@ from torch.nn.functional import pad
 
 from ontheflyspec import threads
 from ontheflyspec.batch import per_item
-from ontheflyspec.functional.blocks import applicable
+from ontheflyspec.functional.blocks import applicable, map_rows
 from ontheflyspec.functional.framing import cut
 from ontheflyspec.functional.masking import zero_past
+from ontheflyspec.functional.programs import compiled
 from ontheflyspec.functional.sizes import fast_size
 
 NEPERS = 16.0
@@ -137,15 +140,15 @@ def tails(sections: Tensor) -> Tensor:
     return (NEPERS / slowest).ceil() + 2
 
 
-def responses(sections: Tensor, size: int, *, zero_phase: bool) -> Tensor:
-    """Returns what spectra of ``size`` samples are multiplied by, complex ``[B, size // 2 + 1]``.
+def responses(sections: Tensor, size: int, zero_phase: bool) -> Tensor:
+    """Returns what spectra of ``size`` samples are multiplied by, complex ``[..., size // 2 + 1]``.
 
     Args:
-        sections: ``[B, S, 2, 3]``, float, on the device of the spectra.
+        sections: ``[..., S, 2, 3]``, float, on the device of the spectra.
         size: of the Fourier transform.
         zero_phase: forwards and backwards, which squares the magnitude and leaves the phase; else as it is.
     """
-    angle = torch.arange(size // 2 + 1, device=sections.device, dtype=sections.dtype) * (math.pi / size)
+    angle = torch.arange(size // 2 + 1, device=sections.device, dtype=sections.dtype) * (3.141592653589793 / size)
     # The cosine of no float is 0: sections of one pole, 0 / 0 at half the rate, keep their limit there.
     sine, cosine = angle.sin(), angle.cos()
     below, above = sine * sine, cosine * cosine
@@ -153,48 +156,76 @@ def responses(sections: Tensor, size: int, *, zero_phase: bool) -> Tensor:
     real = a * above - c * below
     if zero_phase:
         power = real * real + (b * b) * (above * below)
-        made = (power[..., 0, :] / power[..., 1, :]).prod(1)
+        made = (power[..., 0, :] / power[..., 1, :]).prod(-2)
         return torch.complex(made, torch.zeros_like(made))
     both = torch.complex(real, b * (sine * cosine))
-    return (both[..., 0, :] / both[..., 1, :]).prod(1)
+    return (both[..., 0, :] / both[..., 1, :]).prod(-2)
 
 
-def _blocks(n: int, left: int, right: int) -> tuple[int, int, int]:
+def filter_rows(
+    out: Tensor,
+    waves: Tensor,
+    rows: List[int],
+    sizes: List[int],
+    sections: Tensor,
+    zero_phase: bool,
+    tails: List[int],
+    shapes: List[List[int]],
+    group: int,
+) -> None:
+    """Writes items after their filters, by blocks that overlap by the tails.
+
+    Args:
+        out: ``[B, C, T]``.
+        waves: likewise.
+        rows: which items.
+        sizes: samples of each of the B items.
+        sections: ``[B, S, 2, 3]``.
+        zero_phase: as in `responses`.
+        tails: after how many samples the response of each of the B items has ended.
+        shapes: of `_blocks`, of those of ``rows``.
+        group: blocks that are worked on at a time.
+    """
+    for i in range(len(rows)):
+        row, n, left = rows[i], sizes[rows[i]], tails[rows[i]]
+        size, step, count = shapes[i][0], shapes[i][1], shapes[i][2]
+        right = left if zero_phase else 0
+        padded = torch.nn.functional.pad(waves[row, :, :n], [left, right + step * count - n])
+        blocks = padded.unfold(-1, left + step + right, step)
+        filters = responses(sections[row], size, zero_phase)
+        for first in range(0, count, group):
+            spectra = torch.fft.rfft(blocks[:, first : first + group], size).mul_(filters)
+            made = torch.fft.irfft(spectra, size)[..., left : left + step]
+            start, stop = first * step, min(n, (first + group) * step)
+            whole = (stop - start) // step
+            full = start + whole * step
+            out[row, :, start:full].view([waves.size(1), whole, step]).copy_(made[:, :whole])
+            if full < stop:
+                out[row, :, full:stop].copy_(made[:, whole, : stop - full])
+
+
+_FILTER = compiled([responses, filter_rows])(filter_rows)
+
+
+def _blocks(n: int, tail: int, zero_phase: bool) -> list[int]:
     """Returns the size of one Fourier transform, how many samples it yields, and how many of them n samples need."""
-    size = max(BLOCK, 1 << (4 * (left + right) - 1).bit_length())
-    if n + left + right <= size:
-        return fast_size(n + left + right, 2), max(n, 1), 1
-    step = size - left - right
-    return size, step, -(-n // step)
+    both = 2 * tail if zero_phase else tail
+    size = max(BLOCK, 1 << (4 * both - 1).bit_length())
+    if n + both <= size:
+        return [fast_size(n + both, 2), max(n, 1), 1]
+    return [size, size - both, -(-n // (size - both))]
 
 
-def _through(x: Tensor, sections: Tensor, tail: int, *, zero_phase: bool) -> Tensor:
-    """Returns waves ``[B, ..., n]`` after their filters, by blocks that overlap by the tails."""
+def _through(x: Tensor, sections: Tensor, tail: int, zero_phase: bool) -> Tensor:
+    """Returns waves ``[B, ..., n]`` after their filters, in the same way, all at once."""
     n = x.shape[-1]
-    left, right = tail, tail if zero_phase else 0
-    size, step, count = _blocks(n, left, right)
-    blocks = pad(x, (left, right + step * count - n)).unfold(-1, left + step + right, step)
-    made = responses(sections, size, zero_phase=zero_phase)
+    right = tail if zero_phase else 0
+    size, step, count = _blocks(n, tail, zero_phase)
+    blocks = pad(x, (tail, right + step * count - n)).unfold(-1, tail + step + right, step)
+    made = responses(sections, size, zero_phase)
     spectra = torch.fft.rfft(blocks, n=size) * made.reshape(made.shape[0], *[1] * (x.dim() - 1), -1)
-    waves: Tensor = torch.fft.irfft(spectra, n=size)[..., left : left + step].flatten(-2)
+    waves: Tensor = torch.fft.irfft(spectra, n=size)[..., tail : tail + step].flatten(-2)
     return waves[..., :n]
-
-
-def _into(target: Tensor, x: Tensor, sections: Tensor, tail: int, *, zero_phase: bool) -> None:
-    """Writes one item ``[..., n]`` after its filter, in the same way."""
-    n = x.shape[-1]
-    left, right = tail, tail if zero_phase else 0
-    size, step, count = _blocks(n, left, right)
-    blocks = pad(x, (left, right + step * count - n)).unfold(-1, left + step + right, step)
-    made = responses(sections, size, zero_phase=zero_phase)[0]
-    for first in range(0, count, GROUP):
-        spectra = torch.fft.rfft(blocks[..., first : first + GROUP, :], n=size).mul_(made)
-        waves = torch.fft.irfft(spectra, n=size)[..., left : left + step]
-        start, end = first * step, min(n, (first + GROUP) * step)
-        whole = (end - start) // step
-        target[..., start : start + whole * step].view(*x.shape[:-1], whole, step).copy_(waves[..., :whole, :])
-        if start + whole * step < end:
-            target[..., start + whole * step : end] = waves[..., whole, : end - start - whole * step]
 
 
 def filter_items(
@@ -213,22 +244,16 @@ def filter_items(
     if not applicable(data, lengths, sections, active):
         longest = int(tails(sections).max()) if tail is None and data.shape[0] else tail or 0
         coefficients = sections.to(device=data.device, dtype=data.dtype, non_blocking=True)
-        made = _through(cut(data, lengths), coefficients, longest, zero_phase=zero_phase)
+        made = _through(cut(data, lengths), coefficients, longest, zero_phase)
         return zero_past(torch.where(per_item(active, data) != 0, made, data), lengths)
-    out = torch.empty_like(data, memory_format=torch.contiguous_format)
-    sizes, chosen, longest_of = lengths.tolist(), active.tolist(), tails(sections).long().tolist()
-    coefficients = sections.to(data.dtype)
+    waves = data if data.dim() == 3 else data.unsqueeze(1)
+    sizes, longest_of, coefficients = lengths.tolist(), tails(sections).long().tolist(), sections.to(data.dtype)
 
-    def job(row: int) -> None:
-        source, target = data[row, ..., : sizes[row]], out[row, ..., : sizes[row]]
-        if chosen[row] and sizes[row]:
-            _into(target, source, coefficients[row : row + 1], longest_of[row], zero_phase=zero_phase)
-        else:
-            target.copy_(source)
-        out[row, ..., sizes[row] :].zero_()
+    def write(out: Tensor, rows: list[int]) -> None:
+        shapes = [_blocks(sizes[row], longest_of[row], zero_phase) for row in rows]
+        _FILTER(out, waves, rows, sizes, coefficients, zero_phase, longest_of, shapes, GROUP)
 
-    threads.each(job, len(sizes), data.numel() * 8)
-    return out
+    return map_rows(waves, lengths, active, write, cost=8).view(data.shape)
 
 
 def emphasise(data: Tensor, lengths: Tensor, coefficients: Tensor) -> Tensor:

@@ -9,8 +9,12 @@ from torch import Tensor
 
 from ontheflyspec import threads
 from ontheflyspec.batch import expand_mask
-from ontheflyspec.functional.blocks import applicable, map_items
+from ontheflyspec.functional import programs
+from ontheflyspec.functional.blocks import applicable, map_items, map_rows
 from ontheflyspec.functional.framing import cut
+from ontheflyspec.functional.programs import fast
+
+SCALE = fast(programs.scale_rows)
 
 
 def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
@@ -191,12 +195,8 @@ def scale_items(data: Tensor, lengths: Tensor, factors: Tensor) -> Tensor:
     """Returns ``[B, ..., N]`` data times a factor ``[B, 1, ...]`` an item, exactly 0 past each length."""
     if not applicable(data, lengths, factors):
         return zero_past(data * factors, lengths)
-
-    def compute(part: Tensor, own: Tensor | None, items: slice) -> Tensor:
-        scaled = part * factors[items]
-        return scaled if own is None else zero_past(scaled, own)
-
-    return map_items(data, lengths, compute)
+    sizes = lengths.tolist()
+    return map_rows(data, lengths, None, lambda out, rows: SCALE(out, data, rows, sizes, factors))
 
 
 def raise_items(data: Tensor, lengths: Tensor, offsets: Tensor) -> Tensor:

@@ -153,6 +153,62 @@ def between_bins(spectra: Tensor, weights: List[Tensor], lows: List[int]) -> Ten
     return out
 
 
+def keep_rows(out: Tensor, data: Tensor, sizes: List[int], ends: List[int], kept: List[int], rows: List[int]) -> None:
+    """Copies the valid part of some items, and puts 0 past the end of others.
+
+    Args:
+        out: ``[B, ..., N]``.
+        data: ``[B, ..., T]``.
+        sizes: steps of each item of ``data``.
+        ends: steps of each item of ``out``.
+        kept: which items to copy.
+        rows: whose rest becomes 0.
+    """
+    for row in kept:
+        out[row][..., : sizes[row]].copy_(data[row][..., : sizes[row]])
+    for row in rows:
+        if ends[row] < out.size(-1):
+            out[row][..., ends[row] :].zero_()
+
+
+def scale_rows(out: Tensor, data: Tensor, rows: List[int], sizes: List[int], factors: Tensor) -> None:
+    """Writes some items times their factors.
+
+    Args:
+        out: ``[B, ..., N]``.
+        data: likewise.
+        rows: which items.
+        sizes: steps of each item.
+        factors: ``[B, ...]``, what broadcasts over an item.
+    """
+    for row in rows:
+        n = sizes[row]
+        torch.mul(data[row][..., :n], factors[row], out=out[row][..., :n])
+
+
+def shift_rows(out: Tensor, data: Tensor, rows: List[int], sizes: List[int], steps: List[int], circular: bool) -> None:
+    """Writes some items moved within their valid part.
+
+    Args:
+        out: ``[B, ..., N]``.
+        data: likewise.
+        rows: which items.
+        sizes: steps of each item.
+        steps: by how many each moves to later times, in 0 to its size if circular, at most its size either way if not.
+        circular: what leaves on one side comes in on the other; else zeros come in.
+    """
+    for row in rows:
+        n, by = sizes[row], steps[row]
+        new, old = out[row][..., :n], data[row][..., :n]
+        start, stop = max(by, 0), n + min(by, 0)
+        new[..., start:stop].copy_(old[..., start - by : stop - by])
+        if circular:
+            new[..., :by].copy_(old[..., n - by :])
+        else:
+            new[..., :start].zero_()
+            new[..., stop:].zero_()
+
+
 def compiled(functions: list[Any]) -> Callable[[F], F]:
     """Compiles functions that may call each other, and returns what gives for one of them its fast form.
 
@@ -170,4 +226,16 @@ def compiled(functions: list[Any]) -> Callable[[F], F]:
     return fast
 
 
-fast = compiled([stretch, cut_frames, deal_frames, power_spectra, filter_products, between_bins])
+fast = compiled(
+    [
+        stretch,
+        cut_frames,
+        deal_frames,
+        power_spectra,
+        filter_products,
+        between_bins,
+        keep_rows,
+        scale_rows,
+        shift_rows,
+    ]
+)

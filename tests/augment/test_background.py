@@ -114,16 +114,16 @@ def test_loops_keep_their_power() -> None:
     power = np.zeros(2_000)
     for _ in range(3_000):
         wave = torch.from_numpy(draws.standard_normal((1, 500)))
-        power += stretch(wave, 0.5, 2_000, 160, torch.float64)[0].numpy() ** 2
+        power += stretch(wave, 0.5, 2_000, 160, wave)[0].numpy() ** 2
     assert np.abs(power / 3_000 - 1).max() < 6 * (2 / 3_000) ** 0.5
 
 
 def test_loops_do_not_click() -> None:
     """A slow wave has no step where it goes round."""
     wave = torch.sin(torch.arange(1_000.0) * 0.01)[None]
-    assert torch.equal(stretch(wave, 0.0, 1_000, 160, torch.float32), wave)
-    assert stretch(wave, 0.3, 5_000, 160, torch.float32).diff().abs().max() < 0.03
-    assert stretch(wave, 0.3, 5_000, 0, torch.float32).diff().abs().max() > 0.5
+    assert torch.equal(stretch(wave, 0.0, 1_000, 160, wave), wave)
+    assert stretch(wave, 0.3, 5_000, 160, wave).diff().abs().max() < 0.03
+    assert stretch(wave, 0.3, 5_000, 0, wave).diff().abs().max() > 0.5
 
 
 @BOTH

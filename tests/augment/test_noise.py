@@ -15,8 +15,8 @@ import ontheflyspec as ofs
 from ontheflyspec import rng
 from ontheflyspec.augment import AddColoredNoise
 from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional import waveform
-from ontheflyspec.functional.waveform import NOISE_BLOCK, colored_noise
+from ontheflyspec.functional import noises
+from ontheflyspec.functional.noises import NOISE_BLOCK, colored_noise
 
 
 def noise(count: int, size: int, f_decay: float, seed: int = 0) -> np.ndarray:
@@ -169,7 +169,7 @@ def test_node_of_a_compiled_graph(channels: int | None) -> None:
     """torch's own check of the operator that stands in for the noise while tracing."""
     like = torch.zeros(2, 300) if channels is None else torch.zeros(2, channels, 300)
     args = (like, torch.tensor([300, 20]), torch.zeros(2).double(), torch.tensor([1, 2]), torch.tensor([True, False]))
-    torch.library.opcheck(waveform._traced_noise, args)
+    torch.library.opcheck(noises._traced_noise, args)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ontheflyspec.functional import octave_programs, programs
+import ontheflyspec as ofs
+from ontheflyspec import augment
+from ontheflyspec.functional import (
+    backgrounds,
+    blocks,
+    convolution,
+    filtering,
+    masking,
+    noises,
+    octave_programs,
+    programs,
+    vocoder,
+    waveform,
+)
 
 SIZES = [50, 9, 31]
 
@@ -28,8 +41,45 @@ def given(request):
     }
 
 
-def test_they_are_compiled_here():
-    assert programs.fast(programs.cut_frames) is not programs.cut_frames
+USED = {
+    blocks: {"CUT": programs.cut_frames, "DEAL": programs.deal_frames, "KEEP": programs.keep_rows},
+    masking: {"SCALE": programs.scale_rows},
+    waveform: {"SHIFT": programs.shift_rows},
+    noises: {"_ADD": noises.add_noise_to_rows},
+    backgrounds: {"_ADD": backgrounds.add_stretches},
+    convolution: {"_CONVOLVE": convolution.convolve_rows},
+    filtering: {"_FILTER": filtering.filter_rows},
+    vocoder: {"TURNS": vocoder.turns},
+}
+
+
+@pytest.mark.parametrize("module", USED, ids=lambda module: module.__name__)
+def test_they_are_compiled_here(module):
+    """A mistake in a program would leave it as it stands, only slower."""
+    for name, written in USED[module].items():
+        assert getattr(module, name) is not written
+
+
+STEPS = {
+    masking: lambda bank: augment.Gain(),
+    waveform: lambda bank: augment.TimeShift(shift_s=(-0.05, 0.05), mode="zero"),
+    noises: lambda bank: augment.AddColoredNoise(),
+    backgrounds: lambda bank: augment.Babble(bank),
+    convolution: lambda bank: augment.ApplyImpulseResponse(bank),
+    filtering: lambda bank: augment.BandPass(),
+    vocoder: lambda bank: augment.PitchShift(semitones=(-3.0, 3.0)),
+}
+
+
+@pytest.mark.parametrize("module", STEPS, ids=lambda module: module.__name__)
+def test_augmentations_are_the_same_without_torchscript(module, monkeypatch):
+    bank = ofs.WaveformBank([torch.randn(n) for n in (5_000, 300, 9_000)], rate=16_000)
+    waves = [torch.randn(2, n) for n in (9_000, 1, 4_000)]
+    batch, step = ofs.pad(waves, rate=16_000, ids=[1, 2, 3]), STEPS[module](bank)
+    wanted = step(batch).data
+    for name, written in (*USED[module].items(), *USED[blocks].items()):
+        monkeypatch.setattr(module if name in USED[module] else blocks, name, written)
+    assert torch.equal(step(batch).data, wanted)
 
 
 def test_without_torchscript_the_functions_run_as_they_stand(monkeypatch):
