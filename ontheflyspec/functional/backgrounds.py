@@ -72,8 +72,8 @@ def add_backgrounds(data: Tensor, lengths: Tensor, found: Stretches, snr_db: Ten
 
 
 def mean_power(wave: Tensor) -> float:
-    """Returns the mean square of a wave."""
-    return float((wave * wave).sum()) / wave.numel()
+    """Returns the mean square of a wave, the same bits in every layout."""
+    return float((wave * wave).contiguous().sum()) / wave.numel()
 
 
 def level(power: float, wanted: float) -> float:

@@ -54,21 +54,22 @@ def add_noise(out: Tensor, wave: Tensor, noise: Tensor, ratio: float) -> None:
     Args:
         out: ``[C, n]``.
         wave: likewise.
-        noise: ``[C, blocks, new]``, as many blocks as n samples need.
+        noise: ``[C, blocks, new]``, as many blocks as n samples need, which is overwritten.
         ratio: of root mean squares.
     """
     new = noise.size(2)
     count = wave.size(1) // new
     whole = count * new
     body, rest = noise[:, :count], noise[:, -1, : wave.size(1) - whole]
-    heard = float((wave * wave).sum())
+    heard = float((wave * wave).contiguous().sum())
     added = float((body * body).sum()) + float((rest * rest).sum())
     scale = 0.0
     if heard > 0 and added > 0:
         scale = (heard / added) ** 0.5 * ratio
+    noise.mul_(scale)  # in one step with the sum it would be rounded in a way that depends on the layout
     shape = [wave.size(0), count, new]
-    torch.add(wave[:, :whole].view(shape), body, alpha=scale, out=out[:, :whole].view(shape))
-    torch.add(wave[:, whole:], rest, alpha=scale, out=out[:, whole:])
+    torch.add(wave[:, :whole].view(shape), body, out=out[:, :whole].view(shape))
+    torch.add(wave[:, whole:], rest, out=out[:, whole:])
 
 
 def add_noise_to_rows(
