@@ -8,6 +8,7 @@ responses are those of the digital filters that scipy designs, and stay exact in
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import List
 
@@ -140,26 +141,37 @@ def tails(sections: Tensor) -> Tensor:
     return (NEPERS / slowest).ceil() + 2
 
 
-def responses(sections: Tensor, size: int, zero_phase: bool) -> Tensor:
-    """Returns what spectra of ``size`` samples are multiplied by, complex ``[..., size // 2 + 1]``.
+def circle(size: int, like: Tensor) -> Tensor:
+    """Returns squares of cosines and of sines, and their products, at half the angles of the bins, ``[3, bins]``.
+
+    Args:
+        size: of the Fourier transform.
+        like: for type and device.
+    """
+    angle = torch.arange(size // 2 + 1, device=like.device, dtype=like.dtype) * (math.pi / size)
+    # The cosine of no float is 0: sections of one pole, 0 / 0 at half the rate, keep their limit there.
+    sine, cosine = angle.sin(), angle.cos()
+    return torch.stack([cosine * cosine, sine * sine, sine * cosine])
+
+
+def responses(sections: Tensor, table: Tensor, zero_phase: bool) -> Tensor:
+    """Returns what spectra are multiplied by, complex ``[..., bins]``.
 
     Args:
         sections: ``[..., S, 2, 3]``, float, on the device of the spectra.
-        size: of the Fourier transform.
+        table: of `circle`.
         zero_phase: forwards and backwards, which squares the magnitude and leaves the phase; else as it is.
     """
-    angle = torch.arange(size // 2 + 1, device=sections.device, dtype=sections.dtype) * (3.141592653589793 / size)
-    # The cosine of no float is 0: sections of one pole, 0 / 0 at half the rate, keep their limit there.
-    sine, cosine = angle.sin(), angle.cos()
-    below, above = sine * sine, cosine * cosine
-    a, b, c = sections[..., 0, None], sections[..., 1, None], sections[..., 2, None]
+    above, below, cross = table[0], table[1], table[2]
+    a, b, c = sections.unsqueeze(-1).unbind(-2)
     real = a * above - c * below
     if zero_phase:
-        power = real * real + (b * b) * (above * below)
-        made = (power[..., 0, :] / power[..., 1, :]).prod(-2)
-        return torch.complex(made, torch.zeros_like(made))
-    both = torch.complex(real, b * (sine * cosine))
-    return (both[..., 0, :] / both[..., 1, :]).prod(-2)
+        power = real * real + (b * b) * (cross * cross)
+        made = power.select(-2, 0) / power.select(-2, 1)
+        whole = made.prod(-2) if made.size(-2) > 1 else made.squeeze(-2)
+        return torch.complex(whole, torch.zeros_like(whole))
+    both = torch.complex(real, b * cross)
+    return (both.select(-2, 0) / both.select(-2, 1)).prod(-2)
 
 
 def filter_rows(
@@ -171,6 +183,7 @@ def filter_rows(
     zero_phase: bool,
     tails: List[int],
     shapes: List[List[int]],
+    tables: List[Tensor],
     group: int,
 ) -> None:
     """Writes items after their filters, by blocks that overlap by the tails.
@@ -184,24 +197,32 @@ def filter_rows(
         zero_phase: as in `responses`.
         tails: after how many samples the response of each of the B items has ended.
         shapes: of `_blocks`, of those of ``rows``.
+        tables: of `circle`, likewise.
         group: blocks that are worked on at a time.
     """
     for i in range(len(rows)):
         row, n, left = rows[i], sizes[rows[i]], tails[rows[i]]
         size, step, count = shapes[i][0], shapes[i][1], shapes[i][2]
         right = left if zero_phase else 0
-        padded = torch.nn.functional.pad(waves[row, :, :n], [left, right + step * count - n])
+        own = waves[row].narrow(1, 0, n)
+        padded = torch.nn.functional.pad(own, [left, right + step * count - n])
         blocks = padded.unfold(-1, left + step + right, step)
-        filters = responses(sections[row], size, zero_phase)
+        filters = responses(sections[row], tables[i], zero_phase)
         for first in range(0, count, group):
-            spectra = torch.fft.rfft(blocks[:, first : first + group], size).mul_(filters)
-            made = torch.fft.irfft(spectra, size)[..., left : left + step]
-            start, stop = first * step, min(n, (first + group) * step)
-            whole = (stop - start) // step
-            full = start + whole * step
-            out[row, :, start:full].view([waves.size(1), whole, step]).copy_(made[:, :whole])
-            if full < stop:
-                out[row, :, full:stop].copy_(made[:, whole, : stop - full])
+            some = min(group, count - first)
+            spectra = torch.fft.rfft(blocks.narrow(1, first, some), size).mul_(filters)
+            made = torch.fft.irfft(spectra, size).narrow(2, left, step)
+            whole = min((n - first * step) // step, some)
+            target = out[row].narrow(1, first * step, whole * step)
+            target.view([waves.size(1), whole, step]).copy_(made.narrow(1, 0, whole))
+            if whole < some:
+                end = (first + whole) * step
+                out[row].narrow(1, end, n - end).copy_(made.select(1, whole).narrow(1, 0, n - end))
+
+
+@functools.lru_cache(32)
+def _circle(size: int, dtype: torch.dtype) -> Tensor:
+    return circle(size, torch.empty(0, dtype=dtype, device="cpu"))
 
 
 _FILTER = compiled([responses, filter_rows])(filter_rows)
@@ -222,7 +243,7 @@ def _through(x: Tensor, sections: Tensor, tail: int, zero_phase: bool) -> Tensor
     right = tail if zero_phase else 0
     size, step, count = _blocks(n, tail, zero_phase)
     blocks = pad(x, (tail, right + step * count - n)).unfold(-1, tail + step + right, step)
-    made = responses(sections, size, zero_phase)
+    made = responses(sections, circle(size, sections), zero_phase)
     spectra = torch.fft.rfft(blocks, n=size) * made.reshape(made.shape[0], *[1] * (x.dim() - 1), -1)
     waves: Tensor = torch.fft.irfft(spectra, n=size)[..., tail : tail + step].flatten(-2)
     return waves[..., :n]
@@ -251,7 +272,8 @@ def filter_items(
 
     def write(out: Tensor, rows: list[int]) -> None:
         shapes = [_blocks(sizes[row], longest_of[row], zero_phase) for row in rows]
-        _FILTER(out, waves, rows, sizes, coefficients, zero_phase, longest_of, shapes, GROUP)
+        tables = [_circle(shape[0], data.dtype) for shape in shapes]
+        _FILTER(out, waves, rows, sizes, coefficients, zero_phase, longest_of, shapes, tables, GROUP)
 
     return map_rows(waves, lengths, active, write, cost=8).view(data.shape)
 

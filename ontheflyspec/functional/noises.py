@@ -34,18 +34,20 @@ def noise_blocks(drawn: Tensor, f_decay: Tensor, logs: Tensor, rise: Tensor, fal
     Args:
         drawn: parts of random spectra, odd int8 ``[..., blocks, bins, 2]``.
         f_decay: see `colored_noise`, float32 ``[..., 1, 1, 1]``.
-        logs: of the numbers of the bins but the first, which is left out, ``[bins - 1, 1]``.
+        logs: of the numbers of the bins, twice, ``[bins, 2]``; what stands for the first does not matter.
         rise: factors of the start of a block, ``[fade]``.
         fall: of the end of the one before.
     """
-    size, fade = 2 * logs.size(0), rise.size(0)
+    fade, size = rise.size(0), 2 * (logs.size(0) - 1)
     shape = torch.exp(logs * (f_decay / -2))
-    power = shape.square().sum(-2, True) * (4 * (128 * 128 - 1) / 3)
-    shape = torch.nn.functional.pad(shape / power.sqrt(), [0, 0, 1, 0])
-    parts = drawn.to(shape.dtype).mul_(torch.cat([shape, shape], -1))
+    shape.select(-2, 0).zero_()
+    power = (shape * shape).sum([-2, -1], True) * (2 * (128 * 128 - 1) / 3)
+    parts = drawn.to(shape.dtype).mul_(shape / power.sqrt())
     made: Tensor = torch.fft.irfft(torch.view_as_complex(parts), size, -1, "forward")
-    made[..., 1:, :fade].mul_(rise).addcmul_(made[..., :-1, size - fade :], fall)
-    return made[..., : size - fade]
+    if made.size(-2) > 1:
+        end = made.narrow(-2, 0, made.size(-2) - 1).narrow(-1, size - fade, fade)
+        made.narrow(-2, 1, made.size(-2) - 1).narrow(-1, 0, fade).mul_(rise).addcmul_(end, fall)
+    return made.narrow(-1, 0, size - fade)
 
 
 def add_noise(out: Tensor, wave: Tensor, noise: Tensor, ratio: float) -> None:
@@ -57,10 +59,10 @@ def add_noise(out: Tensor, wave: Tensor, noise: Tensor, ratio: float) -> None:
         noise: ``[C, blocks, new]``, as many blocks as n samples need, which is overwritten.
         ratio: of root mean squares.
     """
-    new = noise.size(2)
-    count = wave.size(1) // new
+    new, n = noise.size(2), wave.size(1)
+    count = n // new
     whole = count * new
-    body, rest = noise[:, :count], noise[:, -1, : wave.size(1) - whole]
+    body, rest = noise.narrow(1, 0, count), noise.select(1, -1).narrow(1, 0, n - whole)
     heard = float((wave * wave).contiguous().sum())
     added = float((body * body).sum()) + float((rest * rest).sum())
     scale = 0.0
@@ -68,8 +70,8 @@ def add_noise(out: Tensor, wave: Tensor, noise: Tensor, ratio: float) -> None:
         scale = (heard / added) ** 0.5 * ratio
     noise.mul_(scale)  # in one step with the sum it would be rounded in a way that depends on the layout
     shape = [wave.size(0), count, new]
-    torch.add(wave[:, :whole].view(shape), body, out=out[:, :whole].view(shape))
-    torch.add(wave[:, whole:], rest, out=out[:, whole:])
+    torch.add(wave.narrow(1, 0, whole).view(shape), body, out=out.narrow(1, 0, whole).view(shape))
+    torch.add(wave.narrow(1, whole, n - whole), rest, out=out.narrow(1, whole, n - whole))
 
 
 def add_noise_to_rows(
@@ -102,15 +104,17 @@ def add_noise_to_rows(
         odd: bits that are set in all words.
         tables: last three arguments of `noise_blocks`.
     """
-    new = 2 * tables[0].size(0) - tables[1].size(0)
+    new = 2 * (tables[0].size(0) - 1) - tables[1].size(0)
+    draws = drawn.select(0, 0).numel()
     for i in range(len(rows)):
         row = rows[i]
         n = sizes[row]
         count = (n + new - 1) // new
-        own = words[: (count * drawn[0].numel() + 7) // 8]
+        own = words.narrow(0, 0, (count * draws + 7) // 8)
         own.random_(lowest, None, generator=generators[i]).bitwise_or_(odd)
-        noise = noise_blocks(drawn[:count].transpose(0, 1), f_decay[row], tables[0], tables[1], tables[2])
-        add_noise(out[row, :, :n], waves[row, :, :n], noise, ratios[row])
+        spectra = drawn.narrow(0, 0, count).transpose(0, 1)
+        noise = noise_blocks(spectra, f_decay[row], tables[0], tables[1], tables[2])
+        add_noise(out[row].narrow(1, 0, n), waves[row].narrow(1, 0, n), noise, ratios[row])
 
 
 _ADD = compiled([noise_blocks, add_noise, add_noise_to_rows])(add_noise_to_rows)
@@ -227,6 +231,6 @@ def _room(device: torch.device, items: int, longest: int, channels: int) -> tupl
 @functools.lru_cache(4)
 def _tables(device: torch.device) -> list[Tensor]:
     """Returns the last three arguments of `noise_blocks`."""
-    logs = torch.arange(1, NOISE_BLOCK // 2 + 1, device=device).float().log().unsqueeze(-1)
+    logs = torch.arange(NOISE_BLOCK // 2 + 1, device=device).float().clamp(min=1).log().unsqueeze(-1).repeat(1, 2)
     phase = (torch.arange(NOISE_FADE, device=device) + 0.5) * (math.pi / 2 / NOISE_FADE)
     return [logs, phase.sin(), phase.cos()]
