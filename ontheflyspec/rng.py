@@ -5,6 +5,7 @@ Reference: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,25 +39,62 @@ def philox(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[An
     return c0, c1, c2, c3
 
 
-def words(ids: Tensor, key: int, n: int) -> Tensor:
-    """Returns ``n`` 32-bit words an id, int64 ``[B, n]``, on the device of ``ids``.
+class Ahead(int):
+    """A key whose first words were drawn for some ids, int64 ``[B, AHEAD]`` of NumPy, together with those of others."""
 
-    On the host NumPy makes them, whose operations on a few numbers take a fifth of the time of torch's.
-    """
-    known = applicable(ids)
-    given: Any = ids.long().numpy() if known else ids
-    blocks: Any = np.arange(-(-n // 4), dtype=np.int64) if known else torch.arange(-(-n // 4), device=ids.device)
-    low = (given & _WORD)[:, None] + 0 * blocks
-    high = ((given >> 32) & _WORD)[:, None] + 0 * blocks
-    drawn = philox((low, high, blocks + 0 * low, 0 * low), (key & _WORD, (key >> 32) & _WORD))
-    if known:
-        return torch.from_numpy(np.stack(drawn, -1).reshape(len(given), 4 * len(blocks))[:, :n])
-    return torch.stack(drawn, -1).flatten(-2)[..., :n]
+    ids: Tensor
+    words: Any
+
+
+AHEAD = 8
+"""Words an id that are drawn ahead: most steps take no more."""
+
+
+def ahead(ids: Tensor, keys: Sequence[int]) -> Sequence[int]:
+    """Returns the keys of several streams for the same ids, their first words drawn at once on the host."""
+    if not applicable(ids) or len(keys) < 2:
+        return keys
+    halves = [np.array([key >> shift & _WORD for key in keys])[:, None, None] for shift in (0, 32)]
+    drawn, made = _host_words(ids, (halves[0], halves[1]), AHEAD), []
+    for key, words in zip(keys, drawn, strict=True):
+        made.append(Ahead(key))
+        made[-1].ids, made[-1].words = ids, words
+    return made
+
+
+def _host_words(ids: Tensor, key: tuple[Any, Any], n: int) -> Any:
+    """Returns words by NumPy, whose operations on a few numbers take a fifth of the time of torch's."""
+    given, blocks = ids.long().numpy()[:, None], np.arange(-(-n // 4), dtype=np.int64)
+    none = np.zeros((len(given), len(blocks)), np.int64)
+    drawn = np.stack(philox((none + (given & _WORD), none + (given >> 32 & _WORD), none + blocks, none), key), -1)
+    return drawn.reshape(*drawn.shape[:-2], 4 * len(blocks))[..., :n]
+
+
+def _words(ids: Tensor, key: int, n: int) -> Any:
+    """Returns `words`, on the host as an array of NumPy."""
+    if isinstance(key, Ahead) and key.ids is ids and n <= AHEAD:
+        return key.words[:, :n]
+    halves = key & _WORD, (key >> 32) & _WORD
+    if applicable(ids):
+        return _host_words(ids, halves, n)
+    blocks = torch.arange(-(-n // 4), device=ids.device)
+    low = (ids & _WORD).unsqueeze(-1) + 0 * blocks
+    high = ((ids >> 32) & _WORD).unsqueeze(-1) + 0 * blocks
+    return torch.stack(philox((low, high, blocks + 0 * low, 0 * low), halves), -1).flatten(-2)[..., :n]
+
+
+def words(ids: Tensor, key: int, n: int) -> Tensor:
+    """Returns ``n`` 32-bit words an id, int64 ``[B, n]``, on the device of ``ids``."""
+    drawn = _words(ids, key, n)
+    return drawn if isinstance(drawn, Tensor) else torch.from_numpy(drawn)
 
 
 def uniform(ids: Tensor, key: int, n: int) -> Tensor:
     """Returns ``n`` numbers an id, float64 ``[B, n]``, evenly in (0, 1)."""
-    return (words(ids, key, n).double() + 0.5) / 2**32
+    drawn = _words(ids, key, n)
+    if isinstance(drawn, Tensor):
+        return (drawn.double() + 0.5) / 2**32
+    return torch.from_numpy((drawn + 0.5) / 2**32)
 
 
 def mix(value: int) -> int:

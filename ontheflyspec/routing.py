@@ -59,10 +59,9 @@ def takes(steps: nn.ModuleList) -> tuple[int, float | None]:
 
 def draw_all(steps: nn.ModuleList, ids: Tensor, key: int) -> Params:
     """Returns the tables of all random steps, each under its place."""
-    known: list[Any] = list(steps)
-    return {
-        str(place): step.sample(ids, rng.fold(key, place, step.seed)) for place, step in enumerate(known) if draws(step)
-    }
+    known: dict[int, Any] = {place: step for place, step in enumerate(steps) if draws(step)}
+    keys = rng.ahead(ids, [rng.fold(key, place, step.seed) for place, step in known.items()])
+    return {str(place): step.sample(ids, one) for (place, step), one in zip(known.items(), keys, strict=True)}
 
 
 def draws(step: Any) -> bool:

@@ -196,21 +196,23 @@ def map_rows(
         size: steps of the result, None for as many as before.
         cost: how much more is done for a value than to copy it.
     """
-    out = data.new_empty(*data.shape[:-1], data.shape[-1] if size is None else size)
+    width = data.shape[-1] if size is None else size
+    out = data.new_empty(*data.shape[:-1], width)
     sizes = lengths.tolist()
-    chosen = [
-        n > 0 and on for n, on in zip(sizes, [True] * len(sizes) if active is None else active.tolist(), strict=True)
-    ]
-    stops = [
-        new if on else n for n, new, on in zip(sizes, sizes if ends is None else ends.tolist(), chosen, strict=True)
-    ]
+    wanted = [True] * len(sizes) if active is None else active.tolist()
+    chosen = [on and n > 0 for on, n in zip(wanted, sizes, strict=True)]
+    news = sizes if ends is None else ends.tolist()
+    stops = [new if on else n for on, n, new in zip(chosen, sizes, news, strict=True)]
     groups = _grouped(sizes, lambda remaining: remaining // (2 * torch.get_num_threads()))
 
     def job(number: int) -> None:
         rows = range(len(sizes))[groups[number]]
-        KEEP(out, data, sizes, stops, [row for row in rows if not chosen[row]], list(rows))
-        if wanted := [row for row in rows if chosen[row]]:
-            write(out, wanted)
+        kept = [row for row in rows if not chosen[row]]
+        padded = [row for row in rows if stops[row] < width]
+        if kept or padded:
+            KEEP(out, data, sizes, stops, kept, padded)
+        if len(kept) < len(rows):
+            write(out, [row for row in rows if chosen[row]])
 
     threads.each(job, len(groups), cost * data.numel())
     return out

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from ontheflyspec.batch import per_item
 from ontheflyspec.functional.blocks import applicable, map_rows
 from ontheflyspec.functional.framing import cut
-from ontheflyspec.functional.programs import compiled
+from ontheflyspec.functional.programs import compiled, put_blocks
 
 BLOCK = 4096
 """Points of a transform: shorter ones have more overlap, longer ones leave the cache."""
@@ -21,20 +21,29 @@ _LONG = 8192
 """Samples of a response above which blocks are twice as long, so that there are fewer parts."""
 
 
-def overlapped(waves: Tensor, responses: Tensor, first: int, size: int, block: int, part: int) -> Tensor:
-    """Returns what `convolve` does, by blocks and parts of given sizes, of ``first + size`` taps at most."""
+def overlapped(waves: Tensor, responses: Tensor, size: int, block: int, part: int) -> Tensor:
+    """Returns the first ``size`` samples, at least, of full convolutions, in blocks ``[..., count, hop]``.
+
+    Args:
+        waves: ``[..., n]``.
+        responses: ``[..., m]``, m at most ``size``.
+        size: samples.
+        block: points of a transform.
+        part: samples of a part of the response.
+    """
     parts = (responses.size(-1) + part - 1) // part
     hop = part if parts > 1 else block - part + 1
-    count = max((first + size + hop - 1) // hop, 1)
+    count = max((size + hop - 1) // hop, 1)
     responses = torch.nn.functional.pad(responses, [0, parts * part - responses.size(-1)])
     filters = torch.fft.rfft(responses.unfold(-1, part, part), block)
     waves = torch.nn.functional.pad(waves, [block - hop, count * hop - waves.size(-1)])
     spectra = torch.fft.rfft(waves.unfold(-1, block, hop), block)
-    total = spectra * filters[..., :1, :] if parts > 1 else spectra.mul_(filters)
+    total = spectra * filters.narrow(-2, 0, 1) if parts > 1 else spectra.mul_(filters)
     for late in range(1, min(parts, count)):
-        total[..., late:, :].addcmul_(spectra[..., :-late, :], filters[..., late : late + 1, :])
-    out: Tensor = torch.fft.irfft(total, block)[..., block - hop :].flatten(-2)
-    return out[..., first : first + size]
+        earlier = spectra.narrow(-2, 0, count - late)
+        total.narrow(-2, late, count - late).addcmul_(earlier, filters.narrow(-2, late, 1))
+    made: Tensor = torch.fft.irfft(total, block).narrow(-1, block - hop, hop)
+    return made
 
 
 def convolve_rows(
@@ -62,13 +71,14 @@ def convolve_rows(
         shapes: last two arguments of `overlapped`.
     """
     for i in range(len(rows)):
-        n, end = sizes[rows[i]], ends[rows[i]]
-        response = responses[i][:, : leads[i] + end].to(waves.dtype) * gains[i]
-        made = overlapped(waves[rows[i], :, :n], response, leads[i], end, shapes[i][0], shapes[i][1])
-        out[rows[i], :, :end].copy_(made)
+        row, size = rows[i], leads[i] + ends[rows[i]]
+        response = responses[i].narrow(1, 0, min(responses[i].size(1), size)).to(waves.dtype) * gains[i]
+        wave = waves[row].narrow(1, 0, sizes[row])
+        made = overlapped(wave, response, size, shapes[i][0], shapes[i][1])
+        put_blocks(out[row].narrow(1, 0, ends[row]), made, leads[i])
 
 
-_CONVOLVE = compiled([overlapped, convolve_rows])(convolve_rows)
+_CONVOLVE = compiled([overlapped, put_blocks, convolve_rows])(convolve_rows)
 
 
 def convolve(waves: Tensor, responses: Tensor, first: int, size: int) -> Tensor:
@@ -89,7 +99,8 @@ def convolve(waves: Tensor, responses: Tensor, first: int, size: int) -> Tensor:
         tensor([ 1., 12., 20.])
     """
     responses = responses[..., : first + size]
-    return overlapped(waves, responses, first, size, *_block_and_part(first + size, responses.shape[-1]))
+    shape = _block_and_part(first + size, responses.shape[-1])
+    return overlapped(waves, responses, first + size, *shape).flatten(-2)[..., first : first + size]
 
 
 def _block_and_part(size: int, taps: int) -> list[int]:

@@ -21,7 +21,7 @@ from ontheflyspec.batch import per_item
 from ontheflyspec.functional.blocks import applicable, map_rows
 from ontheflyspec.functional.framing import cut
 from ontheflyspec.functional.masking import zero_past
-from ontheflyspec.functional.programs import compiled
+from ontheflyspec.functional.programs import compiled, put_blocks
 from ontheflyspec.functional.sizes import fast_size
 
 NEPERS = 16.0
@@ -123,22 +123,31 @@ def shelf(edge: Tensor, gain_db: Tensor, q: Tensor, kind: str) -> Tensor:
     return _sections([[root * top, root * middle, root * root * one]], [[root * top, middle, one]])
 
 
-def tails(sections: Tensor) -> Tensor:
-    """Returns after how many samples each item's response has decayed by `NEPERS`, float64 ``[B]``."""
-    a, b, c = sections[:, :, 1].unbind(-1)
+def decay(real: Tensor, imaginary: Tensor) -> Tensor:
+    """Returns by how many nepers a sample the response of a pole falls, at minus ``real`` in the plane of s."""
+    return torch.log1p(4 * real / ((1 - real).square() + imaginary.square())) / -2
+
+
+def slowest_decay(sections: Tensor) -> Tensor:
+    """Returns by how many nepers a sample each item's response falls at last, float64 ``[B]``."""
+    a, b, c = sections.select(2, 1).unbind(-1)
     split = b * b - 4 * a * c
     twin, single = split < 0, c == 0
-    square = torch.where(single, 1, c)
-    outer = (b + split.clamp(min=0).sqrt()) / -2
-    inner = torch.where(twin, b / (-2 * square), a / torch.where(twin, 1, outer))
+    square = torch.where(single, 1.0, c)
+    outer = (b + split.clamp(min=0.0).sqrt()) / -2
+    inner = torch.where(twin, b / (-2 * square), a / torch.where(twin, 1.0, outer))
     outer = torch.where(twin | single, inner, outer / square)
-    imaginary = (-split).clamp(min=0).sqrt() / (2 * square)
+    imaginary = (-split).clamp(min=0.0).sqrt() / (2 * square)
+    return torch.minimum(decay(inner, imaginary), decay(outer, imaginary)).amin(-1)
 
-    def decay(real: Tensor) -> Tensor:
-        return torch.log1p(4 * real / ((1 - real).square() + imaginary.square())) / -2
 
-    slowest = torch.minimum(decay(inner), decay(outer)).amin(-1)
-    return (NEPERS / slowest).ceil() + 2
+_SLOWEST = compiled([decay, slowest_decay])(slowest_decay)
+
+
+def tails(sections: Tensor) -> Tensor:
+    """Returns after how many samples each item's response has decayed by `NEPERS`, float64 ``[B]``."""
+    slowest = _SLOWEST if applicable(sections) else slowest_decay
+    return (NEPERS / slowest(sections)).ceil() + 2
 
 
 def circle(size: int, like: Tensor) -> Tensor:
@@ -212,12 +221,7 @@ def filter_rows(
             some = min(group, count - first)
             spectra = torch.fft.rfft(blocks.narrow(1, first, some), size).mul_(filters)
             made = torch.fft.irfft(spectra, size).narrow(2, left, step)
-            whole = min((n - first * step) // step, some)
-            target = out[row].narrow(1, first * step, whole * step)
-            target.view([waves.size(1), whole, step]).copy_(made.narrow(1, 0, whole))
-            if whole < some:
-                end = (first + whole) * step
-                out[row].narrow(1, end, n - end).copy_(made.select(1, whole).narrow(1, 0, n - end))
+            put_blocks(out[row].narrow(1, first * step, min(n - first * step, some * step)), made, 0)
 
 
 @functools.lru_cache(32)
@@ -225,7 +229,7 @@ def _circle(size: int, dtype: torch.dtype) -> Tensor:
     return circle(size, torch.empty(0, dtype=dtype, device="cpu"))
 
 
-_FILTER = compiled([responses, filter_rows])(filter_rows)
+_FILTER = compiled([put_blocks, responses, filter_rows])(filter_rows)
 
 
 def _blocks(n: int, tail: int, zero_phase: bool) -> list[int]:

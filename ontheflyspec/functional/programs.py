@@ -167,8 +167,28 @@ def keep_rows(out: Tensor, data: Tensor, sizes: List[int], ends: List[int], kept
     for row in kept:
         out[row][..., : sizes[row]].copy_(data[row][..., : sizes[row]])
     for row in rows:
-        if ends[row] < out.size(-1):
-            out[row][..., ends[row] :].zero_()
+        out[row][..., ends[row] :].zero_()
+
+
+def put_blocks(out: Tensor, blocks: Tensor, first: int) -> None:
+    """Writes what blocks in a row hold from one sample on.
+
+    Args:
+        out: ``[C, n]``.
+        blocks: ``[C, count, step]``, at least ``first + n`` samples.
+        first: samples to leave out.
+    """
+    step, n, place, skipped = blocks.size(2), out.size(1), first // blocks.size(2), first % blocks.size(2)
+    head = 0
+    if skipped > 0:
+        head = min(step - skipped, n)
+        out.narrow(1, 0, head).copy_(blocks.select(1, place).narrow(1, skipped, head))
+        place += 1
+    whole = (n - head) // step
+    end = head + whole * step
+    out.narrow(1, head, whole * step).view([out.size(0), whole, step]).copy_(blocks.narrow(1, place, whole))
+    if end < n:
+        out.narrow(1, end, n - end).copy_(blocks.select(1, place + whole).narrow(1, 0, n - end))
 
 
 def scale_rows(out: Tensor, data: Tensor, rows: List[int], sizes: List[int], factors: Tensor) -> None:
