@@ -5,10 +5,11 @@ before is measured between the signal's frame at that place and the one a hop ea
 turn with their neighbours, each counted by its power: what belongs to one partial stays together (loose phase locking,
 after Puckette). No decision is taken on the way.
 """
+# ruff: noqa: UP006, UP035, UP045
 
 from __future__ import annotations
 
-import functools
+from typing import List, Optional
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch.nn.functional import pad
 
 from ontheflyspec import threads
 from ontheflyspec.batch import expand_mask
-from ontheflyspec.functional.blocks import applicable
+from ontheflyspec.functional.blocks import KEEP, applicable
 from ontheflyspec.functional.framing import cut
 from ontheflyspec.functional.programs import compiled
 from ontheflyspec.functional.vocoder_tables import HOPS, chirps, prepared
@@ -58,13 +59,99 @@ def turns(real: Tensor, imag: Tensor, state: Tensor) -> Tensor:
         total.add_(right)
         total_real.add_(1e-18)
         torch.mul(total, total, out=square)
-        square_real.add_(square_imag).sqrt_()
+        square_real.add_(square_imag).rsqrt_()
         now = out[k + 1]
-        torch.div(total, square_real, out=now)
+        torch.mul(total, square_real, out=now)
     return out
 
 
-TURNS = compiled([turns])(turns)
+def steps_between(now: Tensor, old: Tensor) -> Tensor:
+    """Returns products that say how far bins turn between spectra ``[C, ...]``, over all channels."""
+    both = now * old.conj()
+    total = both[0]
+    for channel in range(1, both.size(0)):
+        total = total + both[channel]
+    return total
+
+
+def read_middle(spectra: Tensor, points: int, n_fft: int, width: int) -> Tensor:
+    """Returns the middle samples of the frames of spectra ``[..., F]``, which lie at the start for given points.
+
+    Args:
+        spectra: of frames.
+        points: of the inverse transform; 0 for ``n_fft`` and frames with their middle in the middle.
+        n_fft: points of the transforms.
+        width: samples to return.
+    """
+    half = width // 2
+    if points == 0:
+        middle: Tensor = torch.fft.irfft(spectra, n_fft, -1, "forward").narrow(-1, n_fft // 2 - half, 2 * half)
+        return middle
+    below = spectra.narrow(-1, 0, min(points // 2 + 1, spectra.size(-1)))
+    frames: Tensor = torch.fft.irfft(below, points, -1, "forward")
+    return torch.cat([frames.narrow(-1, points - half, half), frames.narrow(-1, 0, half)], -1)
+
+
+def turned_items(
+    signal: Tensor,
+    starts: Tensor,
+    shapes: Tensor,
+    rest: Optional[Tensor],
+    signs: Tensor,
+    fades: Tensor,
+    points: List[int],
+    chunk: int,
+) -> Tensor:
+    """Returns items turned side by side, ``[B, C, frames + parts - 1, hop]``.
+
+    What might depend on the shape of its operands sees one item and ``chunk`` frames at a time, always.
+
+    Args:
+        signal: ``[B, C, T]``.
+        starts: see `Tables`, for signals of an item in a row, ``[2, B, C, frames]``.
+        shapes: see `Tables`.
+        rest: likewise.
+        signs: likewise.
+        fades: windows of the parts of a frame that was read off, ``[parts, hop]``.
+        points: of the inverse transforms of each item; 0 for those read off as they are.
+        chunk: frames at a time, which divides their number.
+    """
+    items, channels, n_fft, frames = signal.size(0), signal.size(1), shapes.size(-1), starts.size(3)
+    bins, parts, hop = n_fft // 2 + 1, fades.size(0), fades.size(1)
+    state = signal.new_zeros([2, items, bins])
+    state[0].fill_(1.0)
+    spectra = torch.view_as_complex(signal.new_zeros([items, channels, chunk + 1, bins, 2]))
+    products = signal.new_empty([2, chunk, items, bins])
+    out = signal.new_zeros([items, channels, frames + parts - 1, hop])
+    for first in range(0, frames, chunk):
+        for row in range(items):
+            own, cuts = spectra[row], signal[row].view(-1).unfold(0, n_fft, 1)
+            which = row if shapes.size(1) > 1 else 0
+            here = starts[0, row].narrow(1, first, chunk).reshape(-1)
+            before = starts[1, row].narrow(1, first, chunk).reshape(-1)
+            new = cuts.index_select(0, here).view([channels, chunk, n_fft]).mul_(shapes[0, which])
+            old = cuts.index_select(0, before).view([channels, chunk, n_fft]).mul_(shapes[1, which])
+            own.select(1, 0).copy_(own.select(1, chunk))
+            own.narrow(1, 1, chunk).copy_(torch.fft.rfft(new))
+            step = steps_between(own.narrow(1, 0, chunk), torch.fft.rfft(old))
+            if rest is not None:
+                step = step * rest[row]
+            products.select(2, row).copy_(torch.view_as_real(step).permute(2, 0, 1))
+        run = turns(products[0], products[1], state)
+        state = run[chunk]
+        for row in range(items):
+            turn = run.narrow(0, 1, chunk).select(2, row)
+            if points[row] > 0:
+                turn = turn * signs
+            new = spectra[row].narrow(1, 1, chunk) * torch.complex(turn.select(1, 0), turn.select(1, 1))
+            read = read_middle(new, points[row], n_fft, parts * hop)
+            for part in range(parts):
+                target = out[row].narrow(1, first + part, chunk)
+                target.addcmul_(read.narrow(2, part * hop, hop), fades[part])
+    return out
+
+
+_TURNED = compiled([turns, steps_between, read_middle, turned_items])(turned_items)
 
 
 def vocode(
@@ -117,17 +204,19 @@ def _by_groups(
     n_fft: int,
 ) -> Tensor:
     """Returns the same, a few items of about one length at a time."""
-    out = wave.new_zeros(*wave.shape[:-1], size)
+    out = wave.new_empty(*wave.shape[:-1], size)
     ends, news = lengths.tolist(), sizes.tolist()
     wanted = [on and n > 0 for on, n in zip(active.tolist(), ends, strict=True)]
     rows = sorted((row for row, on in enumerate(wanted) if on), key=lambda row: -news[row])
     share = min(max(-(-len(rows) // torch.get_num_threads()), 1), MOST)
     groups = [rows[first : first + share] for first in range(0, len(rows), share)]
-    for row, on in enumerate(wanted):
-        if not on:
-            out[row, :, : ends[row]] = wave[row, :, : ends[row]]
+    kept = [row for row, on in enumerate(wanted) if not on]
+    stops = [new if on else end for on, new, end in zip(wanted, news, ends, strict=True)]
 
     def job(number: int) -> None:
+        if number == len(groups):
+            KEEP(out, wave, ends, stops, kept, [row for row, stop in enumerate(stops) if stop < size])
+            return
         group = groups[number]
         signal = wave.new_zeros(len(group), wave.shape[1], max(ends[row] for row in group))
         for target, row in zip(signal, group, strict=True):
@@ -137,43 +226,18 @@ def _by_groups(
         for source, row in zip(made, group, strict=True):
             out[row, :, : news[row]] = source[:, : news[row]]
 
-    threads.each(job, len(groups), 16 * sum(news))
+    threads.each(job, len(groups) + 1, 16 * sum(news))
     return out
 
 
 def _side_by_side(wave: Tensor, size: int, tempo: Tensor, points: Tensor | None, hop: int, n_fft: int) -> Tensor:
-    """Returns what `_together` does, of a few items, where nothing asks for gradients.
-
-    What might depend on the shape of its operands sees one item and `CHUNK` frames at a time, always.
-    """
-    items, channels, bins = wave.shape[0], wave.shape[1], n_fft // 2 + 1
+    """Returns what `_together` does, of a few items, where nothing asks for gradients."""
     scale = _scale(wave)
     signal, tables = prepared(wave * scale, size, tempo, points, hop, n_fft, CHUNK)
-    size_in, fades = signal.shape[-1], tables.fade.view(HOPS, hop).unbind(0)
-    cuts = [one.view(-1).unfold(0, n_fft, 1) for one in signal]
-    starts = tables.starts + torch.arange(channels, device=wave.device).unsqueeze(-1) * size_in
-    now, past = ([one[0 if points is None else row, 0] for row in range(items)] for one in tables.shapes)
-    state = _unturned(wave, bins)
-    spectra = wave.new_zeros(items, channels, CHUNK + 1, bins, dtype=wave.dtype.to_complex())
-    products = wave.new_empty(2, CHUNK, items, bins)
-    out = wave.new_zeros(items, channels, tables.n_frames + HOPS - 1, hop)
-    for first in range(0, tables.n_frames, CHUNK):
-        here, before = starts[..., first : first + CHUNK]
-        for row in range(items):
-            own = spectra[row]
-            own[:, 0] = own[:, -1]
-            own[:, 1:] = torch.fft.rfft(_frames(cuts[row], here[row], now[row]))
-            step = _steps(own[:, :-1], torch.fft.rfft(_frames(cuts[row], before[row], past[row])))
-            step = step if tables.rest is None else step * tables.rest[row]
-            products[:, :, row] = torch.view_as_real(step).movedim(-1, 0)
-        run = TURNS(products[0], products[1], state)
-        state, run = run[-1], run[1:] if points is None else run[1:] * tables.signs
-        for row in range(items):
-            turned = spectra[row, :, 1:] * torch.complex(run[:, 0, row], run[:, 1, row])
-            frames = _read(turned, None if points is None else int(points[row]), n_fft, HOPS * hop)
-            for part, fade in enumerate(fades):
-                piece = frames[..., part * hop : (part + 1) * hop]
-                out[row, :, first + part : first + part + CHUNK].addcmul_(piece, fade)
+    starts = tables.starts + torch.arange(wave.shape[1], device=wave.device).unsqueeze(-1) * signal.shape[-1]
+    read = [0] * wave.shape[0] if points is None else points.tolist()
+    fades = tables.fade.view(HOPS, hop)
+    out = _TURNED(signal, starts, tables.shapes, tables.rest, tables.signs, fades, read, CHUNK)
     first = hop + HOPS * hop // 2
     return out.flatten(2)[..., first : first + size] / scale
 
@@ -195,13 +259,13 @@ def _together(wave: Tensor, size: int, tempo: Tensor, points: Tensor | None, hop
         with torch.no_grad():
             now = torch.cat([past, spectra], 2)
             old = torch.fft.rfft(_gathered(flat.detach(), before, tables.shapes[1]))
-            step = _steps(now[:, :, :-1].movedim(1, 0), old.movedim(1, 0))
+            step = steps_between(now[:, :, :-1].movedim(1, 0), old.movedim(1, 0))
             step = (step if tables.rest is None else step * tables.rest.unsqueeze(1)).transpose(0, 1)
             run = turns(step.real.contiguous(), step.imag.contiguous(), state)
             past, state = now[:, :, -1:], run[-1]
             turn = torch.complex(run[1:, 0], run[1:, 1]).transpose(0, 1).unsqueeze(1)
         turned = spectra * turn
-        frames = _read(turned, None, n_fft, HOPS * hop) if read is None else _read_chirped(turned, *read)
+        frames = read_middle(turned, 0, n_fft, HOPS * hop) if read is None else _read_chirped(turned, *read)
         faded = (frames * tables.fade).view(*frames.shape[:-1], HOPS, hop)
         added = sum(pad(faded[..., part, :], (0, 0, part, HOPS - 1 - part)) for part in range(HOPS))
         added = added + pad(carry, (0, 0, 0, frames.shape[-2]))
@@ -225,31 +289,11 @@ def _unturned(wave: Tensor, bins: int) -> Tensor:
     return none
 
 
-def _frames(cuts: Tensor, places: Tensor, shape: Tensor) -> Tensor:
-    """Returns windowed frames ``[C, k, n_fft]`` that begin at ``[C, k]``, of all frames of an item."""
-    return cuts.index_select(0, places.reshape(-1)).view(*places.shape, -1).mul_(shape)
-
-
 def _gathered(flat: Tensor, places: Tensor, shape: Tensor) -> Tensor:
     """Returns windowed frames ``[B, C, k, n_fft]`` that begin at ``[B, C, k]`` of all signals in a row."""
     if flat.requires_grad:
         return flat[places.unsqueeze(-1) + torch.arange(shape.shape[-1], device=flat.device)] * shape
     return flat.unfold(0, shape.shape[-1], 1)[places] * shape
-
-
-def _steps(now: Tensor, old: Tensor) -> Tensor:
-    """Returns products that say how far bins turn between spectra ``[C, ...]``, over all channels."""
-    return functools.reduce(torch.add, (now * old.conj()).unbind(0))
-
-
-def _read(spectra: Tensor, points: int | None, n_fft: int, width: int) -> Tensor:
-    """Returns the middle samples of the frames of spectra ``[..., F]``, which lie at the start for given points."""
-    half = width // 2
-    if points is None:
-        middle: Tensor = torch.fft.irfft(spectra, n=n_fft, norm="forward")[..., n_fft // 2 - half : n_fft // 2 + half]
-        return middle
-    frames = torch.fft.irfft(spectra[..., : points // 2 + 1], n=points, norm="forward")
-    return torch.cat([frames[..., points - half :], frames[..., :half]], -1)
 
 
 def _chirps(points: list[int], n_fft: int, width: int, signs: Tensor) -> list[Tensor]:

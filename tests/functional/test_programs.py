@@ -49,7 +49,7 @@ USED = {
     backgrounds: {"_ADD": backgrounds.add_stretches},
     convolution: {"_CONVOLVE": convolution.convolve_rows},
     filtering: {"_FILTER": filtering.filter_rows},
-    vocoder: {"TURNS": vocoder.turns},
+    vocoder: {"_TURNED": vocoder.turned_items},
 }
 
 
