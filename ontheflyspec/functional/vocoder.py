@@ -66,8 +66,13 @@ def turns(real: Tensor, imag: Tensor, state: Tensor) -> Tensor:
 
 
 def steps_between(now: Tensor, old: Tensor) -> Tensor:
-    """Returns products that say how far bins turn between spectra ``[C, ...]``, over all channels."""
-    both = now * old.conj()
+    """Returns products that say how far bins turn between spectra ``[C, ...]``, over all channels.
+
+    Args:
+        now: spectra.
+        old: likewise, which are overwritten.
+    """
+    both = old.conj_physical_().mul_(now)
     total = both[0]
     for channel in range(1, both.size(0)):
         total = total + both[channel]
