@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ontheflyspec import checks, rng
 from ontheflyspec.augment.base import Augment, Params
 from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.functional.blocks import applicable, row_by_row
 from ontheflyspec.transforms.base import Pointwise, Transform
 
 Targets = Sequence[Any]
@@ -73,10 +74,29 @@ def run_all(chain: Any, x: Any, params: Params, targets: Targets = (), first: in
     """Runs all steps of a chain from one on, on a Tensor or a PaddedBatch, pointwise ones with what they follow."""
     place, steps = first, list(chain.steps)
     while place < len(steps):
+        if (count := _by_rows(steps, place, x, params)) > 1:
+            with row_by_row():
+                for one in range(place, place + count):
+                    x, targets = run(chain, one, x, params[str(one)], targets)
+            place += count
+            continue
         after = _finishing(steps, place, x)
         x, targets = run(chain, place, x, params.get(str(place)), targets, after)
         place += 1 + len(after)
     return x, targets
+
+
+def _by_rows(steps: list[Any], place: int, x: Any, params: Params) -> int:
+    """Returns how many steps from a place on may be done together, items one after the other."""
+    if not isinstance(x, PaddedBatch):
+        return 0
+    for number in range(place, len(steps)):
+        step, table = steps[number], params.get(str(number))
+        if table is None or not getattr(step, "by_rows", False) or hooked(step):
+            return number - place
+        if not applicable(x.data, x.lengths, *(values for values in table.values() if isinstance(values, Tensor))):
+            return number - place
+    return len(steps) - place
 
 
 def _finishing(steps: list[nn.Module], place: int, x: Any) -> list[Pointwise]:

@@ -53,6 +53,8 @@ class AddBackgroundNoise(Augment):
         20.0
     """
 
+    by_rows = True
+
     def __init__(
         self, bank: Bank, *, snr_db: float | tuple[float, float] = (3.0, 30.0), p: float = 1.0, seed: int = 0
     ) -> None:
@@ -115,6 +117,8 @@ class Babble(Augment):
         >>> ofs.augment.Babble(voices, snr_db=15.0)(torch.randn(2, 8_000)).shape
         torch.Size([2, 8000])
     """
+
+    by_rows = True
 
     def __init__(
         self,

@@ -71,6 +71,8 @@ class BandPass(Augment):
         [0.0, 1.0]
     """
 
+    by_rows = True
+
     def __init__(
         self,
         *,
@@ -148,6 +150,8 @@ class BandStop(Augment):
         >>> [round(level, 2) for level in kept[:, 1_000:7_000].abs().amax(1).tolist()]
         [1.0, 0.0]
     """
+
+    by_rows = True
 
     def __init__(
         self,

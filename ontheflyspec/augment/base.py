@@ -36,6 +36,8 @@ class Augment(nn.Module, ABC):
     sample_rate: float | None = None
     """Hz of bare Tensors, None where nobody says."""
     mixes_items: ClassVar[bool] = False
+    by_rows: bool = False
+    """Whether on a CPU `change` reads the data in `map_rows` alone, so that chains may put that off."""
 
     def __init__(self, *, p: float = 1.0, seed: int = 0) -> None:
         super().__init__()

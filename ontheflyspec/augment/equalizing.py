@@ -72,6 +72,8 @@ class PeakingEQ(Augment):
         [1.0, 10.0]
     """
 
+    by_rows = True
+
     def __init__(
         self,
         *,
@@ -142,6 +144,8 @@ class SevenBandEQ(Augment):
         >>> bool((same - 1).abs().max() < 1e-5)
         True
     """
+
+    by_rows = True
 
     def __init__(self, *, gain_db: float | Span = (-12.0, 12.0), p: float = 1.0, seed: int = 0) -> None:
         super().__init__(p=p, seed=seed)

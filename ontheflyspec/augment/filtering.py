@@ -124,6 +124,8 @@ class LowPass(Augment):
         [1.0, 0.0]
     """
 
+    by_rows = True
+
     def __init__(
         self,
         *,
@@ -195,6 +197,8 @@ class HighPass(Augment):
         >>> [round(level, 2) for level in high[:, 1_000:7_000].abs().amax(1).tolist()]
         [0.0, 1.0]
     """
+
+    by_rows = True
 
     def __init__(
         self,

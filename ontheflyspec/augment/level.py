@@ -40,6 +40,8 @@ class Gain(Augment):
         tensor([ 0.1000, -0.2000])
     """
 
+    by_rows = True
+
     def __init__(self, *, gain_db: float | tuple[float, float] = (-12.0, 6.0), p: float = 1.0, seed: int = 0) -> None:
         super().__init__(p=p, seed=seed)
         self.gain_db = checks.span("Gain", "gain_db", gain_db)
@@ -80,6 +82,8 @@ class PolarityInversion(Augment):
         >>> ofs.augment.PolarityInversion()(torch.tensor([0.5, -1.0]))
         tensor([-0.5000,  1.0000])
     """
+
+    by_rows = True
 
     def sample(self, ids: Tensor, key: int | None = None) -> Params:
         """Returns ``active`` (bool), ``[B]``."""

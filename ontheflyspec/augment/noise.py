@@ -55,6 +55,8 @@ class AddColoredNoise(Augment):
         20.0
     """
 
+    by_rows = True
+
     def __init__(
         self,
         *,

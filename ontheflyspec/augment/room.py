@@ -50,6 +50,8 @@ class ApplyImpulseResponse(Augment):
         tensor([ 8.,  4.,  6., -5.])
     """
 
+    by_rows = True
+
     def __init__(self, bank: Bank, *, tail: bool = False, p: float = 1.0, seed: int = 0) -> None:
         super().__init__(p=p, seed=seed)
         self.bank = checked_bank("ApplyImpulseResponse", bank)
@@ -162,6 +164,8 @@ class SimulateRoom(Augment):
         >>> round(response[0].item(), 3), int(response.abs().gt(1e-6).sum())
         (0.707, 4001)
     """
+
+    by_rows = True
 
     def __init__(
         self,

@@ -58,6 +58,8 @@ class LowShelf(Augment):
         [10.0, 1.0]
     """
 
+    by_rows = True
+
     def __init__(
         self,
         *,
@@ -130,6 +132,8 @@ class HighShelf(Augment):
         >>> [round(level, 1) for level in out[:, 2_000:].abs().amax(1).tolist()]
         [1.0, 10.0]
     """
+
+    by_rows = True
 
     def __init__(
         self,

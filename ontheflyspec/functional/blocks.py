@@ -6,9 +6,12 @@ shape or place of its operands sees the item alone, and several items share a bl
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,6 +31,9 @@ SMALL = 1 << 15
 """Values that short items are put together to; torch shares out no operation on so few among its threads."""
 
 CUT, DEAL, KEEP = fast(programs.cut_frames), fast(programs.deal_frames), fast(programs.keep_rows)
+
+
+_THREAD = threading.local()
 
 
 def applicable(*tensors: Tensor) -> bool:
@@ -197,7 +203,8 @@ def map_rows(
         cost: how much more is done for a value than to copy it.
     """
     width = data.shape[-1] if size is None else size
-    out = data.new_empty(*data.shape[:-1], width)
+    later: _Later | None = getattr(_THREAD, "later", None)
+    out = data.new_empty(*data.shape[:-1], width) if later is None else later.room(data, width)
     sizes = lengths.tolist()
     wanted = [True] * len(sizes) if active is None else active.tolist()
     chosen = [on and n > 0 for on, n in zip(wanted, sizes, strict=True)]
@@ -214,8 +221,63 @@ def map_rows(
         if len(kept) < len(rows):
             write(out, [row for row in rows if chosen[row]])
 
-    threads.each(job, len(groups), cost * data.numel())
+    task = _Task(job, groups, cost * data.numel())
+    if later is None:
+        _do([task])
+    else:
+        later.tasks.append(task)
     return out
+
+
+class _Task(NamedTuple):
+    """What one call of `map_rows` does: a job for each group of items, and their cost."""
+
+    job: Callable[[int], None]
+    groups: list[slice]
+    cost: int
+
+
+class _Later:
+    """Tasks that were put off, and the results that they take turns to write."""
+
+    def __init__(self) -> None:
+        self.tasks: list[_Task] = []
+        self.made: list[Tensor] = []
+
+    def room(self, data: Tensor, width: int) -> Tensor:
+        """Returns room for a result, where no data of the task that writes it stand."""
+        shape = (*data.shape[:-1], width)
+        for one in self.made:
+            if one.numel() == math.prod(shape) and one.dtype == data.dtype and one.data_ptr() != data.data_ptr():
+                return one.view(shape)
+        self.made.append(data.new_empty(shape))
+        return self.made[-1]
+
+
+@contextlib.contextmanager
+def row_by_row() -> Iterator[None]:
+    """Puts off what `map_rows` does to the end: then each group of items goes through all of it, on one thread.
+
+    An item stays in the cache, threads meet once, and memory for two results serves all steps: what a step takes is
+    gone two steps later. Only what comes last is there, at the end; nothing else may read results.
+    """
+    later = _THREAD.later = _Later()
+    try:
+        yield
+    finally:
+        _THREAD.later = None
+    for _, alike in itertools.groupby(later.tasks, key=lambda task: task.groups):
+        _do(list(alike))
+
+
+def _do(tasks: list[_Task]) -> None:
+    """Does tasks with equal groups, group by group."""
+
+    def job(number: int) -> None:
+        for task in tasks:
+            task.job(number)
+
+    threads.each(job, len(tasks[0].groups), sum(task.cost for task in tasks))
 
 
 def one_by_one(compute: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor | None, slice], Tensor]:
