@@ -148,7 +148,7 @@ def add_stretches(
             total = mean_power(noise)
             if total <= silent:
                 total = 0.0
-        torch.add(part, noise * (level(total, power) * ratios[row]), out=target)
+        torch.mul(noise.expand_as(part), level(total, power) * ratios[row], out=target).add_(part)
 
 
 _ADD = compiled([mean_power, level, fade_phase, stretch, add_stretches])(add_stretches)

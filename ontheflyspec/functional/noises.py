@@ -56,7 +56,7 @@ def add_noise(out: Tensor, wave: Tensor, noise: Tensor, ratio: float) -> None:
     Args:
         out: ``[C, n]``.
         wave: likewise.
-        noise: ``[C, blocks, new]``, as many blocks as n samples need, which is overwritten.
+        noise: ``[C, blocks, new]``, as many blocks as n samples need.
         ratio: of root mean squares.
     """
     new, n = noise.size(2), wave.size(1)
@@ -68,10 +68,10 @@ def add_noise(out: Tensor, wave: Tensor, noise: Tensor, ratio: float) -> None:
     scale = 0.0
     if heard > 0 and added > 0:
         scale = (heard / added) ** 0.5 * ratio
-    noise.mul_(scale)  # in one step with the sum it would be rounded in a way that depends on the layout
-    shape = [wave.size(0), count, new]
-    torch.add(wave.narrow(1, 0, whole).view(shape), body, out=out.narrow(1, 0, whole).view(shape))
-    torch.add(wave.narrow(1, whole, n - whole), rest, out=out.narrow(1, whole, n - whole))
+    # Scaled and added in one step it would be rounded in a way that depends on the layout.
+    torch.mul(body, scale, out=out.narrow(1, 0, whole).view([wave.size(0), count, new]))
+    torch.mul(rest, scale, out=out.narrow(1, whole, n - whole))
+    out.add_(wave)
 
 
 def add_noise_to_rows(
