@@ -59,7 +59,7 @@ def add_noise(out: Tensor, wave: Tensor, noise: Tensor, ratio: float) -> None:
         noise: ``[C, blocks, new]``, as many blocks as n samples need.
         ratio: of root mean squares.
     """
-    new, n = noise.size(2), wave.size(1)
+    noise, new, n = noise.to(wave.dtype), noise.size(2), wave.size(1)
     count = n // new
     whole = count * new
     body, rest = noise.narrow(1, 0, count), noise.select(1, -1).narrow(1, 0, n - whole)
