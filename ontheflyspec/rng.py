@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.blocks import applicable
-
 _WORD = 0xFFFFFFFF
 _LONG = 0xFFFFFFFFFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -52,14 +50,22 @@ AHEAD = 8
 
 def ahead(ids: Tensor, keys: Sequence[int]) -> Sequence[int]:
     """Returns the keys of several streams for the same ids, their first words drawn at once on the host."""
-    if not applicable(ids) or len(keys) < 2:
+    if not _plain(ids) or len(keys) < 2:
         return keys
-    halves = [np.array([key >> shift & _WORD for key in keys])[:, None, None] for shift in (0, 32)]
+    halves = [np.array([key >> shift & _WORD for key in keys], dtype=np.int64)[:, None, None] for shift in (0, 32)]
     drawn, made = _host_words(ids, (halves[0], halves[1]), AHEAD), []
     for key, words in zip(keys, drawn, strict=True):
         made.append(Ahead(key))
         made[-1].ids, made[-1].words = ids, words
     return made
+
+
+def _plain(ids: Tensor) -> bool:
+    """Returns whether NumPy may look at ids: they lie on the host, and nothing traces."""
+    tracing = (
+        torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch._C._are_functorch_transforms_active()
+    )
+    return type(ids) is Tensor and ids.device.type == "cpu" and not tracing
 
 
 def _host_words(ids: Tensor, key: tuple[Any, Any], n: int) -> Any:
@@ -75,7 +81,7 @@ def _words(ids: Tensor, key: int, n: int) -> Any:
     if isinstance(key, Ahead) and key.ids is ids and n <= AHEAD:
         return key.words[:, :n]
     halves = key & _WORD, (key >> 32) & _WORD
-    if applicable(ids):
+    if _plain(ids):
         return _host_words(ids, halves, n)
     blocks = torch.arange(-(-n // 4), device=ids.device)
     low = (ids & _WORD).unsqueeze(-1) + 0 * blocks

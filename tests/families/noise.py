@@ -31,5 +31,6 @@ CASES: list[Case] = [
     _case("half", "ShortNoises", (40, 900), {"gap_s": 0.01, "max_noises": 1, "p": 0.5}),
     _case("", "ApplyImpulseResponse", (1, 7, 300, 5_000)),
     _case("half", "ApplyImpulseResponse", (40, 1_500), {"p": 0.5}),
+    _case("tail", "ApplyImpulseResponse", (1, 7, 300, 2_000), {"tail": True, "p": 0.7}, lengths="drawn"),
     Case("SimulateRoom", functools.partial(ofs.augment.SimulateRoom, rt60_s=(0.001, 0.4)), random=True, noise=True),
 ]
