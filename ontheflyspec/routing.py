@@ -92,7 +92,7 @@ def _by_rows(steps: list[Any], place: int, x: Any, params: Params) -> int:
         return 0
     for number in range(place, len(steps)):
         step, table = steps[number], params.get(str(number))
-        if table is None or not getattr(step, "by_rows", False) or hooked(step):
+        if table is None or "by_rows" not in vars(type(step)) or not step.by_rows or hooked(step):
             return number - place
         if not applicable(x.data, x.lengths, *(values for values in table.values() if isinstance(values, Tensor))):
             return number - place

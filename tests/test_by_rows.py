@@ -169,3 +169,35 @@ def test_dropped_when_a_step_raises() -> None:
     with pytest.raises(RuntimeError, match="no"):
         broken(torch.randn(3, 50))
     assert blocks._THREAD.later is None
+
+
+class Clipped(augment.Gain):
+    """Derived from a step that goes by rows, but reads its result."""
+
+    def change(self, batch: PaddedBatch, params: Any) -> PaddedBatch:
+        out = super().change(batch, params)
+        return out._replace(data=out.data.clamp(-0.5, 0.5))
+
+
+def test_derived_steps_see_what_came_before() -> None:
+    chain = ofs.Compose([augment.PolarityInversion(), Clipped(gain_db=6.0), augment.PolarityInversion()])
+    batch = batch_of(None)
+    table = chain.sample(batch.ids)  # type: ignore[arg-type]
+    assert torch.equal(chain.apply(batch, table).data, one_after_the_other(chain, batch, table).data)
+
+
+def test_who_goes_another_way_sees_what_came_before() -> None:
+    """A step that cannot go by rows after all, here as its bank asks for gradients, finds its input done."""
+    bank = bank_of()
+    chain = ofs.Compose([augment.Gain(), augment.Gain(), augment.AddBackgroundNoise(bank), augment.Gain()])
+    batch = batch_of(None)
+    bank.samples.requires_grad_()
+    table = chain.sample(batch.ids)  # type: ignore[arg-type]
+    assert torch.equal(chain.apply(batch, table).data, one_after_the_other(chain, batch, table).data)
+
+
+def test_tables_of_other_batches_are_refused() -> None:
+    batch = batch_of(None)
+    chain = ofs.Compose([augment.Gain(), augment.PolarityInversion()])
+    with pytest.raises(ValueError, match=r"Compose step 0: Gain: expected a table for 6 items, got 2 in active"):
+        chain.apply(batch, chain.sample(torch.arange(2)))

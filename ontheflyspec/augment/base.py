@@ -37,7 +37,10 @@ class Augment(nn.Module, ABC):
     """Hz of bare Tensors, None where nobody says."""
     mixes_items: ClassVar[bool] = False
     by_rows: bool = False
-    """Whether on a CPU `change` reads the data in `map_rows` alone, so that chains may put that off."""
+    """Whether on a CPU `change` reads the data in `map_rows` alone, so that chains may put that off.
+
+    Each class says so for itself: one derived from it may read its results.
+    """
 
     def __init__(self, *, p: float = 1.0, seed: int = 0) -> None:
         super().__init__()
@@ -136,7 +139,12 @@ class Augment(nn.Module, ABC):
 
     def _changed_as(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
         """Returns a checked batch changed as a table says; one of no items as it is, which FFT libraries refuse."""
-        return self.change(batch, params) if batch.data.shape[0] else batch
+        items = batch.data.shape[0]
+        for name, values in params.items():
+            if isinstance(values, Tensor | list) and len(values) != items:
+                rule, remedy = f"a table for {items} items", "Draw it for this batch: step.draw(batch)."
+                raise ValueError(checks.message(type(self).__name__, rule, f"{len(values)} in {name}", remedy))
+        return self.change(batch, params) if items else batch
 
     def _changed(self, batch: PaddedBatch, targets: Sequence[Any]) -> tuple[PaddedBatch, Sequence[Any]]:
         if not self.is_random():

@@ -198,7 +198,8 @@ class SimulateRoom(Augment):
         active = column(params["active"], torch.bool).cpu()
 
         def some(rows: list[int]) -> list[Response]:
-            sizes = [reverberation_samples(seconds) for seconds in rt60[rows].tolist()]
+            ends = zip(rt60[rows].tolist(), lengths[rows].tolist(), strict=True)
+            sizes = [min(reverberation_samples(seconds), n) for seconds, n in ends]
             made = room_responses(data, rt60[rows], drr_db[rows], keys[rows], active[rows], max(sizes))
             return [Response(one[:size].unsqueeze(0), 1.0, 0) for one, size in zip(made, sizes, strict=True)]
 

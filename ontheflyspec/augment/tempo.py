@@ -27,8 +27,8 @@ class PitchShift(Augment):
     A phase vocoder with loosely locked phases: frames of the result have 37.5 ms, every 12.5 ms. Each is the inverse
     Fourier transform of a frame that lasts longer or shorter by the drawn ratio, so no resampling follows and nothing
     folds back: what rises above half the rate is gone. The ratio is rounded to whole points of that transform, by at
-    most 1.5 cents from 16 kHz on and 2.9 below. A vowel's formants move with its pitch; attacks spread over a frame.
-    Between kinds of device rounding may turn the phases of what follows silence.
+    most 2.9 cents, 2 at 22.05 kHz and 1 at 44.1 kHz. A vowel's formants move with its pitch; attacks spread over a
+    frame. Between kinds of device rounding may turn the phases of what follows silence.
 
     The batch must know its rate. Gradients take the turns of the phases as constants.
 

@@ -61,7 +61,11 @@ class TimeShift(Augment):
         self.shift_s = checks.span("TimeShift", "shift_s", shift_s)
         self.mode = checks.choice("TimeShift", "mode", mode, ("circular", "zero"))
         self.fade_s = checks.number("TimeShift", "fade_s", fade_s, low=0.0)
-        self.by_rows = self.fade_s == 0
+
+    @property
+    def by_rows(self) -> bool:  # type: ignore[override]
+        """Whether nothing but shifts reads the data."""
+        return self.fade_s == 0
 
     def sample(self, ids: Tensor, key: int | None = None) -> Params:
         """Returns ``active`` (bool) and ``shift_s`` (float64), ``[B]`` each."""

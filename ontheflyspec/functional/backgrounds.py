@@ -138,6 +138,9 @@ def add_stretches(
         n = sizes[row]
         target, part = out[row, :, :n], waves[row, :, :n]
         power = mean_power(part)
+        if power == 0:
+            target.copy_(part)
+            continue
         noise = stretch(own[0], offsets[row][0], n, fade, part)
         total = mean_power(noise)
         if len(offsets[row]) > 1:

@@ -32,7 +32,6 @@ SMALL = 1 << 15
 
 CUT, DEAL, KEEP = fast(programs.cut_frames), fast(programs.deal_frames), fast(programs.keep_rows)
 
-
 _THREAD = threading.local()
 
 
@@ -43,7 +42,11 @@ def applicable(*tensors: Tensor) -> bool:
     if forward_ad._current_level >= 0:
         return False
     plain = all(type(x) in (Tensor, torch.nn.Parameter) and x.device.type == "cpu" for x in tensors)
-    return plain and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
+    fast_way = plain and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
+    later: _Later | None = getattr(_THREAD, "later", None)
+    if later is not None and not fast_way:
+        later.flush()  # who goes another way reads what came before
+    return fast_way
 
 
 def rows(n_fft: int) -> int:
@@ -189,7 +192,7 @@ def map_rows(
     size: int | None = None,
     cost: int = 1,
 ) -> Tensor:
-    """Returns a batch that is written item by item, 0 past each end.
+    """Returns a batch that is written item by item, 0 past each end; within `row_by_row` it is written later.
 
     Args:
         data: ``[B, ..., T]``.
@@ -253,6 +256,12 @@ class _Later:
         self.made.append(data.new_empty(shape))
         return self.made[-1]
 
+    def flush(self) -> None:
+        """Does what was put off so far."""
+        tasks, self.tasks = self.tasks, []
+        for _, alike in itertools.groupby(tasks, key=lambda task: task.groups):
+            _do(list(alike))
+
 
 @contextlib.contextmanager
 def row_by_row() -> Iterator[None]:
@@ -261,13 +270,13 @@ def row_by_row() -> Iterator[None]:
     An item stays in the cache, threads meet once, and memory for two results serves all steps: what a step takes is
     gone two steps later. Only what comes last is there, at the end; nothing else may read results.
     """
-    later = _THREAD.later = _Later()
+    before, later = getattr(_THREAD, "later", None), _Later()
+    _THREAD.later = later
     try:
         yield
     finally:
-        _THREAD.later = None
-    for _, alike in itertools.groupby(later.tasks, key=lambda task: task.groups):
-        _do(list(alike))
+        _THREAD.later = before
+    later.flush()
 
 
 def _do(tasks: list[_Task]) -> None:

@@ -190,12 +190,12 @@ def filter_rows(
     sizes: List[int],
     sections: Tensor,
     zero_phase: bool,
-    tails: List[int],
+    rings: List[int],
     shapes: List[List[int]],
     tables: List[Tensor],
     group: int,
 ) -> None:
-    """Writes items after their filters, by blocks that overlap by the tails.
+    """Writes items after their filters, by blocks that overlap by what rings on.
 
     Args:
         out: ``[B, C, T]``.
@@ -204,13 +204,13 @@ def filter_rows(
         sizes: samples of each of the B items.
         sections: ``[B, S, 2, 3]``.
         zero_phase: as in `responses`.
-        tails: after how many samples the response of each of the B items has ended.
+        rings: after how many samples the response of each of the B items has ended.
         shapes: of `_blocks`, of those of ``rows``.
         tables: of `circle`, likewise.
         group: blocks that are worked on at a time.
     """
     for i in range(len(rows)):
-        row, n, left = rows[i], sizes[rows[i]], tails[rows[i]]
+        row, n, left = rows[i], sizes[rows[i]], rings[rows[i]]
         size, step, count = shapes[i][0], shapes[i][1], shapes[i][2]
         right = left if zero_phase else 0
         own = waves[row].narrow(1, 0, n)
@@ -224,7 +224,7 @@ def filter_rows(
             put_blocks(out[row].narrow(1, first * step, min(n - first * step, some * step)), made, 0)
 
 
-@functools.lru_cache(32)
+@functools.lru_cache(2)
 def _circle(size: int, dtype: torch.dtype) -> Tensor:
     return circle(size, torch.empty(0, dtype=dtype, device="cpu"))
 
@@ -276,7 +276,7 @@ def filter_items(
 
     def write(out: Tensor, rows: list[int]) -> None:
         shapes = [_blocks(sizes[row], longest_of[row], zero_phase) for row in rows]
-        tables = [_circle(shape[0], data.dtype) for shape in shapes]
+        tables = [_circle(shape[0], data.dtype) if shape[0] == BLOCK else circle(shape[0], data) for shape in shapes]
         _FILTER(out, waves, rows, sizes, coefficients, zero_phase, longest_of, shapes, tables, GROUP)
 
     return map_rows(waves, lengths, active, write, cost=8).view(data.shape)

@@ -68,6 +68,9 @@ def add_noise(out: Tensor, wave: Tensor, noise: Tensor, ratio: float) -> None:
     scale = 0.0
     if heard > 0 and added > 0:
         scale = (heard / added) ** 0.5 * ratio
+    if scale == 0:
+        out.copy_(wave)
+        return
     # Scaled and added in one step it would be rounded in a way that depends on the layout.
     torch.mul(body, scale, out=out.narrow(1, 0, whole).view([wave.size(0), count, new]))
     torch.mul(rest, scale, out=out.narrow(1, whole, n - whole))
@@ -232,5 +235,5 @@ def _room(device: torch.device, items: int, longest: int, channels: int) -> tupl
 def _tables(device: torch.device) -> list[Tensor]:
     """Returns the last three arguments of `noise_blocks`."""
     logs = torch.arange(NOISE_BLOCK // 2 + 1, device=device).float().clamp(min=1).log().unsqueeze(-1).repeat(1, 2)
-    phase = (torch.arange(NOISE_FADE, device=device) + 0.5) * (math.pi / 2 / NOISE_FADE)
+    phase = (torch.arange(NOISE_FADE, device=device).float() + 0.5) * (math.pi / 2 / NOISE_FADE)
     return [logs, phase.sin(), phase.cos()]

@@ -87,8 +87,8 @@ class Tables(NamedTuple):
         starts: samples where the frames here and those a hop before begin, int64 ``[2, B, C, count]``, in signals
             ``[T]`` each with silence around it.
         shapes: windows for both, ``[2, B or 1, 1, 1, n_fft]``.
-        rest: from `remainder`, ``[B, F]``, with signs that move the middle of a frame to its start; None for frames
-            that are read off as they are.
+        rest: from `remainder`, ``[B, F]``; None for frames that are read off as they are.
+        signs: that move the middle of a frame to its start, ``[F]``.
         fade: window of what was read off, ``[width]``.
     """
 
