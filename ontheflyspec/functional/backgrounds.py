@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import List, NamedTuple
 
 import torch
@@ -13,7 +12,7 @@ from ontheflyspec.batch import per_item
 from ontheflyspec.functional.blocks import applicable, map_rows
 from ontheflyspec.functional.programs import compiled
 from ontheflyspec.functional.statistics import valid_power
-from ontheflyspec.functional.waveform import mix, snr_scale
+from ontheflyspec.functional.waveform import db_to_amplitude, mix, snr_scale
 
 CANCELLED = 1e-8
 """Power of a sum of voices, each of power 1, below which they count as silence: rounding is all that is left."""
@@ -160,7 +159,7 @@ _ADD = compiled([mean_power, level, fade_phase, stretch, add_stretches])(add_str
 def _add_one_by_one(data: Tensor, lengths: Tensor, found: Stretches, snr_db: Tensor, active: Tensor) -> Tensor:
     """Returns the same, item by item from slices, each item's work in the cache."""
     waves = data if data.dim() == 3 else data.unsqueeze(1)
-    sizes, ratios = lengths.tolist(), torch.exp(snr_db * (math.log(10) / -20)).tolist()
+    sizes, ratios = lengths.tolist(), db_to_amplitude(-snr_db).tolist()
     begins, ends, offsets, counts = (values.tolist() for values in found[1:5])
 
     def packed(begin: int, size: int) -> Tensor:

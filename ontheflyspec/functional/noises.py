@@ -15,7 +15,7 @@ from ontheflyspec.batch import per_item
 from ontheflyspec.functional.blocks import applicable, map_rows
 from ontheflyspec.functional.programs import compiled
 from ontheflyspec.functional.statistics import valid_power
-from ontheflyspec.functional.waveform import mix, snr_scale
+from ontheflyspec.functional.waveform import db_to_amplitude, mix, snr_scale
 
 NOISE_BLOCK = 4096
 """Samples of one block of noise: its spectrum has this many points."""
@@ -163,7 +163,7 @@ def add_colored_noise(
         scale = snr_scale(valid_power(data, lengths), valid_power(noise, lengths), per_item(snr_db, data))
         return mix(data, lengths, noise, scale, per_item(active, data) != 0)
     waves = data if data.dim() == 3 else data.unsqueeze(1)
-    sizes, ratios, seeds = lengths.tolist(), torch.exp(snr_db * (math.log(10) / -20)).tolist(), keys.tolist()
+    sizes, ratios, seeds = lengths.tolist(), db_to_amplitude(-snr_db).tolist(), keys.tolist()
     decays, tables = list(f_decay.float()[:, None, None, None].unbind()), _tables(data.device)
 
     def write(out: Tensor, rows: list[int]) -> None:

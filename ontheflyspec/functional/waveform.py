@@ -32,9 +32,8 @@ def shift_samples(data: Tensor, lengths: Tensor, shift: Tensor, *, circular: boo
     """
     if applicable(data, lengths, shift):
         sizes = lengths.tolist()
-        steps = (
-            shift % lengths.clamp(min=1) if circular else torch.minimum(torch.maximum(shift, -lengths), lengths)
-        ).tolist()
+        within = shift % lengths.clamp(min=1) if circular else torch.minimum(torch.maximum(shift, -lengths), lengths)
+        steps = within.tolist()
         return map_rows(data, lengths, None, lambda out, rows: SHIFT(out, data, rows, sizes, steps, circular))
     lengths = lengths.to(data.device, non_blocking=True).unsqueeze(-1)
     shift = shift.to(data.device, non_blocking=True).unsqueeze(-1)
