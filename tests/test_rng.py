@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -64,11 +66,22 @@ def test_uniform_is_even_and_open() -> None:
     assert np.abs(pairs - np.eye(4)).max() < 5 / np.sqrt(50_000)
 
 
-def test_uniform_ends() -> None:
-    """The smallest and the largest word stay inside (0, 1)."""
-    ends = (torch.tensor([0, 2**32 - 1]).double() + 0.5) / 2**32
-    assert ends[0] > 0
-    assert ends[1] < 1
+@pytest.mark.parametrize("traced", [False, True], ids=["NumPy", "torch"])
+def test_uniform_ends(monkeypatch: pytest.MonkeyPatch, traced: bool) -> None:
+    """The smallest and the largest word stay inside (0, 1), by NumPy and by torch."""
+
+    def ends(counter: Any, key: Any) -> tuple[Any, ...]:
+        zero = 0 * counter[0]
+        return zero, zero + (2**32 - 1), zero, zero + (2**32 - 1)
+
+    monkeypatch.setattr(rng, "philox", ends)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: traced)
+    unit = rng.uniform(torch.arange(3), 1, 2)
+    assert unit.shape == (3, 2)
+    assert (unit[:, 0] == 0.5 / 2**32).all()
+    assert (unit[:, 1] == 1 - 0.5 / 2**32).all()
+    assert unit[:, 0].min() > 0
+    assert unit[:, 1].max() < 1
 
 
 def test_neighbouring_ids_and_keys_are_independent() -> None:
