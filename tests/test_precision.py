@@ -13,6 +13,7 @@ import ontheflyspec as ofs
 from case import FOURIER, MEL, Case, build
 from laws import Example
 from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.functional import fourier
 from registry import TRANSFORMS
 
 HALVES = (torch.bfloat16, torch.float16)
@@ -137,3 +138,29 @@ def test_checkpoints_hold_parameters_only(case: Case) -> None:
     wanted = {name for name, _ in module.named_parameters()}
     wanted |= {"mean", "std"} if case.name.startswith("Normalize-global") else set()
     assert set(module.state_dict()) == wanted
+
+
+def test_tf32_stays_out_until_the_last_one_leaves() -> None:
+    """Two threads inside at once: the first to leave lets nothing in, the last puts the user's setting back."""
+    matmul = torch.backends.cuda.matmul
+    name, exact, fast = (
+        ("fp32_precision", "ieee", "tf32")
+        if hasattr(torch.backends.cudnn, "conv")
+        else (
+            "allow_tf32",
+            False,
+            True,
+        )
+    )
+    before = getattr(matmul, name)
+    setattr(matmul, name, fast)
+    try:
+        first, second = fourier.without_tf32(), fourier.without_tf32()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert getattr(matmul, name) == exact
+        second.__exit__(None, None, None)
+        assert getattr(matmul, name) == fast
+    finally:
+        setattr(matmul, name, before)

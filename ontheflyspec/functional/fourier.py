@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,26 +23,62 @@ def full_precision(device: torch.device) -> contextlib.AbstractContextManager[No
     if not torch.amp.is_autocast_available(device.type):
         return contextlib.nullcontext()
     if device.type == "cuda" and not torch.compiler.is_compiling():
-        return _full_precision_cuda()
+        return without_tf32()
     return torch.autocast(device.type, enabled=False)
 
 
-@contextlib.contextmanager
-def _full_precision_cuda() -> Iterator[None]:
+class _FullPrecision:
+    """Switches of the process that keep TF32 out while anybody is inside, on whichever thread.
+
+    The first one in saves and sets them, the last one out puts them back: a thread that leaves early would else let
+    TF32 in on those that are still inside, and a later one would save what is not the user's.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.before: list[tuple[Any, str, Any]] = []
+
+    def enter(self) -> None:
+        """Sets the switches, if nobody is inside yet."""
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                switches = _switches()
+                self.before = [(part, name, getattr(part, name)) for part, name, _ in switches]
+                for part, name, exact in switches:
+                    setattr(part, name, exact)
+
+    def leave(self) -> None:
+        """Puts the switches back, if nobody else is inside."""
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                for part, name, value in self.before:
+                    setattr(part, name, value)
+
+
+_FULL_PRECISION = _FullPrecision()
+
+
+def _switches() -> list[tuple[Any, str, Any]]:
+    """Returns the switches of this release of torch, each with its value for full precision."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    if hasattr(cudnn, "conv"):
-        switches: list[tuple[Any, str, Any]] = [(part, "fp32_precision", "ieee") for part in (matmul, cudnn.conv)]
-    else:
-        switches = [(part, "allow_tf32", False) for part in (matmul, cudnn)]
-    before = [getattr(part, name) for part, name, _ in switches]
+    conv = getattr(cudnn, "conv", None)
+    if conv is None:
+        return [(part, "allow_tf32", False) for part in (matmul, cudnn)]
+    return [(part, "fp32_precision", "ieee") for part in (matmul, conv)]
+
+
+@contextlib.contextmanager
+def without_tf32() -> Iterator[None]:
+    """Keeps autocast out of the calling thread, and TF32 out of the process."""
+    _FULL_PRECISION.enter()
     try:
-        for part, name, exact in switches:
-            setattr(part, name, exact)
         with torch.autocast("cuda", enabled=False):
             yield
     finally:
-        for (part, name, _), value in zip(switches, before, strict=True):
-            setattr(part, name, value)
+        _FULL_PRECISION.leave()
 
 
 def fourier_kernels(window: Tensor) -> Tensor:
