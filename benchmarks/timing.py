@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ontheflyspec.kernels import compiled
+
 SETTLE = 0.15
 """Seconds of untimed calls that short functions have before each timed one, see `rotate`."""
 
@@ -93,7 +95,7 @@ def header(title: str, packages: Iterable[str]) -> str:
         "",
         f"- machine: {_processor()}, {os.cpu_count()} logical CPUs, {platform.system()} {platform.machine()}",
         f"- accelerator: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'none'}",
-        f"- torch threads: {torch.get_num_threads()}",
+        f"- torch threads: {torch.get_num_threads()}; programs of the CPU kernels: {compiled.summary()}",
         f"- versions: Python {platform.python_version()}, {here}",
     ]
     if absent:

@@ -1,17 +1,18 @@
 """Audio features on the fly: files in, augmented features on the device out, every clip as if it stood alone."""
 
 from ontheflyspec import augment
-from ontheflyspec.bank import WaveformBank
 from ontheflyspec.batch import Clip, PaddedBatch, pad
-from ontheflyspec.choices import OneOf, RandomOrder, SomeOf, Sometimes
-from ontheflyspec.compose import Compose
+from ontheflyspec.chain.choices import OneOf, RandomOrder, SomeOf, Sometimes
+from ontheflyspec.chain.compose import Compose
+from ontheflyspec.chain.parallel import Parallel
 from ontheflyspec.data.audio import load
+from ontheflyspec.data.bank import WaveformBank
 from ontheflyspec.data.collate import Collate, collate
 from ontheflyspec.data.dataset import AudioDataset
 from ontheflyspec.data.device import DeviceLoader
 from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
-from ontheflyspec.parallel import Parallel
+from ontheflyspec.kernels import load as _load
 from ontheflyspec.plot import plot_batch
 from ontheflyspec.targets import ClipLabels, FrameLabels, Segments
 from ontheflyspec.transforms.bark import BarkSpectrogram
@@ -36,6 +37,8 @@ from ontheflyspec.transforms.resample import Resample
 from ontheflyspec.transforms.slopes import Deltas
 from ontheflyspec.transforms.stft import STFT
 from ontheflyspec.transforms.tonnetz import Tonnetz
+
+_load()
 
 __all__ = [
     "CFP",
@@ -87,5 +90,3 @@ __all__ = [
     "pad",
     "plot_batch",
 ]
-
-augment.WaveformBank = WaveformBank  # where it is used; augment itself must not import what reads files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -32,7 +33,8 @@ class PaddedBatch(NamedTuple):
     Args:
         data: ``[B, T]`` or ``[B, C, T]`` waveforms, ``[B, F, N]`` or ``[B, C, F, N]`` spectrograms.
         lengths: int64 ``[B]``, valid steps of the last axis; best left on the host.
-        rate: steps per second of the last axis (Hz for waveforms, frames per second for spectrograms).
+        rate: steps per second of the last axis (Hz for waveforms, frames per second for spectrograms), None if nobody
+            knows.
         ids: int64 ``[B]`` identities that random effects draw from, or None for fresh ones at every call.
 
     Example:
@@ -44,7 +46,7 @@ class PaddedBatch(NamedTuple):
 
     data: Tensor
     lengths: Tensor
-    rate: float
+    rate: float | None
     ids: Tensor | None = None
 
     def mask(self) -> Tensor:
@@ -65,8 +67,7 @@ class PaddedBatch(NamedTuple):
         if self.data.numel() == 0:
             return self.data
         lowest = self.data.masked_fill(~mask, top).flatten(1).amin(1)
-        lowest = torch.where(lowest == top, 0, lowest).to(self.data.dtype)
-        return torch.where(mask, self.data, lowest.reshape(-1, *[1] * (self.data.dim() - 1)))
+        return torch.where(mask, self.data, per_item(torch.where(lowest == top, 0, lowest), self.data))
 
     def unpad(self) -> list[Tensor]:
         """Returns the items one by one, each cut to its own length (asks the device if lengths are not on the host)."""
@@ -120,6 +121,17 @@ def expand_mask(mask: Tensor, data: Tensor) -> Tensor:
     return mask.reshape(mask.shape[0], *[1] * (data.dim() - 2), mask.shape[1])
 
 
+def beside(values: Tensor, data: Tensor) -> Tensor:
+    """Returns ``[B]`` values as ``[B, 1, ...]``, or ``[B, F]`` as ``[B, 1, ..., F, 1]``, beside data of their own.
+
+    They come in the type of the data and on their device.
+    """
+    if values.dim() == 1:
+        return per_item(values, data)
+    there = values.to(device=data.device, dtype=data.dtype, non_blocking=True)
+    return there.reshape(values.shape[0], *[1] * (data.dim() - 3), values.shape[1], 1)
+
+
 def per_item(values: Tensor, data: Tensor) -> Tensor:
     """Returns ``[B]`` host values as ``[B, 1, ...]`` in the type and on the device of ``data``."""
     return values.to(device=data.device, dtype=data.dtype, non_blocking=True).reshape(-1, *[1] * (data.dim() - 1))
@@ -152,11 +164,9 @@ def pad(waves: Sequence[Any], *, rate: float, ids: Sequence[int] | Tensor | None
             rule = f"every clip to have the channels of the first, {list(tensors[0].shape[:-1])}"
             got = f"shape {list(wave.shape)} for clip {position}"
             raise ValueError(checks.message("pad", rule, got, "Mix the clips down or drop channels."))
-    kinds = {wave.dtype for wave in tensors}
-    kind = kinds.pop() if len(kinds) == 1 else None
-    if kind is None:
+    if len({wave.dtype for wave in tensors}) > 1:
         tensors = [as_float(wave) for wave in tensors]
-        kind = torch.promote_types(*_extremes([wave.dtype for wave in tensors]))
+    kind = functools.reduce(torch.promote_types, [wave.dtype for wave in tensors])
     lengths = torch.tensor([wave.shape[-1] for wave in tensors], dtype=torch.int64, device="cpu")
     first = tensors[0]
     data = first.new_zeros((len(tensors), *first.shape[:-1], int(lengths.max())), dtype=kind)
@@ -164,15 +174,9 @@ def pad(waves: Sequence[Any], *, rate: float, ids: Sequence[int] | Tensor | None
         row[..., : wave.shape[-1]] = wave
     known = None if ids is None else as_tensor(ids, torch.int64)
     if known is not None and known.shape != lengths.shape:
-        raise ValueError(
-            checks.message("pad", f"{len(tensors)} ids", list(known.shape), "Give one id a clip, or ids=None.")
-        )
+        remedy = "Give one id a clip, or ids=None."
+        raise ValueError(checks.message("pad", f"{len(tensors)} ids", list(known.shape), remedy))
     return PaddedBatch(data, lengths, checks.positive("pad", "rate", rate), known)
-
-
-def _extremes(kinds: list[torch.dtype]) -> tuple[torch.dtype, torch.dtype]:
-    ordered = sorted(kinds, key=lambda kind: (kind.is_complex, kind.itemsize))
-    return ordered[0], ordered[-1]
 
 
 def lift(where: str, x: Any, on_batch: Callable[[PaddedBatch], Any], on_tensor: Callable[[Tensor], Any]) -> Any:
@@ -183,11 +187,6 @@ def lift(where: str, x: Any, on_batch: Callable[[PaddedBatch], Any], on_tensor: 
         return on_tensor(x)
     if type(x) in (tuple, list) and x and isinstance(x[0], PaddedBatch):
         return type(x)([on_batch(x[0]), *x[1:]])
-    raise TypeError(
-        checks.message(
-            where,
-            "a Tensor, a PaddedBatch, or a tuple or list that begins with a PaddedBatch",
-            type(x).__name__,
-            "Pad clips with ofs.pad or ofs.collate first.",
-        )
-    )
+    rule = "a Tensor, a PaddedBatch, or a tuple or list that begins with a PaddedBatch"
+    remedy = "Pad clips with ofs.pad or ofs.collate first."
+    raise TypeError(checks.message(where, rule, type(x).__name__, remedy))

@@ -125,19 +125,11 @@ def integer_span(where: str, name: str, value: Any, *, low: int, high: int | Non
 def dtype(where: str, data: Any, allowed: Sequence[torch.dtype]) -> None:
     """Raises unless ``data`` is a tensor of one of the ``allowed`` types."""
     if not isinstance(data, Tensor):
-        raise TypeError(
-            message(where, "a Tensor or a PaddedBatch", type(data).__name__, "Use torch.from_numpy or ofs.pad.")
-        )
+        remedy = "Use torch.from_numpy or ofs.pad."
+        raise TypeError(message(where, "a Tensor or a PaddedBatch", type(data).__name__, remedy))
     if data.dtype not in allowed:
-        listed = ", ".join(str(kind).removeprefix("torch.") for kind in allowed)
-        raise TypeError(
-            message(
-                where,
-                f"data of type {listed}",
-                str(data.dtype).removeprefix("torch."),
-                "Convert it: float samples lie in -1..1, int16 means value / 32768.",
-            )
-        )
+        remedy = "Convert it: float samples lie in -1..1, int16 means value / 32768."
+        raise TypeError(message(where, f"data of type {', '.join(map(_name, allowed))}", _name(data.dtype), remedy))
 
 
 def rank(where: str, data: Tensor, item_rank: int, *, batched: bool) -> None:
@@ -161,35 +153,22 @@ def warn(text: str) -> None:
 def sample_rate(where: str, expected: float, got: float) -> None:
     """Raises if a batch of rate ``got`` meets a step built for ``expected``."""
     if expected != got:
-        raise ValueError(
-            message(
-                where,
-                f"a batch of {expected:g} Hz (its sample_rate)",
-                f"{got:g} Hz",
-                f"Put Resample(sample_rate={got:g}, new_sample_rate={expected:g}) before it or build it for {got:g}.",
-            )
-        )
+        remedy = f"Put Resample(sample_rate={got:g}, new_sample_rate={expected:g}) before it or build it for {got:g}."
+        raise ValueError(message(where, f"a batch of {expected:g} Hz (its sample_rate)", f"{got:g} Hz", remedy))
 
 
 def lengths(where: str, values: Tensor, batch: int, longest: int) -> None:
     """Raises if ``values`` are no int64 ``[batch]`` lengths; their size is looked at only where that costs nothing."""
     if values.dtype != torch.int64 or values.dim() != 1 or values.shape[0] != batch:
-        raise ValueError(
-            message(
-                where,
-                f"lengths as int64 [{batch}]",
-                f"{str(values.dtype).removeprefix('torch.')} {list(values.shape)}",
-                "Give one length an item.",
-            )
-        )
+        got = f"{_name(values.dtype)} {list(values.shape)}"
+        raise ValueError(message(where, f"lengths as int64 [{batch}]", got, "Give one length an item."))
     if values.device.type == "cpu" and not torch.compiler.is_compiling() and batch:
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > longest:
-            raise ValueError(
-                message(
-                    where,
-                    f"lengths between 0 and {longest} (the last axis of data)",
-                    low if low < 0 else high,
-                    "Pass lengths in steps of the data, before padding.",
-                )
-            )
+            rule = f"lengths between 0 and {longest} (the last axis of data)"
+            remedy = "Pass lengths in steps of the data, before padding."
+            raise ValueError(message(where, rule, low if low < 0 else high, remedy))
+
+
+def _name(kind: torch.dtype) -> str:
+    return str(kind).removeprefix("torch.")

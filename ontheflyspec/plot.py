@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WHERE = "plot_batch"
 _ROUND_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 _COLOURS = "magma"
+_IMAGE: dict[str, Any] = {"origin": "lower", "aspect": "auto", "interpolation": "nearest", "cmap": _COLOURS}
 _PADDING: dict[str, Any] = {"facecolor": "0.92", "edgecolor": "0.6", "hatch": "///", "linewidth": 0.0}
 
 
@@ -106,13 +107,12 @@ def _checked(rows: Mapping[str, Any], titles: Sequence[str] | None, max_items: i
         sizes.add(batch.data.shape[0])
     if len(sizes) > 1 or 0 in sizes:
         got = f"batches of {' and '.join(map(str, sorted(sizes)))} items"
-        raise ValueError(
-            checks.message(WHERE, "the same items in every batch", got, "Draw other batches by themselves.")
-        )
+        remedy = "Draw other batches by themselves."
+        raise ValueError(checks.message(WHERE, "the same items in every batch", got, remedy))
     n_items = min(max_items, sizes.pop())
     if titles is not None and len(titles) < n_items:
-        got = f"{len(titles)}"
-        raise ValueError(checks.message(WHERE, f"a title for each of {n_items} items", got, "Pass more or none."))
+        rule = f"a title for each of {n_items} items"
+        raise ValueError(checks.message(WHERE, rule, len(titles), "Pass more or none."))
     return n_items
 
 
@@ -125,8 +125,7 @@ def _first_channel(batch: PaddedBatch, item: int) -> Tensor:
 def _edges(centres: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Returns where frames with these evenly spaced centres begin, and where the last one ends."""
     step = centres[1] - centres[0] if len(centres) > 1 else 1.0
-    edges: np.ndarray[Any, Any] = np.append(centres, centres[-1] + step) - step / 2
-    return edges
+    return np.append(centres, centres[-1] + step) - step / 2
 
 
 def _draw_item(axes: Axes, item: Tensor, times: np.ndarray[Any, Any], norm: Normalize) -> None:
@@ -134,15 +133,7 @@ def _draw_item(axes: Axes, item: Tensor, times: np.ndarray[Any, Any], norm: Norm
     n_bands, n_frames = item.shape
     if n_frames:
         extent = (times[0], times[n_frames], -0.5, n_bands - 0.5)
-        axes.imshow(
-            item.numpy(),
-            origin="lower",
-            aspect="auto",
-            extent=extent,
-            interpolation="nearest",
-            norm=norm,
-            cmap=_COLOURS,
-        )
+        axes.imshow(item.numpy(), extent=extent, norm=norm, **_IMAGE)
     if n_frames + 1 < len(times):
         axes.axvspan(times[n_frames], times[-1], label="padding", **_PADDING)
     axes.set(xlim=(times[0], times[-1]), ylim=(-0.5, n_bands - 0.5))
@@ -153,8 +144,7 @@ def _label_bands(axes: Axes, frequencies: np.ndarray[Any, Any]) -> None:
     ticks = [hz for hz in _ROUND_HZ if frequencies[0] <= hz <= frequencies[-1]]
     places = np.interp(ticks, frequencies, np.arange(len(frequencies)))
     kept: list[tuple[float, int]] = []
-    last = -np.inf
     for hz, place in zip(ticks, places, strict=True):
-        if place - last >= len(frequencies) / 12:
-            kept, last = [*kept, (place, hz)], place
+        if not kept or place - kept[-1][0] >= len(frequencies) / 12:
+            kept.append((place, hz))
     axes.set_yticks([place for place, _ in kept], [f"{hz:g}" for _, hz in kept])

@@ -12,27 +12,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ontheflyspec import internals
+
 _WORD = 0xFFFFFFFF
 _LONG = 0xFFFFFFFFFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
-def philox(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Any, ...]:
+def philox(counter: tuple[Any, Any, Any, Any], key: tuple[Any, Any]) -> tuple[Any, ...]:
     """Returns four 32-bit words for four 32-bit counter words and a key of two 32-bit words.
 
-    Words of counters are int64 arrays of NumPy or tensors, and so are those returned.
+    Words are int64 arrays of NumPy or tensors, or plain numbers beside them; those returned have the shape of all.
     """
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
         low, high = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0, c1, c2, c3 = (
-            ((high >> 32) & _WORD) ^ c1 ^ k0,
-            high & _WORD,
-            ((low >> 32) & _WORD) ^ c3 ^ k1,
-            low & _WORD,
-        )
+        c0, c1 = ((high >> 32) & _WORD) ^ c1 ^ k0, high & _WORD
+        c2, c3 = ((low >> 32) & _WORD) ^ c3 ^ k1, low & _WORD
         k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
     return c0, c1, c2, c3
 
@@ -52,9 +50,9 @@ def ahead(ids: Tensor, keys: Sequence[int]) -> Sequence[int]:
     """Returns the keys of several streams for the same ids, their first words drawn at once on the host."""
     if not _plain(ids) or len(keys) < 2:
         return keys
-    halves = [np.array([key >> shift & _WORD for key in keys], dtype=np.int64)[:, None, None] for shift in (0, 32)]
-    drawn, made = _host_words(ids, (halves[0], halves[1]), AHEAD), []
-    for key, words in zip(keys, drawn, strict=True):
+    low, high = (np.array([key >> shift & _WORD for key in keys], np.int64)[:, None, None] for shift in (0, 32))
+    made = []
+    for key, words in zip(keys, _drawn(ids, (low, high), AHEAD), strict=True):
         made.append(Ahead(key))
         made[-1].ids, made[-1].words = ids, words
     return made
@@ -62,31 +60,24 @@ def ahead(ids: Tensor, keys: Sequence[int]) -> Sequence[int]:
 
 def _plain(ids: Tensor) -> bool:
     """Returns whether NumPy may look at ids: they lie on the host, and nothing traces."""
-    tracing = (
-        torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch._C._are_functorch_transforms_active()
-    )
-    return type(ids) is Tensor and ids.device.type == "cpu" and not tracing
+    return type(ids) is Tensor and ids.device.type == "cpu" and not internals.transforming()
 
 
-def _host_words(ids: Tensor, key: tuple[Any, Any], n: int) -> Any:
-    """Returns words by NumPy, whose operations on a few numbers take a fifth of the time of torch's."""
-    given, blocks = ids.long().numpy()[:, None], np.arange(-(-n // 4), dtype=np.int64)
-    none = np.zeros((len(given), len(blocks)), np.int64)
-    drawn = np.stack(philox((none + (given & _WORD), none + (given >> 32 & _WORD), none + blocks, none), key), -1)
-    return drawn.reshape(*drawn.shape[:-2], 4 * len(blocks))[..., :n]
+def _drawn(ids: Tensor, key: tuple[Any, Any], n: int) -> Any:
+    """Returns words, if it may by NumPy, whose operations on a few numbers take a fifth of the time of torch's."""
+    count, plain = -(-n // 4), _plain(ids)
+    given: Any = ids.long().numpy()[:, None] if plain else ids.long().unsqueeze(-1)
+    blocks: Any = np.arange(count, dtype=np.int64) if plain else torch.arange(count, device=ids.device)
+    stack: Any = np.stack if plain else torch.stack
+    drawn = stack(philox((given & _WORD, given >> 32 & _WORD, blocks, 0), key), -1)
+    return drawn.reshape(*drawn.shape[:-2], 4 * count)[..., :n]
 
 
 def _words(ids: Tensor, key: int, n: int) -> Any:
     """Returns `words`, on the host as an array of NumPy."""
     if isinstance(key, Ahead) and key.ids is ids and n <= AHEAD:
         return key.words[:, :n]
-    halves = key & _WORD, (key >> 32) & _WORD
-    if _plain(ids):
-        return _host_words(ids, halves, n)
-    blocks = torch.arange(-(-n // 4), device=ids.device)
-    low = (ids & _WORD).unsqueeze(-1) + 0 * blocks
-    high = ((ids >> 32) & _WORD).unsqueeze(-1) + 0 * blocks
-    return torch.stack(philox((low, high, blocks + 0 * low, 0 * low), halves), -1).flatten(-2)[..., :n]
+    return _drawn(ids, (key & _WORD, key >> 32 & _WORD), n)
 
 
 def words(ids: Tensor, key: int, n: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import PaddedBatch, as_tensor, expand_mask, length_mask, pad
+from ontheflyspec.batch import as_tensor, expand_mask, length_mask, pad
 
 SLACK = 1e-6
 """Steps or seconds by which rounding may move a border."""
@@ -30,6 +30,25 @@ class Pieces(NamedTuple):
     end: Tensor
     place: Tensor
     slope: Tensor
+
+
+class Extent(NamedTuple):
+    """How long the items of a batch are: steps of each, int64 ``[B]``, steps per second, and steps of the last axis."""
+
+    lengths: Tensor
+    rate: float | None
+    size: int
+
+    def seconds(self) -> Tensor:
+        """Returns seconds of each item, float64 ``[B]``."""
+        return self.lengths.double() / self.known_rate()
+
+    def known_rate(self) -> float:
+        """Returns the rate, or raises that it is not known."""
+        if self.rate is None:
+            rule, remedy = "a batch that knows its rate, for labels in time", "Wrap waves with ofs.pad(..., rate=...)."
+            raise ValueError(checks.message("labels", rule, "none", remedy))
+        return self.rate
 
 
 class FrameLabels(NamedTuple):
@@ -60,9 +79,8 @@ class FrameLabels(NamedTuple):
     def pad(cls, items: Sequence[Any], *, rate: float) -> FrameLabels:
         """Returns the labels of clips, each ``[K, N]``, as one batch."""
         tensors = [as_tensor(item) for item in items]
-        kind = tensors[0].dtype if tensors else torch.float32
         whole = pad([item.to(torch.float64) for item in tensors], rate=rate)
-        return cls(whole.data.to(kind), whole.lengths, whole.rate)
+        return cls(whole.data.to(tensors[0].dtype), whole.lengths, rate)
 
     @classmethod
     def join(cls, parts: Sequence[FrameLabels]) -> FrameLabels:
@@ -88,12 +106,11 @@ class FrameLabels(NamedTuple):
         longest = max(part.data.shape[-1] for _, part in parts)
         data, lengths = self.data.new_zeros(*self.data.shape[:-1], longest), self.lengths.clone()
         for rows, part in parts:
-            index = torch.tensor(rows, dtype=torch.int64, device="cpu")
-            data[..., : part.data.shape[-1]].index_copy_(0, index.to(data.device, non_blocking=True), part.data)
-            lengths.index_copy_(0, index.to(lengths.device, non_blocking=True), part.lengths)
+            data[..., : part.data.shape[-1]].index_copy_(0, _index(rows, data), part.data)
+            lengths.index_copy_(0, _index(rows, lengths), part.lengths)
         return self._replace(data=data, lengths=lengths)
 
-    def follow(self, pieces: Pieces, before: PaddedBatch, after: PaddedBatch) -> FrameLabels:
+    def follow(self, pieces: Pieces, before: Extent, after: Extent) -> FrameLabels:
         """Returns the labels of the frames of ``after``, which ``before`` became."""
         device, home = self.data.device, after.lengths.device
         self._check(before)
@@ -112,21 +129,20 @@ class FrameLabels(NamedTuple):
         moved = source.gather(-1, index).masked_fill(~expand_mask(shown, self.data), 0)
         return self._replace(data=moved, lengths=lengths)
 
-    def _fitting(self, batch: PaddedBatch) -> Tensor:
+    def _fitting(self, items: Extent) -> Tensor:
         """Returns how many frames fit into each item."""
-        return (batch.lengths.double() / batch.rate * self.rate + SLACK).floor().long()
+        return (items.seconds() * self.rate + SLACK).floor().long()
 
-    def _room(self, before: PaddedBatch, after: PaddedBatch) -> int:
+    def _room(self, before: Extent, after: Extent) -> int:
         """Returns how many frames there are at most, where lengths are not known on the host."""
-        grown = after.data.shape[-1] / after.rate - before.data.shape[-1] / before.rate
+        grown = after.size / after.known_rate() - before.size / before.known_rate()
         return max(self.data.shape[-1] + math.ceil(grown * self.rate + 1), 0)
 
-    def _check(self, batch: PaddedBatch) -> None:
+    def _check(self, items: Extent) -> None:
         """Raises unless the labels are as long as the items, as far as the host knows."""
-        if self.lengths.device.type != "cpu" or batch.lengths.device.type != "cpu":
+        if self.lengths.device.type != "cpu" or items.lengths.device.type != "cpu":
             return
-        for place, (held, n) in enumerate(zip(self.lengths.tolist(), batch.lengths.tolist(), strict=True)):
-            seconds = n / batch.rate
+        for place, (held, seconds) in enumerate(zip(self.lengths.tolist(), items.seconds().tolist(), strict=True)):
             if abs(held - seconds * self.rate) > 2:
                 rule = f"labels of item {place} for its {seconds:g} s, {seconds * self.rate:.0f} frames"
                 remedy = "Check the rate of the labels, in frames per second."
@@ -172,15 +188,13 @@ class Segments(NamedTuple):
                 items[row] = segments
         return Segments(items)
 
-    def follow(self, pieces: Pieces, before: PaddedBatch, after: PaddedBatch) -> Segments:  # noqa: ARG002
+    def follow(self, pieces: Pieces, before: Extent, after: Extent) -> Segments:  # noqa: ARG002
         """Returns the segments of ``after``, which ``before`` became."""
         if len(self.items) != len(after.lengths):
             rule, got = f"segments of {len(after.lengths)} items", len(self.items)
             raise ValueError(checks.message("Segments", rule, got, "Give a list for each item, [] for none."))
-        ends = (after.lengths.double() / after.rate).tolist()
-        columns = [part.tolist() for part in pieces]
-        rows = [list(zip(*row, strict=True)) for row in zip(*columns, strict=True)]
-        return Segments([_moved(*row) for row in zip(self.items, rows, ends, strict=True)])
+        stretches, ends = torch.stack([part.cpu() for part in pieces], -1).tolist(), after.seconds().tolist()
+        return Segments([_moved(*item) for item in zip(self.items, stretches, ends, strict=True)])
 
 
 class ClipLabels(NamedTuple):
@@ -231,11 +245,10 @@ class ClipLabels(NamedTuple):
         mixed = any(part.data.dim() == 2 for _, part in parts)
         data = (self.shares() if mixed else self.data).clone()
         for rows, part in parts:
-            index = torch.tensor(rows, dtype=torch.int64, device="cpu").to(data.device, non_blocking=True)
-            data.index_copy_(0, index, part.shares().to(data.dtype) if mixed else part.data)
+            data.index_copy_(0, _index(rows, data), part.shares().to(data.dtype) if mixed else part.data)
         return self._replace(data=data)
 
-    def follow(self, pieces: Pieces, before: PaddedBatch, after: PaddedBatch) -> ClipLabels:  # noqa: ARG002
+    def follow(self, pieces: Pieces, before: Extent, after: Extent) -> ClipLabels:  # noqa: ARG002
         """Returns the labels as they are: a clip whose time is moved stays of its class."""
         return self
 
@@ -244,16 +257,50 @@ Target = FrameLabels | Segments | ClipLabels
 """What follows the audio when it stands beside a batch."""
 
 
+def mixed(where: str, target: Any, partner: Tensor, weight: Tensor) -> ClipLabels:
+    """Returns the labels of items that were mixed, or raises what cannot be mixed."""
+    if not isinstance(target, ClipLabels):
+        remedy = "Wrap labels of clips in ofs.ClipLabels; leave other targets out."
+        raise TypeError(checks.message(where, "targets that can be mixed", type(target).__name__, remedy))
+    return target._replace(data=mix_labels(where, target.data, partner, weight, target.n_classes))
+
+
+def mix_labels(where: str, labels: Tensor, partner: Tensor, weight: Tensor, n_classes: int | None) -> Tensor:
+    """Returns ``weight`` of each item's shares of classes plus ``1 - weight`` of its partner's, float ``[B, K]``.
+
+    Args:
+        where: what errors begin with.
+        labels: class indices, int64 ``[B]``, or one row an item, ``[B, K]``.
+        partner: int64 ``[B]``, positions in the batch.
+        weight: float64 ``[B]``.
+        n_classes: K for class indices.
+    """
+    if labels.dim() == 1 and not labels.is_floating_point():
+        if n_classes is None:
+            rule = "n_classes with class indices"
+            raise ValueError(checks.message(where, rule, "none", "Pass n_classes, or one row of targets an item."))
+        count = checks.integer(where, "n_classes", n_classes)
+        labels = labels.unsqueeze(-1) == torch.arange(count, device=labels.device)
+    if labels.dim() != 2 or labels.shape[0] != partner.shape[0]:
+        rule, got = f"labels of shape [{partner.shape[0]}] or [{partner.shape[0]}, K]", list(labels.shape)
+        raise ValueError(checks.message(where, rule, got, "Give one label, or one row of targets, an item."))
+    rows = labels if labels.is_floating_point() else labels.to(torch.get_default_dtype())
+    own = weight.to(device=rows.device, dtype=rows.dtype, non_blocking=True).unsqueeze(-1)
+    return own * rows + (1 - own) * rows.index_select(0, partner.to(rows.device, non_blocking=True))
+
+
 def take(values: Tensor, rows: Sequence[int]) -> Tensor:
     """Returns some rows of a tensor on any device."""
-    index = torch.tensor(rows, dtype=torch.int64, device="cpu")
-    return values.index_select(0, index.to(values.device, non_blocking=True))
+    return values.index_select(0, _index(rows, values))
+
+
+def _index(rows: Sequence[int], like: Tensor) -> Tensor:
+    return torch.tensor(rows, dtype=torch.int64, device="cpu").to(like.device, non_blocking=True)
 
 
 def _origin(times: Tensor, pieces: Pieces) -> tuple[Tensor, Tensor]:
     """Returns where the seconds ``[B, N]`` of a result come from, and whether they come from anywhere."""
-    parts = [part.to(times.device, non_blocking=True).unsqueeze(-1) for part in pieces]
-    start, end, place, slope = parts
+    start, end, place, slope = (part.to(times.device, non_blocking=True).unsqueeze(-1) for part in pieces)
     source = start + (times.unsqueeze(1) - place) / slope
     inside = (source >= start - SLACK) & (source <= end + SLACK) & (end > start)
     first = inside.to(torch.uint8).argmax(1, keepdim=True)
@@ -261,7 +308,7 @@ def _origin(times: Tensor, pieces: Pieces) -> tuple[Tensor, Tensor]:
 
 
 def _moved(
-    segments: list[tuple[float, float, Any]], pieces: list[tuple[float, float, float, float]], end: float
+    segments: list[tuple[float, float, Any]], pieces: list[list[float]], end: float
 ) -> list[tuple[float, float, Any]]:
     """Returns the segments of an item, or what is left of them, in the order of their starts."""
     made = []

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import ontheflyspec as ofs
-from case import FOURIER, MEL, RATE, Case, centred, from_db, from_db_magnitude, uncentred
+from case import BANDS, FOURIER, MEL, RATE, Case, centred, from_db, from_db_magnitude, uncentred
 from families import bands, constant_q, inverse, level, noise, pitch, shape, spectrogram, timing
 
 
@@ -184,6 +184,18 @@ def _chains() -> list[Case]:
         Case("Compose-log-mel", log_mel(), steps=centred(16), undo=from_db),
         Case("Compose-log-mel-conv", log_mel(backend="conv"), steps=centred(16), undo=from_db, exact=False),
         Case("Compose-log-mel-trainable", log_mel(trainable=True), steps=centred(16), undo=from_db, exact=False),
+        Case(
+            "Compose-log-normalized",
+            lambda: ofs.Compose(
+                [
+                    ofs.MelSpectrogram(**MEL),
+                    ofs.Log(),
+                    ofs.Normalize(per="global", mean=[-3.0, -2.0, -1.0, 0.0, 1.0, 2.0], std=2.0 * torch.ones(BANDS)),
+                ]
+            ),
+            steps=centred(16),
+            undo=lambda values: torch.exp(2.0 * values),
+        ),
         Case("Compose-front-end", front_end, steps=centred(16), undo=from_db, random=True, noise=True),
         Case(
             "Compose-front-end-conv",
@@ -224,12 +236,13 @@ RANDOM = [case for case in CASES if case.random]
 def public_steps() -> set[str]:
     """Returns the names of all public transforms and augmentations."""
     from ontheflyspec.augment.base import Augment
+    from ontheflyspec.chain.run import Chain
     from ontheflyspec.transforms.base import Transform
 
     found = set()
     for space in (ofs, ofs.augment):
         for name in space.__all__:
             value = getattr(space, name)
-            if isinstance(value, type) and issubclass(value, Transform | Augment):
+            if isinstance(value, type) and issubclass(value, Transform | Augment | Chain):
                 found.add(name)
-    return found - {"Transform", "Augment"}
+    return found - {"Transform", "Augment", "Chain", "Parallel"}

@@ -50,7 +50,7 @@ def test_steps_draw_the_same_at_every_turn() -> None:
         single = ofs.PaddedBatch(batch.data[one], batch.lengths[one], RATE, batch.ids[one])
         for place in order:
             own = {name: values[one] for name, values in table[str(place)].items()}
-            single = chain.steps[place].apply(single, own)
+            single = chain.steps[place].replay(single, own)
         assert torch.equal(out.unpad()[row], single.unpad()[0])
 
 

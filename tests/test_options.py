@@ -405,7 +405,8 @@ def shown(kind: str, options: dict[str, Any]) -> dict[str, Any]:
         out = module(ofs.PaddedBatch(data, torch.tensor([data.shape[-1]] * 2), rate, torch.arange(2)))
         return {"data": out.data, "lengths": out.lengths}
     seen = {"data": module(data).detach(), "lengths": module.output_lengths(data.shape[-1])}
-    seen["rate"] = module.output_rate(rate)
+    if kind != "PCEN":  # which takes frames of the rate that it was built for only, and leaves it
+        seen["rate"] = module.output_rate(rate)
     if hasattr(module, "frequencies"):
         seen["frequencies"] = module.frequencies
     return seen

@@ -16,7 +16,7 @@ import ontheflyspec as ofs
 import pretend
 from case import MEL, RATE, Case
 from laws import Example
-from ontheflyspec.functional import stages
+from ontheflyspec.pipeline import frame_features
 
 FRAMES: dict[str, Any] = {"sample_rate": RATE, "n_fft": 64, "hop_length": 16}
 OTHER: dict[str, Any] = {**FRAMES, "window": "blackman"}
@@ -83,13 +83,16 @@ def test_alone_and_padding() -> None:
 @pytest.mark.parametrize("watched", [False, True], ids=["plain", "with gradients"])
 def test_stages_of_equal_frames_are_done_once(monkeypatch: pytest.MonkeyPatch, watched: bool) -> None:
     counts: list[int] = []
-    done = stages.features
 
-    def counted(data: Tensor, lengths: Any, members: Any, after: Any) -> Any:
-        counts.append(len(members))
-        return done(data, lengths, members, after)
+    def counting(compute: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(data: Tensor, lengths: Any, pipelines: Any) -> Any:
+            counts.append(len(pipelines))
+            return compute(data, lengths, pipelines)
 
-    monkeypatch.setattr(stages, "features", counted)
+        return counted
+
+    monkeypatch.setitem(frame_features.kernels, "cpu", counting(frame_features.kernels["cpu"]))
+    monkeypatch.setattr(frame_features, "reference", counting(frame_features.reference))
     together = features("conv", "cqt")
     data = BATCH.data.clone().requires_grad_(watched)
     together(BATCH._replace(data=data))
@@ -146,7 +149,7 @@ def test_in_a_chain_a_loader_and_with_targets() -> None:
     assert set(out) == set(MAKERS)
     chain = ofs.Compose([gain, together])
     made = chain(BATCH)
-    louder = gain.apply(BATCH, chain.draw(BATCH.ids)["0"])
+    louder = gain.replay(BATCH, chain.draw(BATCH.ids)["0"])
     assert torch.equal(made["mel"].data, together(louder)["mel"].data)
     torch.manual_seed(0)
     assert all(one.ids is None for one in chain(BATCH._replace(ids=None)).values())
@@ -156,8 +159,8 @@ def test_random_parts_draw_by_the_items_ids() -> None:
     masked = ofs.Compose([ofs.MelSpectrogram(**MEL), ofs.augment.SpecAugment(time_mask_param=4)])
     together = ofs.Parallel(masked=masked, plain=ofs.MelSpectrogram(**MEL))
     table = together.draw(BATCH.ids)
-    assert torch.equal(together(BATCH)["masked"].data, masked.apply(BATCH, table["masked"]).data)
-    assert torch.equal(together.apply(BATCH, table)["masked"].data, together(BATCH)["masked"].data)
+    assert torch.equal(together(BATCH)["masked"].data, masked.replay(BATCH, table["masked"]).data)
+    assert torch.equal(together.replay(BATCH, table)["masked"].data, together(BATCH)["masked"].data)
     torch.manual_seed(0)
     loose = together(BATCH._replace(ids=None))
     assert loose["masked"].ids is None
@@ -192,7 +195,7 @@ def test_random_parts_follow_the_chain() -> None:
     table = chains[0].draw(BATCH.ids)
     assert chains[0].is_random()
     assert set(table["0"]) == {"one", "two"}
-    again = chains[1].apply(BATCH._replace(ids=None), json.loads(json.dumps(laws.as_lists(table))))
+    again = chains[1].replay(BATCH._replace(ids=None), json.loads(json.dumps(laws.as_lists(table))))
     assert torch.equal(again["two"].data, first["two"].data)
     assert not chains[0].eval().is_random()
 
@@ -223,5 +226,6 @@ def test_errors() -> None:
         ofs.Parallel(wrong=torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match="all steps to take waveforms"):
         ofs.Parallel(mel=ofs.MelSpectrogram(**MEL), log=ofs.Log())
-    with pytest.raises(ValueError, match="sample_rate"):
-        features()(BATCH._replace(rate=16_000.0))
+    for name, where in (("power", "STFT"), ("decibels", "Compose step 0: STFT"), ("cqt", "CQT")):
+        with pytest.raises(ValueError, match=f"^{where}: expected a batch of 8000 Hz .its sample_rate., got 16000 Hz"):
+            ofs.Parallel(**{name: MAKERS[name]()})(BATCH._replace(rate=16_000.0))

@@ -13,7 +13,7 @@ import torch
 import ontheflyspec as ofs
 from case import Case, build
 from laws import Example
-from ontheflyspec import threads
+from ontheflyspec.kernels import threads
 from registry import CASES
 
 

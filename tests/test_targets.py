@@ -10,55 +10,66 @@ from torch import Tensor
 
 import ontheflyspec as ofs
 import pretend
-from ontheflyspec.augment.base import Augment, Params
+from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.ranges import Params, Range
 from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.functional.masking import zero_past
+from ontheflyspec.op import Edit, Op
 from ontheflyspec.targets import Pieces
 
 RATE = 100.0
 
 
+@Op
+def turned(data: Tensor, lengths: Tensor, *, active: Tensor) -> Tensor:
+    out = data.clone()
+    for row, (on, n) in enumerate(zip(active.tolist(), lengths.tolist(), strict=True)):
+        if on:
+            half = n // 2
+            out[row, ..., :n] = torch.cat([data[row, ..., half:n].flip(-1), data[row, ..., :half]], -1)
+    return out
+
+
 class Turn(Augment):
     """The halves of each item, the second one first and backwards; a stand-in whose pieces are known in closed form."""
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        return {"active": self.uniform(ids, key, 1)[:, 0] < self.p}
+    def ranges(self) -> dict[str, Range]:
+        return {}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        out = batch.data.clone()
-        for row, (on, n) in enumerate(zip(params["active"], batch.lengths.tolist(), strict=True)):
-            if on:
-                half = n // 2
-                out[row, ..., :n] = torch.cat([batch.data[row, ..., half:n].flip(-1), batch.data[row, ..., :half]], -1)
-        return batch._replace(data=out)
+    def plan(self, info: Info, params: Params) -> Edit:
+        def pieces() -> Pieces:
+            rate = info.known_rate("times")
+            size, half = info.lengths.double() / rate, (info.lengths // 2).double() / rate
+            zero, one = torch.zeros_like(size), torch.ones_like(size)
+            start = torch.stack([zero, half], 1)
+            end = torch.stack([torch.where(on, half, size), torch.where(on, size, half)], 1)
+            place = torch.stack([torch.where(on, size - half, 0), size - half], 1)
+            return Pieces(start, end, place, torch.stack([one, -one], 1))
 
-    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces:
-        size = batch.lengths.double() / batch.rate
-        half = (batch.lengths // 2).double() / batch.rate
-        on = torch.as_tensor(params["active"])
-        zero, one = torch.zeros_like(size), torch.ones_like(size)
-        start = torch.stack([zero, half], 1)
-        end = torch.stack([torch.where(on, half, size), torch.where(on, size, half)], 1)
-        place = torch.stack([torch.where(on, size - half, 0), size - half], 1)
-        return Pieces(start, end, place, torch.stack([one, -one], 1))
+        on = params["active"]
+        return info.edit(turned, on)._replace(time=pieces)
+
+
+@Op
+def halved(data: Tensor, lengths: Tensor) -> Tensor:
+    return zero_past(data[..., ::2].clone(), (lengths + 1) // 2)
 
 
 class Halve(Augment):
-    """The first half of each item at double speed: lengths change."""
+    """Each item at double speed: lengths change."""
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        return {"active": self.uniform(ids, key, 1)[:, 0] < self.p}
+    changes_lengths = True
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        data = batch.data[..., ::2]
-        lengths = (batch.lengths + 1) // 2
-        return batch._replace(data=data.clone(), lengths=lengths)
+    def ranges(self) -> dict[str, Range]:
+        return {}
 
-    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
-        return (lengths + 1) // 2
+    def plan(self, info: Info, params: Params) -> Edit:
+        def pieces() -> Pieces:
+            size = (info.lengths.double() / info.known_rate("times")).unsqueeze(1)
+            return Pieces(0 * size, size, 0 * size, 0 * size + 0.5)
 
-    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces:
-        size = (batch.lengths.double() / batch.rate).unsqueeze(1)
-        return Pieces(0 * size, size, 0 * size, 0 * size + 0.5)
+        edit = info.edit(halved, None)
+        return edit._replace(lengths=(info.lengths + 1) // 2, size=(info.size + 1) // 2, time=pieces)
 
 
 def batch_of(*sizes: int) -> PaddedBatch:
@@ -168,6 +179,10 @@ def test_errors() -> None:
         Turn()((batch, ofs.Segments([[]])))
     with pytest.raises(ValueError, match="ClipLabels: expected n_classes"):
         ofs.ClipLabels(torch.tensor([1])).shares()
+    with pytest.raises(ValueError, match=r"^Compose step 1 \(Turn\): FrameLabels: expected labels of item 0"):
+        ofs.Compose([ofs.augment.Gain(), Turn()])(
+            (batch, ofs.FrameLabels(torch.zeros(2, 1, 40), torch.tensor([40, 20]), 10.0))
+        )
     part = ofs.Parallel(a=ofs.Compose([Turn(), ofs.STFT(sample_rate=100, n_fft=16)]))
     with pytest.raises(TypeError, match="Parallel: expected no random steps inside"):
         ofs.Compose([part])((batch, ofs.Segments([[], []])))

@@ -1,30 +1,111 @@
-"""What every random step is."""
+"""Augmentations: random steps, of declared ranges and a plan of what to do with what was drawn."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ontheflyspec import checks, rng
+from ontheflyspec.augment.ranges import Params, Range
 from ontheflyspec.batch import PaddedBatch, as_float, as_tensor, lift
-from ontheflyspec.targets import ClipLabels, Pieces, Target
+from ontheflyspec.functional.masking import Spans, gaps
+from ontheflyspec.functional.stretches import Stretches, rearrange
+from ontheflyspec.op import Edit, Op, execute
+from ontheflyspec.targets import Extent, Pieces, Target, mixed
 
-Params = dict[str, Any]
-"""A table of host parameters, one ``[B]`` row or more a name; chains hold tables of tables."""
+LEAST = 2.0**-33
+"""How near numbers in (0, 1) come to both ends."""
+
+
+class Info(NamedTuple):
+    """What a plan may know of a batch before its samples are there.
+
+    Args:
+        lengths: steps of each item, int64 ``[B]`` on any device.
+        rate: steps per second, None if nobody knows.
+        shape: ``[B, ..., T]`` of the data; ``[B]`` if lengths alone are asked for.
+        where: what errors begin with.
+        device: of the data, None if lengths alone are asked for.
+    """
+
+    lengths: Tensor
+    rate: float | None
+    shape: torch.Size
+    where: str
+    device: torch.device | None = None
+
+    @classmethod
+    def of(cls, batch: PaddedBatch, where: str) -> Info:
+        """Returns what a plan may know of a batch."""
+        return cls(batch.lengths, batch.rate, batch.data.shape, where, batch.data.device)
+
+    @property
+    def size(self) -> int:
+        """Steps of the last axis, 0 if lengths alone are asked for."""
+        return self.shape[-1] if len(self.shape) > 1 else 0
+
+    @property
+    def channels(self) -> int:
+        """Channels of waveforms, 1 where they have no axis."""
+        return self.shape[1] if len(self.shape) > 2 else 1
+
+    @property
+    def bands(self) -> int:
+        """Bands of spectrograms, 0 if lengths alone are asked for."""
+        return self.shape[-2] if len(self.shape) > 2 else 0
+
+    def known_rate(self, what: str) -> float:
+        """Returns the rate, or raises that it is not known, for ``what``."""
+        if self.rate is None:
+            rule = f"a batch that knows its rate, for {what}"
+            raise ValueError(checks.message(self.where, rule, "none", "Wrap waveforms with ofs.pad(..., rate=...)."))
+        return self.rate
+
+    def edit(self, op: Op[..., Any], active: Tensor | None, **options: Any) -> Edit:
+        """Returns an edit that leaves lengths as they are."""
+        return Edit(op, options, active, self.lengths, self.size)
+
+    def rearranged(self, stretches: Stretches, lengths: Tensor, size: int) -> Edit:
+        """Returns an edit that puts stretches of items at their places in results of these lengths, up to ``size``."""
+        options = {"stretches": stretches, "size": size}
+        return Edit(rearrange, options, None, lengths, size, lambda: self.moved(stretches))
+
+    def moved(self, stretches: Stretches) -> Pieces:
+        """Returns in seconds where stretches go."""
+        return stretches.pieces(self.known_rate("times in seconds"))
+
+    def around(self, hidden: Spans) -> Pieces:
+        """Returns in seconds what lies between hidden spans of each item, which stays in its place."""
+        first, last = gaps(*hidden, self.lengths)
+        return self.moved(Stretches(first, last, first, torch.ones_like(first)))
+
+    def one_piece(self, slope: Tensor) -> Pieces:
+        """Returns each item as one piece, float64 ``[B]`` seconds long for each of its own."""
+        end = self.lengths.double().unsqueeze(-1) / self.known_rate("times in seconds")
+        nothing = torch.zeros_like(end)
+        return Pieces(nothing, end, nothing, slope.unsqueeze(-1))
+
+    def column(self, values: Tensor) -> Tensor:
+        """Returns values ``[B]`` as ``[B, 1]`` where the lengths are."""
+        return values.to(self.lengths.device, non_blocking=True).unsqueeze(-1)
+
+    def after(self, edit: Edit) -> Info:
+        """Returns what is known after an edit."""
+        lengths = self.lengths if edit.lengths is None else edit.lengths
+        return self._replace(lengths=lengths, shape=torch.Size((*self.shape[:-1], edit.size)))
 
 
 class Augment(nn.Module, ABC):
-    """A random step in two parts: `draw` makes a table of parameters on the host, `apply` uses it.
+    """A random step: `draw` makes a table of parameters on the host, `replay` does what a table says.
 
-    A subclass draws in `sample` and computes in `change`; if it moves time, it says so in `pieces`. Called with a
-    Tensor, a PaddedBatch, or a tuple or list that begins with one, whose `FrameLabels`, `Segments` and `ClipLabels`
-    follow while all else comes back untouched. What an item gets depends on its id, the seed and the place in the
-    chain alone; without ids, fresh ones come from torch's CPU generator at every call. ``.eval()`` turns the step off.
+    A subclass declares in `ranges` what is drawn, and says in `plan` what is done with it. Called with a Tensor, a
+    PaddedBatch, or a tuple or list that begins with one, whose `FrameLabels`, `Segments` and `ClipLabels` follow while
+    all else comes back untouched. What an item gets depends on its id, the seed and the place in the chain alone;
+    without ids, fresh ones come from torch's CPU generator at every call. ``.eval()`` turns the step off.
 
     Args:
         p: probability that an item is changed.
@@ -36,11 +117,9 @@ class Augment(nn.Module, ABC):
     sample_rate: float | None = None
     """Hz of bare Tensors, None where nobody says."""
     mixes_items: ClassVar[bool] = False
-    by_rows: bool = False
-    """Whether on a CPU `change` reads the data in `map_rows` alone, so that chains may put that off.
-
-    Each class says so for itself: one derived from it may read its results.
-    """
+    """Whether items of a batch meet."""
+    changes_lengths: bool = False
+    """Whether results have other lengths than items: `plan` is then asked for lengths alone as well."""
 
     def __init__(self, *, p: float = 1.0, seed: int = 0) -> None:
         super().__init__()
@@ -49,107 +128,155 @@ class Augment(nn.Module, ABC):
         self.seed = checks.integer(where, "seed", seed, low=-(2**63), high=2**63 - 1)
 
     @abstractmethod
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns the table of parameters for items with these ids; ``key`` None stands for the step's own seed."""
+    def ranges(self) -> dict[str, Range]:
+        """Returns what is drawn for each item, by name and in order; beside it the base draws who is ``active``."""
 
     @abstractmethod
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns a checked float batch changed as a table says, exactly 0 past each length."""
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns what a table does to a batch.
+
+        Args:
+            info: of the batch.
+            params: the table, with tensors of the types that the ranges have, and ``active``, bool ``[B]``.
+        """
 
     def draw(self, items: Tensor | PaddedBatch, key: int | None = None) -> Params:
         """Returns what would be drawn: for ids a table of tensors, for a batch one of lists, as JSON takes them.
 
-        A batch without ids gets fresh ones.
+        Args:
+            items: ids, or a batch; one without ids gets fresh ones.
+            key: of the stream, None for that of the step's own seed.
         """
-        return drawn(self, items, key)
-
-    def apply(self, batch: Any, params: Params | None = None) -> Any:
-        """Returns the batch changed as a table of `draw` says; items that are not active keep their valid part.
-
-        With a function alone it is ``nn.Module.apply``, which models call on all their modules.
-        """
-        if params is None:
-            return super().apply(batch)
-        return self._changed_as(self.checked(batch), params)
+        if isinstance(items, PaddedBatch):
+            return as_lists(self.draw(ids_of(items), key))
+        ranges = self.ranges()
+        count = 1 + sum(one.columns for one in ranges.values())
+        return _table(self, rng.uniform(items, rng.fold(0, self.seed) if key is None else key, count), ranges)
 
     def replay(self, x: Any, params: Params) -> Any:
         """Returns what loaders yield changed as a table of `draw` says, in ``.eval()``, too."""
-        return self._with_targets(x, lambda batch, targets: self.carry(batch, targets, params))
+        return with_targets(self, x, lambda batch, targets: changed(self, batch, params, targets))
 
-    def carry(self, batch: PaddedBatch, targets: Sequence[Any], params: Params) -> tuple[PaddedBatch, Sequence[Any]]:
-        """Returns the batch changed as a table says, and its targets."""
-        batch = self.checked(batch)
-        out = self._changed_as(batch, params)
-        if self.mixes_items:
-            return out, [self.mix(target, params) for target in targets]
-        moves = self.pieces(batch, params) if any(isinstance(target, Target) for target in targets) else None
-        if moves is None:
-            return out, list(targets)
-        return out, [target.follow(moves, batch, out) if isinstance(target, Target) else target for target in targets]
-
-    def mix(self, target: Any, params: Params) -> Any:
-        """Returns the labels of items that were mixed as a table says, or raises what cannot be mixed."""
-        where, got = type(self).__name__, type(target).__name__
-        if not isinstance(target, ClipLabels):
-            remedy = "Wrap labels of clips in ofs.ClipLabels; leave other targets out."
-            raise TypeError(checks.message(where, "targets that can be mixed", got, remedy))
-        step: Any = self
-        return target._replace(data=step.targets(target.data, params, n_classes=target.n_classes))
-
-    def checked(self, batch: PaddedBatch) -> PaddedBatch:
-        """Returns the batch as floats, or raises what is wrong with it."""
-        where, data = type(self).__name__, batch.data
-        checks.dtype(where, data, checks.WAVE_DTYPES if self.item_rank == 1 else checks.FEATURE_DTYPES)
-        checks.rank(where, data, self.item_rank, batched=True)
-        checks.lengths(where, batch.lengths, data.shape[0], data.shape[-1])
-        return batch._replace(data=as_float(data))
-
-    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:  # noqa: ARG002
-        """Returns steps out for steps in; where lengths are drawn, for one table of `draw`."""
-        return lengths
-
-    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces | None:  # noqa: ARG002
-        """Returns where a table moves the time of each item of a batch, None if all stays in its place."""
-        return None
-
-    def is_random(self) -> bool:
-        """Returns whether a call now would draw."""
-        return self.training
+    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
+        """Returns steps out for steps in; where draws tell them apart, for one table of `draw`."""
+        if params is None and not (self.changes_lengths and self.training and self.p > 0):
+            return lengths
+        given = as_tensor(lengths, torch.int64)
+        if params is not None:
+            return _lengths(self, given, params)
+        tries = self._tries()
+        count = len(tries["active"])
+        table = {name: values.repeat_interleave(given.numel(), 0) for name, values in tries.items()}
+        made = _lengths(self, given.reshape(-1).repeat(count), table).reshape(count, -1)
+        if bool((made != made[:1]).any()):
+            rule, remedy = "the table of a draw", "Pass params=step.draw(ids)."
+            raise ValueError(checks.message(type(self).__name__, rule, "none", remedy))
+        return made[0].reshape(given.shape) if isinstance(lengths, Tensor) else int(made[0, 0])
 
     def forward(self, x: Any) -> Any:
         """Changes what loaders yield; see the class."""
-        return self._with_targets(x, self._changed)
 
-    def _with_targets(
-        self, x: Any, change: Callable[[PaddedBatch, Sequence[Any]], tuple[PaddedBatch, Sequence[Any]]]
-    ) -> Any:
-        """Returns what a change makes of a Tensor, a batch, or a tuple or list of a batch and targets."""
-        if type(x) in (tuple, list) and x and isinstance(x[0], PaddedBatch):
-            batch, targets = change(x[0], x[1:])
-            return type(x)([batch, *targets])
+        def change(batch: PaddedBatch, targets: Sequence[Any]) -> tuple[PaddedBatch, Sequence[Any]]:
+            if not self.training:
+                return checked(self, batch), list(targets)
+            return changed(self, batch, self.draw(ids_of(batch)), targets)
 
-        def alone(batch: PaddedBatch) -> PaddedBatch:
-            return change(batch, [])[0]
+        return with_targets(self, x, change)
 
-        return lift(type(self).__name__, x, alone, lambda data: as_full_batch(self, data, alone))
+    def _tries(self) -> Params:
+        """Returns a table of all values that lengths may depend on: the ends of ranges, or each of a few things."""
+        ranges = self.ranges()
+        count = max([1, *(one.ways for one in ranges.values())])
+        tries = torch.arange(count + (self.p < 1), dtype=torch.float64, device="cpu").unsqueeze(-1)
+        units = [(tries == count).double()]  # the last one is not active, where items may not be
+        for one in ranges.values():
+            unit = (tries % one.ways + 0.5) / one.ways
+            unit = torch.where(unit < 0.5, LEAST, 1 - LEAST) if one.ways == 2 else unit
+            units.append(unit.expand(-1, one.columns))
+        return _table(self, torch.cat(units, 1), ranges)
 
-    def uniform(self, ids: Tensor, key: int | None, n: int) -> Tensor:
-        """Returns float64 ``[B, n]`` in (0, 1) for these ids; the first column decides on ``p``."""
-        return rng.uniform(ids, rng.fold(0, self.seed) if key is None else key, n)
 
-    def _changed_as(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns a checked batch changed as a table says; one of no items as it is, which FFT libraries refuse."""
-        items = batch.data.shape[0]
-        for name, values in params.items():
-            if isinstance(values, Tensor | list) and len(values) != items:
-                rule, remedy = f"a table for {items} items", "Draw it for this batch: step.draw(batch)."
-                raise ValueError(checks.message(type(self).__name__, rule, f"{len(values)} in {name}", remedy))
-        return self.change(batch, params) if items else batch
+def _table(step: Augment, unit: Tensor, ranges: dict[str, Range]) -> Params:
+    """Returns a table of numbers in (0, 1), ``[B, 1 + columns]``."""
+    params: Params = {"active": unit[:, 0] < step.p}
+    first = 1
+    for name, one in ranges.items():
+        params[name] = one.make(unit[:, first : first + one.columns], params)
+        first += one.columns
+    return params
 
-    def _changed(self, batch: PaddedBatch, targets: Sequence[Any]) -> tuple[PaddedBatch, Sequence[Any]]:
-        if not self.is_random():
-            return self.checked(batch), list(targets)
-        return self.carry(batch, targets, self.sample(ids_of(batch)))
+
+def _lengths(step: Augment, lengths: Tensor, params: Params) -> Tensor:
+    """Returns steps out for steps in, ``[B]`` or one for all items, for a table."""
+    rows = lengths.expand(len(params["active"])) if lengths.dim() == 0 or len(lengths) == 1 else lengths
+    info = Info(rows, step.sample_rate, rows.shape, type(step).__name__)
+    table = _typed(step, info, params)
+    made = step.plan(info, table).lengths if step.changes_lengths else rows
+    if made is None:
+        rule, remedy = "samples, which new lengths depend on", "Take the lengths of the batch that comes out."
+        raise ValueError(checks.message(info.where, rule, "lengths alone", remedy))
+    return made
+
+
+def planned(step: Augment, info: Info, params: Params) -> Edit:
+    """Returns what a table, as drawn or as JSON gives it back, does to a batch."""
+    return step.plan(info, _typed(step, info, params))
+
+
+def _typed(step: Augment, info: Info, params: Params) -> Params:
+    """Returns a table as tensors of the types that a step's ranges have, or raises that it is none for a batch."""
+    types = {name: one.dtype for name, one in step.ranges().items()}
+    items, table = info.shape[0], {}
+    for name, dtype in {"active": torch.bool, **types}.items():
+        if name not in params:
+            remedy = "Draw it with this step: step.draw(batch)."
+            raise ValueError(checks.message(info.where, f"a table with {name}", list(params), remedy))
+        table[name] = as_tensor(params[name], dtype)
+        if len(table[name]) != items:
+            rule, remedy = f"a table for {items} items", "Draw it for this batch: step.draw(batch)."
+            raise ValueError(checks.message(info.where, rule, f"{len(table[name])} in {name}", remedy))
+    return table
+
+
+def checked(step: Any, batch: PaddedBatch) -> PaddedBatch:
+    """Returns the batch as floats, or raises what is wrong with it for a step."""
+    where, data = type(step).__name__, batch.data
+    checks.dtype(where, data, checks.WAVE_DTYPES if step.item_rank == 1 else checks.FEATURE_DTYPES)
+    checks.rank(where, data, step.item_rank, batched=True)
+    checks.lengths(where, batch.lengths, data.shape[0], data.shape[-1])
+    return batch._replace(data=as_float(data))
+
+
+def changed(
+    step: Augment, batch: PaddedBatch, params: Params, targets: Sequence[Any] = ()
+) -> tuple[PaddedBatch, Sequence[Any]]:
+    """Returns a batch changed as a table says, and its targets; one of no items as it is."""
+    batch = checked(step, batch)
+    if not batch.data.shape[0]:  # which FFT libraries refuse
+        return batch, list(targets)
+    info = Info.of(batch, type(step).__name__)
+    edit = planned(step, info, params)
+    after, moved = execute({0: edit}, batch)
+    return after, followed(targets, edit, info, Info.of(after, info.where), moved)
+
+
+def followed(
+    targets: Sequence[Any], edit: Edit, before: Info, after: Info, moved: Pieces | None = None
+) -> Sequence[Any]:
+    """Returns targets after an edit; ``moved`` tells where time went if the operation alone can."""
+    if edit.mixed is not None:
+        return [mixed(before.where, target, *edit.mixed) for target in targets]
+    time = edit.time if moved is None else lambda: moved
+    if time is None or not any(isinstance(target, Target) for target in targets):
+        return list(targets)
+    pieces, spans = time(), [Extent(one.lengths, one.rate, one.shape[-1]) for one in (before, after)]
+    return [target.follow(pieces, *spans) if isinstance(target, Target) else target for target in targets]
+
+
+def last_axis(sizes: Tensor, bounds: Tensor) -> int:
+    """Returns the longest of the sizes if they are on the host, else of their bounds, which are."""
+    known = sizes if sizes.device.type == "cpu" else bounds
+    return int(known.max()) if known.numel() else 0
 
 
 def ids_of(batch: PaddedBatch) -> Tensor:
@@ -157,44 +284,29 @@ def ids_of(batch: PaddedBatch) -> Tensor:
     return rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
 
 
-def drawn(step: Any, items: Tensor | PaddedBatch, key: int | None) -> Params:
-    """Returns the table of a step for ids, as tensors, or for a batch, as lists."""
-    table: Params = step.sample(items if isinstance(items, Tensor) else ids_of(items), key)
-    return table if isinstance(items, Tensor) else as_lists(table)
+def as_lists(table: Params) -> Params:
+    """Returns a table, or one of tables, as JSON takes it."""
+    return {name: as_lists(one) if isinstance(one, dict) else one.tolist() for name, one in table.items()}
 
 
-def as_lists(table: Any) -> Any:
-    """Returns a table as JSON takes it."""
-    if isinstance(table, dict):
-        return {name: as_lists(values) for name, values in table.items()}
-    return table.tolist() if isinstance(table, Tensor) else table
+def with_targets(step: Any, x: Any, change: Callable[[PaddedBatch, Sequence[Any]], tuple[Any, Sequence[Any]]]) -> Any:
+    """Returns what a change makes of a batch, a tuple or list of one and targets, or a Tensor: one of full items."""
+    where = type(step).__name__
+    if type(x) in (tuple, list) and x and isinstance(x[0], PaddedBatch):
+        batch, targets = change(x[0], x[1:])
+        return type(x)([batch, *targets])
 
+    def alone(batch: PaddedBatch) -> Any:
+        return change(batch, [])[0]
 
-def as_full_batch(step: Any, data: Tensor, on_batch: Callable[[PaddedBatch], Any]) -> Any:
-    """Returns what a step makes of a Tensor of one item or more, taken as a batch of full ones."""
-    checks.rank(type(step).__name__, data, step.item_rank, batched=False)
-    single = data.dim() == step.item_rank
-    items = data.unsqueeze(0) if single else data
-    rate = math.nan if step.sample_rate is None else step.sample_rate
-    out = on_batch(PaddedBatch(items, torch.full((items.shape[0],), items.shape[-1], device="cpu"), rate))
-    if isinstance(out, dict):
-        return {name: one.data[0] if single else one.data for name, one in out.items()}
-    return out.data[0] if single else out.data
+    def full(data: Tensor) -> Any:
+        checks.rank(where, data, step.item_rank, batched=False)
+        single = data.dim() == step.item_rank
+        items = data.unsqueeze(0) if single else data
+        lengths = torch.full((items.shape[0],), items.shape[-1], device="cpu")
+        out = alone(PaddedBatch(items, lengths, step.sample_rate))
+        if isinstance(out, dict):
+            return {name: one.data[0] if single else one.data for name, one in out.items()}
+        return out.data[0] if single else out.data
 
-
-def known_rate(where: str, batch: PaddedBatch, what: str) -> float:
-    """Returns the rate of a batch, or raises that it is not known, for ``what``."""
-    if math.isnan(batch.rate):
-        rule = f"a batch that knows its rate, for {what}"
-        raise ValueError(checks.message(where, rule, "none", "Wrap waveforms with ofs.pad(..., rate=...)."))
-    return batch.rate
-
-
-def between(unit: Tensor, span: tuple[float, float]) -> Tensor:
-    """Returns numbers in (0, 1) stretched to ``span``."""
-    return span[0] + unit * (span[1] - span[0])
-
-
-def column(values: Any, dtype: torch.dtype) -> Tensor:
-    """Returns one row of a table, as drawn or as JSON gives it back, as a tensor."""
-    return as_tensor(values, dtype)
+    return lift(where, x, alone, full)

@@ -6,15 +6,16 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, between, column
-from ontheflyspec.augment.spectrogram import checked_fill, fill_values
-from ontheflyspec.batch import PaddedBatch, as_tensor, per_item
+from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.ranges import Params, Range, Span, fraction, integers, uniform
+from ontheflyspec.augment.spectrogram import checked_fill
+from ontheflyspec.batch import as_tensor
 from ontheflyspec.functional.masking import raise_items, scale_items, shift_bands
 from ontheflyspec.functional.warping import read_between, region_gains, tract_positions
 from ontheflyspec.functional.waveform import db_to_amplitude
+from ontheflyspec.op import Edit
 
 
 class FrequencyShift(Augment):
@@ -55,28 +56,20 @@ class FrequencyShift(Augment):
     item_rank = 2
 
     def __init__(
-        self,
-        *,
-        shift_bands: int | tuple[int, int] = (-4, 4),
-        fill: str | float = "mean",
-        p: float = 1.0,
-        seed: int = 0,
+        self, *, shift_bands: int | tuple[int, int] = (-4, 4), fill: str | float = "mean", p: float = 1.0, seed: int = 0
     ) -> None:
         super().__init__(p=p, seed=seed)
         self.shift_bands = checks.integer_span("FrequencyShift", "shift_bands", shift_bands, low=-(2**31))
         self.fill = checked_fill("FrequencyShift", fill)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``shift_bands`` (int64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        low, high = self.shift_bands
-        return {"active": unit[:, 0] < self.p, "shift_bands": low + (unit[:, 1] * (high - low + 1)).long()}
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``shift_bands``."""
+        return {"shift_bands": integers(self.shift_bands)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with the bands of each active item moved."""
-        data, lengths = batch.data, batch.lengths
-        shift = torch.where(column(params["active"], torch.bool), column(params["shift_bands"], torch.int64), 0)
-        return batch._replace(data=shift_bands(data, lengths, shift, fill_values(self.fill, data, lengths)))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the shift of each active item."""
+        shift = torch.where(params["active"], params["shift_bands"], 0)
+        return info.edit(shift_bands, None, shift=shift, fill=self.fill)
 
 
 class VTLP(Augment):
@@ -129,7 +122,7 @@ class VTLP(Augment):
     def __init__(
         self,
         *,
-        alpha: float | tuple[float, float] = (0.9, 1.1),
+        alpha: float | Span = (0.9, 1.1),
         boundary: float = 0.6,
         frequencies: Any = None,
         fmax: float | None = None,
@@ -145,30 +138,28 @@ class VTLP(Augment):
             return
         self.band_hz = as_tensor(frequencies, torch.float64).cpu().clone()
         if self.band_hz.dim() != 1 or not bool((self.band_hz.diff() > 0).all()):
-            got = f"shape {list(self.band_hz.shape)}"
-            rule = "frequencies as one ascending row of Hz"
+            rule, got = "frequencies as one ascending row of Hz", f"shape {list(self.band_hz.shape)}"
             raise ValueError(checks.message("VTLP", rule, got, "Pass those of a transform."))
         highest = float(self.band_hz[-1])
         self.top_hz = checks.number("VTLP", "fmax", highest if fmax is None else fmax, low=highest)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``alpha`` (float64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {"active": unit[:, 0] < self.p, "alpha": between(unit[:, 1], self.alpha)}
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``alpha``."""
+        return {"alpha": uniform(self.alpha)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with the frequencies of each active item warped."""
-        count = batch.data.shape[-2]
-        alpha = torch.where(column(params["active"], torch.bool), column(params["alpha"], torch.float64), 1)
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns which band each band of an active item reads."""
         if self.band_hz is None:
-            frequencies, top = torch.arange(count, dtype=torch.float64, device="cpu"), max(count - 1.0, 1.0)
+            frequencies = torch.arange(info.bands, dtype=torch.float64, device="cpu")
+            top = max(info.bands - 1.0, 1.0)
         else:
             frequencies, top = self.band_hz, self.top_hz
-        if frequencies.shape[0] != count:
-            rule, got = f"spectrograms of {frequencies.shape[0]} bands, as its frequencies are", f"{count} bands"
+        if frequencies.shape[0] != info.bands:
+            rule, got = f"spectrograms of {frequencies.shape[0]} bands, as its frequencies are", f"{info.bands} bands"
             raise ValueError(checks.message("VTLP", rule, got, "Pass the frequencies of these bands."))
+        alpha = torch.where(params["active"], params["alpha"], 1)
         positions = tract_positions(alpha, frequencies, top, self.boundary)
-        return batch._replace(data=read_between(batch.data, batch.lengths, positions, axis=-2))
+        return info.edit(read_between, None, positions=positions, axis=-2)
 
 
 class FilterAugment(Augment):
@@ -217,7 +208,7 @@ class FilterAugment(Augment):
         self,
         *,
         n_bands: int | tuple[int, int] = (3, 6),
-        gain_db: float | tuple[float, float] = (-6.0, 6.0),
+        gain_db: float | Span = (-6.0, 6.0),
         shape: str = "linear",
         stype: str = "power",
         min_bandwidth: int = 6,
@@ -232,37 +223,24 @@ class FilterAugment(Augment):
         self.stype = checks.choice(where, "stype", stype, ("power", "magnitude", "db", "log"))
         self.min_bandwidth = checks.integer(where, "min_bandwidth", min_bandwidth)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``n_bands`` (int64), ``[B]``; ``cut`` and ``gain_db`` (float64), ``[B, k]``.
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ``n_bands``, of ``cut``, and of ``gain_db``.
 
         Cuts are fractions of the bands that regions may be moved by; of both there are as many as the most regions
         need, and an item uses the first ones.
         """
-        low, most = self.n_bands
-        active, count, cut, gain = torch.split(self.uniform(ids, key, 2 * most + 2), [1, 1, most - 1, most + 1], -1)
-        return {
-            "active": active[:, 0] < self.p,
-            "n_bands": low + (count[:, 0] * (most - low + 1)).long(),
-            "cut": cut,
-            "gain_db": between(gain, self.gain_db),
-        }
+        most = self.n_bands[1]
+        gains = uniform(self.gain_db, most + 1)
+        return {"n_bands": integers(self.n_bands), "cut": fraction(most - 1), "gain_db": gains}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with the bands of each active item weighted."""
-        data, lengths = batch.data, batch.lengths
-        cut, gain_db = column(params["cut"], torch.float64), column(params["gain_db"], torch.float64)
-        bands, linear = data.shape[-2], self.shape == "linear"
-        counts = column(params["n_bands"], torch.int64)
-        gains = region_gains(counts, cut, gain_db, bands, least=self.min_bandwidth, linear=linear)
-        active = column(params["active"], torch.bool).unsqueeze(-1)
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the weights of each active item's bands."""
+        drawn, linear = (params["n_bands"], params["cut"], params["gain_db"]), self.shape == "linear"
+        gain_db = region_gains(*drawn, info.bands, least=self.min_bandwidth, linear=linear)
+        active = params["active"].unsqueeze(-1)
         if self.stype in ("power", "magnitude"):
-            factors = db_to_amplitude(torch.where(active, gains, 0) * (2 if self.stype == "power" else 1))
-            return batch._replace(data=scale_items(data, lengths, _per_band(factors, data)))
+            factors = db_to_amplitude(torch.where(active, gain_db, 0) * (2 if self.stype == "power" else 1))
+            return info.edit(scale_items, None, factors=factors)
         # Adding minus zero leaves all bits as they are, those of minus zero too; adding zero does not.
-        offsets = torch.where(active, gains * (1 if self.stype == "db" else math.log(10) / 10), -0.0)
-        return batch._replace(data=raise_items(data, lengths, _per_band(offsets, data)))
-
-
-def _per_band(values: Tensor, data: Tensor) -> Tensor:
-    """Returns ``[B, F]`` host values as ``[B, 1, ..., F, 1]`` in the type and on the device of ``data``."""
-    return per_item(values.flatten(), data).reshape(-1, *[1] * (data.dim() - 3), data.shape[-2], 1)
+        offsets = torch.where(active, gain_db * (1 if self.stype == "db" else math.log(10) / 10), -0.0)
+        return info.edit(raise_items, None, offsets=offsets)

@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, column, known_rate
-from ontheflyspec.augment.moving import as_given, last_axis, pieces, table_for
-from ontheflyspec.batch import PaddedBatch, as_tensor
-from ontheflyspec.functional.stretches import loud_part, placed
-from ontheflyspec.targets import Pieces
+from ontheflyspec.augment.base import Augment, Info, last_axis
+from ontheflyspec.augment.ranges import Params, Range, fraction
+from ontheflyspec.functional.stretches import Silence, Stretches, trim_silence
+from ontheflyspec.op import Edit
 
 
-class RandomCrop(Augment):
+class _Fitted(Augment):
+    """Items of so many seconds: longer ones are cropped from a drawn place, shorter ones padded if a class ``pads``."""
+
+    changes_lengths = True
+    pads = False
+    position = "start"
+
+    def __init__(self, *, seconds: float, sample_rate: float | None = None, p: float = 1.0, seed: int = 0) -> None:
+        super().__init__(p=p, seed=seed)
+        where = type(self).__name__
+        self.seconds = checks.positive(where, "seconds", seconds)
+        self.sample_rate = None if sample_rate is None else checks.positive(where, "sample_rate", sample_rate)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``start``: where among the possible starts, or places."""
+        return {"start": fraction()}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns what is kept of each active item, and where it lies among the silence."""
+        if info.rate is None and len(info.shape) == 1:
+            rule = "a sample_rate, to know lengths without a batch"
+            remedy = f"Make it with {info.where}(sample_rate=...)."
+            raise ValueError(checks.message(info.where, rule, "none", remedy))
+        rate = info.known_rate("a duration in seconds")
+        if self.sample_rate is not None:
+            checks.sample_rate(info.where, self.sample_rate, rate)
+        wanted, n = max(round(self.seconds * rate), 1), info.lengths.unsqueeze(-1)
+        size = torch.where(info.column(params["active"]), wanted if self.pads else n.clamp(max=wanted), n)
+        bound = torch.where(params["active"], wanted if self.pads else min(info.size, wanted), info.size)
+        free = (info.column(params["start"]) * ((n - size).abs() + 1)).long()
+        gap = (size - n).clamp(min=0)
+        place = {"start": torch.zeros_like(gap), "end": gap, "random": torch.minimum(free, gap)}[self.position]
+        start = torch.where(n > size, free, 0)
+        stretches = Stretches(start, start + torch.minimum(n, size), place, torch.ones_like(start))
+        return info.rearranged(stretches, size.squeeze(-1), last_axis(size, bound))
+
+
+class RandomCrop(_Fitted):
     """Keeps a stretch of so many seconds of each item, from a drawn place; shorter items stay whole.
 
     Args:
@@ -45,46 +78,8 @@ class RandomCrop(Augment):
         [4000, 3000]
     """
 
-    def __init__(self, *, seconds: float, sample_rate: float | None = None, p: float = 1.0, seed: int = 0) -> None:
-        super().__init__(p=p, seed=seed)
-        self.seconds = checks.positive("RandomCrop", "seconds", seconds)
-        self.sample_rate = None if sample_rate is None else checks.positive("RandomCrop", "sample_rate", sample_rate)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``start`` (float64), where among the possible starts, ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {"active": unit[:, 0] < self.p, "start": unit[:, 1]}
-
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item cropped."""
-        start, size = self._kept(batch, params)
-        data, longest = batch.data, torch.full(size.shape, batch.data.shape[-1], device="cpu")
-        bound = _cropped(longest, params, wanted(self, self.seconds, batch))
-        out = placed(data, start, start + size, torch.zeros_like(start), last_axis(size, bound))
-        return batch._replace(data=out, lengths=size.squeeze(-1))
-
-    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
-        """Returns the lesser of n and the samples of a crop, for one table of `draw` if ``p`` is not 0 or 1."""
-        table = table_for(self, params, fixed=True)
-        if table is None:
-            return lengths
-        given = as_tensor(lengths, torch.int64)
-        made = _cropped(given.unsqueeze(-1), table, wanted(self, self.seconds)).squeeze(-1)
-        return as_given(made, lengths, params)
-
-    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces:
-        """Returns what is kept of each item, from 0 on."""
-        start, size = self._kept(batch, params)
-        return pieces(batch, start, start + size, torch.zeros_like(start), torch.ones_like(start))
-
-    def _kept(self, batch: PaddedBatch, params: Params) -> tuple[Tensor, Tensor]:
-        """Returns first sample and samples of what is kept, ``[B, 1]`` each."""
-        n = batch.lengths.unsqueeze(-1)
-        size = _cropped(n, params, wanted(self, self.seconds, batch))
-        return (_beside(params, "start", n) * (n - size + 1)).long(), size
-
-
-class AdjustDuration(Augment):
+class AdjustDuration(_Fitted):
     """Makes each item exactly so many seconds long: longer ones are cropped from a drawn place, shorter ones padded.
 
     Args:
@@ -115,6 +110,8 @@ class AdjustDuration(Augment):
         [4000, 4000]
     """
 
+    pads = True
+
     def __init__(
         self,
         *,
@@ -124,47 +121,8 @@ class AdjustDuration(Augment):
         p: float = 1.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(p=p, seed=seed)
-        where = "AdjustDuration"
-        self.seconds = checks.positive(where, "seconds", seconds)
-        self.position = checks.choice(where, "position", position, ("start", "end", "random"))
-        self.sample_rate = None if sample_rate is None else checks.positive(where, "sample_rate", sample_rate)
-
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``start`` (float64), where among the possible starts, ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {"active": unit[:, 0] < self.p, "start": unit[:, 1]}
-
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item cropped or padded."""
-        size = wanted(self, self.seconds, batch)
-        lengths = _adjusted(batch.lengths, params, size)
-        longest = torch.full(lengths.shape, batch.data.shape[-1], device="cpu")
-        start, end, place = self._kept(batch, params)
-        out = placed(batch.data, start, end, place, last_axis(lengths, _adjusted(longest, params, size)))
-        return batch._replace(data=out, lengths=lengths)
-
-    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
-        """Returns ``round(seconds * rate)``, for one table of `draw` if ``p`` is not 0 or 1."""
-        table = table_for(self, params, fixed=True)
-        if table is None:
-            return lengths
-        given = as_tensor(lengths, torch.int64)
-        return as_given(_adjusted(given, table, wanted(self, self.seconds)), lengths, params)
-
-    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces:
-        """Returns what is kept of each item, where it lies."""
-        start, end, place = self._kept(batch, params)
-        return pieces(batch, start, end, place, torch.ones_like(start))
-
-    def _kept(self, batch: PaddedBatch, params: Params) -> tuple[Tensor, Tensor, Tensor]:
-        n = batch.lengths.unsqueeze(-1)
-        size = _adjusted(n, {"active": _beside(params, "active", n)}, wanted(self, self.seconds, batch))
-        free = (_beside(params, "start", n) * ((n - size).abs() + 1)).long()
-        gap = (size - n).clamp(min=0)
-        place = {"start": torch.zeros_like(gap), "end": gap, "random": torch.minimum(free, gap)}[self.position]
-        start = torch.where(n > size, free, 0)
-        return start, start + torch.minimum(n, size), place
+        super().__init__(seconds=seconds, sample_rate=sample_rate, p=p, seed=seed)
+        self.position = checks.choice("AdjustDuration", "position", position, ("start", "end", "random"))
 
 
 class TrimSilence(Augment):
@@ -201,76 +159,22 @@ class TrimSilence(Augment):
         torch.Size([22016])
     """
 
+    changes_lengths = True
+
     def __init__(
-        self,
-        *,
-        top_db: float = 60.0,
-        frame_length: int = 2048,
-        hop_length: int = 512,
-        p: float = 1.0,
-        seed: int = 0,
+        self, *, top_db: float = 60.0, frame_length: int = 2048, hop_length: int = 512, p: float = 1.0, seed: int = 0
     ) -> None:
         super().__init__(p=p, seed=seed)
-        self.top_db = checks.positive("TrimSilence", "top_db", top_db)
-        self.frame_length = checks.integer("TrimSilence", "frame_length", frame_length)
-        self.hop_length = checks.integer("TrimSilence", "hop_length", hop_length)
+        where = "TrimSilence"
+        self.top_db = checks.positive(where, "top_db", top_db)
+        self.frame_length = checks.integer(where, "frame_length", frame_length)
+        self.hop_length = checks.integer(where, "hop_length", hop_length)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool), ``[B]``."""
-        return {"active": self.uniform(ids, key, 1)[:, 0] < self.p}
+    def ranges(self) -> dict[str, Range]:
+        """Returns nothing: who is active says it all."""
+        return {}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item trimmed."""
-        start, end = self._kept(batch, params)
-        size = end - start
-        longest = last_axis(size, torch.full((1, 1), batch.data.shape[-1], device="cpu"))
-        out = placed(batch.data, start, end, torch.zeros_like(start), longest)
-        return batch._replace(data=out, lengths=size.squeeze(-1))
-
-    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
-        """Returns lengths as they are in eval mode; else raises, as they depend on the samples."""
-        if params is None and (not self.training or self.p == 0):
-            return lengths
-        rule, remedy = "samples, which new lengths depend on", "Take the lengths of the batch that comes out."
-        raise ValueError(checks.message("TrimSilence", rule, "lengths alone", remedy))
-
-    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces:
-        """Returns what is kept of each item, from 0 on."""
-        start, end = self._kept(self.checked(batch), params)
-        return pieces(batch, start, end, torch.zeros_like(start), torch.ones_like(start))
-
-    def _kept(self, batch: PaddedBatch, params: Params) -> tuple[Tensor, Tensor]:
-        options: Any = {"top_db": self.top_db, "frame_length": self.frame_length, "hop_length": self.hop_length}
-        start, end = loud_part(batch.data, batch.lengths, **options)
-        active = column(params["active"], torch.bool).to(start.device, non_blocking=True)
-        n = batch.lengths.to(start.device, non_blocking=True)
-        return torch.where(active, start, 0).unsqueeze(-1), torch.where(active, end, n).unsqueeze(-1)
-
-
-def wanted(step: Augment, seconds: float, batch: PaddedBatch | None = None) -> int:
-    """Returns samples for seconds at the rate of a step or of a batch, which must agree, at least 1."""
-    where, rate = type(step).__name__, step.sample_rate
-    if batch is not None:
-        known = known_rate(where, batch, "a duration in seconds")
-        if rate is not None:
-            checks.sample_rate(where, rate, known)
-        rate = known
-    if rate is None:
-        remedy = f"Make it with {where}(sample_rate=...)."
-        raise ValueError(checks.message(where, "a sample_rate, to know lengths without a batch", "none", remedy))
-    return max(round(seconds * rate), 1)
-
-
-def _beside(params: Params, name: str, like: Tensor) -> Tensor:
-    """Returns one row of a table as ``[B, 1]`` beside ``like``."""
-    values = column(params[name], torch.bool if name == "active" else torch.float64)
-    return values.to(like.device, non_blocking=True).unsqueeze(-1)
-
-
-def _cropped(n: Tensor, params: Params, size: int) -> Tensor:
-    """Returns lengths of crops for lengths ``[B, 1]`` or, with a table of all items, ``[..., 1]``."""
-    return torch.where(_beside(params, "active", n), n.clamp(max=size), n)
-
-
-def _adjusted(n: Tensor, params: Params, size: int) -> Tensor:
-    return torch.where(column(params["active"], torch.bool).to(n.device, non_blocking=True), size, n)
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item trimmed."""
+        silence = Silence(self.top_db, self.frame_length, self.hop_length)
+        return Edit(trim_silence, {"silence": silence, "rate": info.rate}, params["active"], size=info.size)

@@ -1,22 +1,24 @@
-"""Augmentations that bend samples: clipping, saturation, few bits, companding."""
+"""Distortions: clipping, saturation, few bits, companding, telephone lines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, between, column
-from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.distortion import bend_items, clip, crush, mu_law, quantiles, saturate, saturation
-
-Span = tuple[float, float]
+from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.filtering import LOWEST, filtered
+from ontheflyspec.augment.ranges import Params, Range, Span, integers, mels, uniform
+from ontheflyspec.functional.distortion import CLIP, CRUSH, MU_LAW, SATURATE, bend_items, filter_and_compand
+from ontheflyspec.functional.filtering import butterworth, warped
+from ontheflyspec.op import Edit
 
 
 class Clip(Augment):
-    """Cuts off the peaks of each item, as an amplifier does that is driven too far.
+    """Clipping of each item's peaks, as by an amplifier that is driven too far.
 
     What share of the samples is cut is drawn, one half of it at the top and the other at the bottom; samples beyond
     these two levels are set to them. Levels are those of the item's own samples, interpolated between them.
@@ -51,21 +53,18 @@ class Clip(Augment):
         super().__init__(p=p, seed=seed)
         self.percentile = checks.span("Clip", "percentile", percentile, low=0.0, high=100.0)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``percentile`` (float64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {"active": unit[:, 0] < self.p, "percentile": between(unit[:, 1], self.percentile)}
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``percentile``."""
+        return {"percentile": uniform(self.percentile)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item clipped."""
-        active, percentile = column(params["active"], torch.bool), column(params["percentile"], torch.float64)
-        shares = torch.stack([percentile / 200, 1 - percentile / 200], -1)
-        levels = quantiles(batch.data, batch.lengths, shares, magnitude=False)
-        return batch._replace(data=bend_items(batch.data, batch.lengths, active, levels, clip))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item clipped."""
+        share = params["percentile"] / 200
+        return info.edit(bend_items, params["active"], numbers=torch.stack([share, 1 - share], -1), bend=CLIP)
 
 
 class TanhDistortion(Augment):
-    """Rounds off the peaks of each item by a hyperbolic tangent, and keeps the item's power.
+    """Saturation by a hyperbolic tangent, at the power of the item.
 
     The larger the drawn amount, the more samples are bent: with amount a, the ``99 * a`` percent that are loudest come
     out above 0.46 of the level that none can pass.
@@ -103,20 +102,18 @@ class TanhDistortion(Augment):
         super().__init__(p=p, seed=seed)
         self.amount = checks.span("TanhDistortion", "amount", amount, low=0.0, high=1.0)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``amount`` (float64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {"active": unit[:, 0] < self.p, "amount": between(unit[:, 1], self.amount)}
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``amount``."""
+        return {"amount": uniform(self.amount)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item distorted."""
-        active, amount = column(params["active"], torch.bool), column(params["amount"], torch.float64)
-        loud = quantiles(batch.data, batch.lengths, 1 - 0.99 * amount.unsqueeze(-1), magnitude=True)
-        return batch._replace(data=bend_items(batch.data, batch.lengths, active, saturation(loud), saturate))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item distorted."""
+        shares = 1 - 0.99 * params["amount"].unsqueeze(-1)
+        return info.edit(bend_items, params["active"], numbers=shares, bend=SATURATE)
 
 
 class BitCrush(Augment):
-    """Rounds samples to the levels of a drawn number of bits, as old samplers and cheap converters do.
+    """Quantisation to a drawn number of bits, as by old samplers and cheap converters.
 
     With b bits, samples become multiples of ``2 ** (1 - b)``; none is cut off. Whatever is softer than half of one
     becomes silence. Gradients are those of the samples (straight through).
@@ -155,23 +152,18 @@ class BitCrush(Augment):
         high = checks.integer("BitCrush", "bits", high, high=24)
         self.bits = checks.integer("BitCrush", "bits", low, high=high), high
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``bits`` (int64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {
-            "active": unit[:, 0] < self.p,
-            "bits": self.bits[0] + (unit[:, 1] * (self.bits[1] - self.bits[0] + 1)).long(),
-        }
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``bits``."""
+        return {"bits": integers(self.bits)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item rounded."""
-        active, bits = column(params["active"], torch.bool), column(params["bits"], torch.int64)
-        steps = torch.exp2((bits - 1).to(batch.data.dtype)).unsqueeze(-1)
-        return batch._replace(data=bend_items(batch.data, batch.lengths, active, steps, crush))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item rounded."""
+        steps = torch.exp2((params["bits"] - 1).double()).unsqueeze(-1)
+        return info.edit(bend_items, params["active"], numbers=steps, bend=CRUSH)
 
 
 class MuLaw(Augment):
-    """Rounds samples to levels that lie close near 0 and far apart near full scale, as telephone codecs do.
+    """Mu-law coding: quantisation to levels close to each other near 0 and far apart near full scale.
 
     Samples are cut off at -1 and 1, compressed by ``ln(1 + mu |x|) / ln(1 + mu)``, rounded to ``mu // 2`` even levels
     on either side of 0, and expanded. Silence stays silence. Gradients are those of the samples (straight through),
@@ -207,12 +199,89 @@ class MuLaw(Augment):
         super().__init__(p=p, seed=seed)
         self.mu = checks.span("MuLaw", "mu", mu, low=3.0, high=65535.0)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``mu`` (float64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {"active": unit[:, 0] < self.p, "mu": between(unit[:, 1], self.mu)}
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``mu``."""
+        return {"mu": uniform(self.mu)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item coded and decoded."""
-        active, mu = column(params["active"], torch.bool), column(params["mu"], torch.float64)
-        return batch._replace(data=bend_items(batch.data, batch.lengths, active, mu.unsqueeze(-1), mu_law))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item coded and decoded."""
+        return info.edit(bend_items, params["active"], numbers=params["mu"].unsqueeze(-1), bend=MU_LAW)
+
+
+class Telephone(Augment):
+    """Band of a telephone line, with mu-law coding if asked for.
+
+    A Butterworth high pass and a low pass run over each item forwards and backwards: nothing is delayed, 6 dB are lost
+    at the edges, ``12 * order`` dB an octave beyond them. Before and after an item there is silence. Edges above 0.49
+    of the rate count as that. The rate stays as it is.
+
+    Args:
+        low_hz: range in Hz that the lower edge is drawn from, evenly in mel; 1 Hz or more.
+        high_hz: range in Hz that the upper edge is drawn from, likewise; it must begin above the end of ``low_hz``.
+        order: poles of each of the two filters, up to 8.
+        mu: compression of `MuLaw`, which follows the filters, 255 for 8 bits; None for no rounding. Full scale is 1.
+            Which of two levels a sample between them gets may differ from device to device.
+        p: probability that an item is changed.
+        seed: makes two telephones differ.
+
+    Shape:
+        ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one telephone an item over all its channels.
+
+    Padding:
+        Left out; 0 past each length.
+
+    Raises:
+        ValueError: a range with low above high, below 1 Hz or wholly at or above half the rate, ranges that meet, an
+            order outside 1..8, ``mu`` outside 3..65535, a batch without a rate.
+
+    Matches:
+        ``scipy.signal.butter`` twice with ``sosfiltfilt`` in silence, on the item alone: 3e-6 of the waveform's peak
+        (tests/augment/test_telephony.py).
+
+    References:
+        ITU-T G.712 (band of 300 to 3400 Hz), ITU-T G.711 (codec).
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> tones = torch.sin(torch.tensor([[0.02], [0.5]]) * torch.arange(16_000.0))
+        >>> heard = ofs.augment.Telephone()(ofs.pad(tones, rate=16_000)).data
+        >>> [round(level, 2) for level in heard[:, 1_000:15_000].abs().amax(1).tolist()]
+        [0.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        *,
+        low_hz: float | Span = 300.0,
+        high_hz: float | Span = 3400.0,
+        order: int = 4,
+        mu: float | None = None,
+        p: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(p=p, seed=seed)
+        self.low_hz = checks.span("Telephone", "low_hz", low_hz, low=LOWEST)
+        self.high_hz = checks.span("Telephone", "high_hz", high_hz, low=LOWEST)
+        if self.high_hz[0] <= self.low_hz[1]:
+            rule = f"high_hz to begin above the end of low_hz, {self.low_hz[1]:g} Hz"
+            raise ValueError(checks.message("Telephone", rule, f"{self.high_hz[0]:g} Hz", "Raise high_hz."))
+        self.order = checks.integer("Telephone", "order", order, high=8)
+        self.mu = None if mu is None else checks.number("Telephone", "mu", mu, low=3.0, high=65535.0)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ``low_hz`` and ``high_hz``."""
+        return {"low_hz": mels(self.low_hz), "high_hz": mels(self.high_hz)}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item as over its telephone."""
+        design, spans = partial(line, order=self.order), {"low_hz": self.low_hz, "high_hz": self.high_hz}
+        if self.mu is None:
+            return filtered(info, params, design, spans, zero_phase=True)
+        mu = torch.full_like(params["low_hz"], self.mu).unsqueeze(-1)
+        return filtered(info, params, design, spans, filter_and_compand, mu=mu)
+
+
+def line(rate: float, low_hz: Tensor, high_hz: Tensor, *, order: int) -> Tensor:
+    """Returns the sections of a high pass and a low pass."""
+    lower, upper = warped(low_hz, rate), warped(high_hz, rate)
+    return torch.cat([butterworth(lower, order, "high"), butterworth(upper, order, "low")], 1)

@@ -1,20 +1,18 @@
-"""Augmentations whose level moves within an item."""
+"""Envelopes: gain transitions and fades."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, between, column, known_rate
-from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.ranges import Params, Range, Span, fraction, uniform
 from ontheflyspec.functional.envelopes import SHAPES, fade, glide
-
-Span = tuple[float, float]
+from ontheflyspec.op import Edit
 
 
 class GainTransition(Augment):
-    """Lets the level of each item move from one drawn gain to another, as when somebody turns a knob.
+    """Gain transition: each item's level moves from one drawn gain to another, as by the turn of a knob.
 
     The gain moves evenly in dB, over a drawn time that begins anywhere in the item where it fits; it takes the whole
     item if that is shorter. The batch must know its rate.
@@ -64,26 +62,21 @@ class GainTransition(Augment):
         if self.gain_db[0] == self.gain_db[1]:
             checks.unused("GainTransition", "a range of gains", {"duration_s": duration_s}, duration_s=(0.2, 6.0))
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool), ``gain_db`` (before and after, float64 ``[B, 2]``), ``duration_s`` and ``start``.
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ``gain_db`` (before and after), ``duration_s`` and ``start``.
 
-        The last two are float64 ``[B]``; ``start`` is a share of the places where the move fits into the item.
+        The last one is a share of the places where the move fits into the item.
         """
-        unit = self.uniform(ids, key, 5)
-        gain_db, duration_s = between(unit[:, 1:3], self.gain_db), between(unit[:, 3], self.duration_s)
-        return {"active": unit[:, 0] < self.p, "gain_db": gain_db, "duration_s": duration_s, "start": unit[:, 4]}
+        return {"gain_db": uniform(self.gain_db, 2), "duration_s": uniform(self.duration_s), "start": fraction()}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with the level of each active item on the move."""
-        rate = known_rate("GainTransition", batch, "a time in seconds")
-        numbers = (column(params[name], torch.float64) for name in ("gain_db", "start", "duration_s"))
-        gains_db, start, duration_s = numbers
-        active = column(params["active"], torch.bool)
-        return batch._replace(data=glide(batch.data, batch.lengths, gains_db, start, duration_s * rate, active))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item with its level on the move."""
+        width = params["duration_s"] * info.known_rate("a time in seconds")
+        return info.edit(glide, params["active"], gains_db=params["gain_db"], start=params["start"], width=width)
 
 
 class Fade(Augment):
-    """Lets each item rise out of silence and fall back into it.
+    """Fade-in and fade-out of each item, out of silence and back into it.
 
     Times are rounded to whole samples, and cut to the item. The first sample of a rise and the last one of a fall are
     0, as those of torchaudio's. The batch must know its rate.
@@ -128,15 +121,12 @@ class Fade(Augment):
         self.fade_out_s = checks.span("Fade", "fade_out_s", fade_out_s, low=0.0)
         self.shape = checks.choice("Fade", "shape", shape, SHAPES)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool), ``fade_in_s`` and ``fade_out_s`` (float64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 3)
-        rise, fall = between(unit[:, 1], self.fade_in_s), between(unit[:, 2], self.fade_out_s)
-        return {"active": unit[:, 0] < self.p, "fade_in_s": rise, "fade_out_s": fall}
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ``fade_in_s`` and ``fade_out_s``."""
+        return {"fade_in_s": uniform(self.fade_in_s), "fade_out_s": uniform(self.fade_out_s)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item between its fades."""
-        rate, active = known_rate("Fade", batch, "fades in seconds"), column(params["active"], torch.bool)
-        seconds = (column(params[name], torch.float64) for name in ("fade_in_s", "fade_out_s"))
-        rise, fall = (torch.where(active, torch.round(values * rate).long(), 0) for values in seconds)
-        return batch._replace(data=fade(batch.data, batch.lengths, rise, fall, self.shape))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item between its fades."""
+        active, rate = params["active"], info.known_rate("fades in seconds")
+        rise, fall = (active * torch.round(params[name] * rate).long() for name in ("fade_in_s", "fade_out_s"))
+        return info.edit(fade, None, rise=rise, fall=fall, shape=self.shape)

@@ -1,40 +1,43 @@
-"""Augmentations that change the balance of frequencies."""
+"""Equalisers: bells, shelves, seven bands in a row, pre-emphasis."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, between, column, known_rate
-from ontheflyspec.augment.filtering import (
-    LOWEST,
-    Span,
-    below_half,
-    between_mels,
-    corners,
-    filtered,
-    longest,
-    traced_once,
-)
-from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.filtering import emphasise, peaking, shelf, tails, warped
+from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.filtering import LOWEST, digital, filtered
+from ontheflyspec.augment.ranges import Params, Range, Span, mels, uniform
+from ontheflyspec.functional.filtering import emphasise, peaking, shelf, warped
+from ontheflyspec.op import Edit
 
-_SHELF, _BELL = (0.1, 0.999), (0.5, 5.0)
-_BANDS: tuple[tuple[Span, Span], ...] = (
-    ((42.0, 95.0), _SHELF),
-    ((91.0, 204.0), _BELL),
-    ((196.0, 441.0), _BELL),
-    ((421.0, 948.0), _BELL),
-    ((909.0, 2045.0), _BELL),
-    ((1957.0, 4404.0), _BELL),
-    ((4216.0, 9486.0), _SHELF),
-)
-"""Ranges in Hz and of the steepness of the bands of `SevenBandEQ`."""
+_HERTZ = ((42, 95), (91, 204), (196, 441), (421, 948), (909, 2045), (1957, 4404), (4216, 9486))
+_STEEPNESS = ((0.1, 0.999), *[(0.5, 5.0)] * 5, (0.1, 0.999))
+"""Ranges of the bands of `SevenBandEQ`."""
+
+
+def seven_bands(rate: float, center_hz: Tensor, gain_db: Tensor, q: Tensor) -> Tensor:
+    """Returns the sections of a shelf, five bells and another shelf, of parameters ``[B, 7]``."""
+    bands = list(zip(warped(center_hz, rate).unbind(1), gain_db.unbind(1), q.unbind(1), strict=True))
+    bells = [peaking(*band) for band in bands[1:-1]]
+    return torch.cat([shelf(*bands[0], "low"), *bells, shelf(*bands[-1], "high")], 1)
+
+
+def side_by_side(ranges: Sequence[Range]) -> Range:
+    """Returns a range of ``[B, k]`` parameters, each from its own range of one float64."""
+
+    def make(unit: Tensor, before: Params) -> Tensor:
+        return torch.stack([one.make(unit[:, k : k + 1], before) for k, one in enumerate(ranges)], 1)
+
+    return Range(len(ranges), torch.float64, make)
 
 
 class PeakingEQ(Augment):
-    """Raises or lowers what lies around a drawn frequency, by a drawn number of decibels.
+    """Peaking equaliser: a drawn gain around a drawn frequency.
 
     The filter runs over each item as one of hardware does; before an item there is silence. Frequencies above 0.49 of
     the rate count as that.
@@ -72,8 +75,6 @@ class PeakingEQ(Augment):
         [1.0, 10.0]
     """
 
-    by_rows = True
-
     def __init__(
         self,
         *,
@@ -88,28 +89,144 @@ class PeakingEQ(Augment):
         self.gain_db = checks.span("PeakingEQ", "gain_db", gain_db, low=-60.0, high=60.0)
         self.q = checks.span("PeakingEQ", "q", q, low=0.05, high=100.0)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool), ``center_hz``, ``gain_db`` and ``q`` (float64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 4)
-        drawn = {"active": unit[:, 0] < self.p, "center_hz": between_mels(unit[:, 1], self.center_hz)}
-        return {**drawn, "gain_db": between(unit[:, 2], self.gain_db), "q": between(unit[:, 3], self.q)}
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ``center_hz``, ``gain_db`` and ``q``."""
+        return {"center_hz": mels(self.center_hz), "gain_db": uniform(self.gain_db), "q": uniform(self.q)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item after its filter."""
-        below_half("PeakingEQ", batch, "center_hz", self.center_hz, "a frequency in Hz")
-        names = ("center_hz", "gain_db", "q")
-        return filtered(batch, params, self._design, names, self._longest, zero_phase=False)
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item after its filter."""
+        spans = {"center_hz": self.center_hz, "gain_db": self.gain_db, "q": self.q}
+        return filtered(info, params, partial(digital, peaking), spans, zero_phase=False)
 
-    def _design(self, rate: float, center_hz: Tensor, gain_db: Tensor, q: Tensor) -> Tensor:
-        return peaking(warped(center_hz, rate), gain_db, q)
 
-    @traced_once
-    def _longest(self, rate: float) -> int:
-        return longest(self._design, rate, self.center_hz, self.gain_db, self.q)
+class LowShelf(Augment):
+    """Low shelving filter: a drawn gain for all frequencies below a drawn cut-off.
+
+    Half the gain is reached at the cut-off. The filter runs over each item as one of hardware does; before an item
+    there is silence. Cut-offs above 0.49 of the rate count as that.
+
+    Args:
+        cutoff_hz: range in Hz that the cut-off is drawn from, evenly in mel; 1 Hz or more.
+        gain_db: range in dB that the gain far below the cut-off is drawn from, evenly; within -60..60.
+        q: range that the steepness is drawn from, evenly; 0.707 is the steepest without a bump. Within 0.05..100.
+        p: probability that an item is changed.
+        seed: makes two filters differ.
+
+    Shape:
+        ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one filter an item over all its channels.
+
+    Padding:
+        Left out; 0 past each length.
+
+    Raises:
+        ValueError: a range with low above high or outside what is said above, cut-offs that all lie at or above half
+            the rate, a batch without a rate.
+
+    Matches:
+        ``scipy.signal.sosfilt`` with the coefficients of the cookbook, on the item alone: 2e-6 of the peak, before
+        or after (tests/augment/test_equalizing.py).
+
+    References:
+        Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter coefficients", lowShelf. Ranges and
+        distributions are those of audiomentations' LowShelfFilter.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> tones = torch.sin(torch.tensor([[0.02], [2.0]]) * torch.arange(8_000.0))
+        >>> out = ofs.augment.LowShelf(cutoff_hz=400.0, gain_db=20.0, q=0.7)(ofs.pad(tones, rate=8_000)).data
+        >>> [round(level, 1) for level in out[:, 2_000:].abs().amax(1).tolist()]
+        [10.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        *,
+        cutoff_hz: float | Span = (50.0, 4000.0),
+        gain_db: float | Span = (-18.0, 18.0),
+        q: float | Span = (0.1, 0.999),
+        p: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(p=p, seed=seed)
+        self.cutoff_hz = checks.span("LowShelf", "cutoff_hz", cutoff_hz, low=LOWEST)
+        self.gain_db = checks.span("LowShelf", "gain_db", gain_db, low=-60.0, high=60.0)
+        self.q = checks.span("LowShelf", "q", q, low=0.05, high=100.0)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ``cutoff_hz``, ``gain_db`` and ``q``."""
+        return {"cutoff_hz": mels(self.cutoff_hz), "gain_db": uniform(self.gain_db), "q": uniform(self.q)}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item after its filter."""
+        spans = {"cutoff_hz": self.cutoff_hz, "gain_db": self.gain_db, "q": self.q}
+        return filtered(info, params, partial(digital, shelf, kind="low"), spans, zero_phase=False)
+
+
+class HighShelf(Augment):
+    """High shelving filter: a drawn gain for all frequencies above a drawn cut-off.
+
+    Half the gain is reached at the cut-off. The filter runs over each item as one of hardware does; before an item
+    there is silence. Cut-offs above 0.49 of the rate count as that.
+
+    Args:
+        cutoff_hz: range in Hz that the cut-off is drawn from, evenly in mel; 1 Hz or more.
+        gain_db: range in dB that the gain far above the cut-off is drawn from, evenly; within -60..60.
+        q: range that the steepness is drawn from, evenly; 0.707 is the steepest without a bump. Within 0.05..100.
+        p: probability that an item is changed.
+        seed: makes two filters differ.
+
+    Shape:
+        ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one filter an item over all its channels.
+
+    Padding:
+        Left out; 0 past each length.
+
+    Raises:
+        ValueError: a range with low above high or outside what is said above, cut-offs that all lie at or above half
+            the rate, a batch without a rate.
+
+    Matches:
+        ``scipy.signal.sosfilt`` with the coefficients of the cookbook, on the item alone: 2e-6 of the peak, before
+        or after (tests/augment/test_equalizing.py).
+
+    References:
+        Bristow-Johnson, "Cookbook formulae for audio equalizer biquad filter coefficients", highShelf. Ranges and
+        distributions are those of audiomentations' HighShelfFilter.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> tones = torch.sin(torch.tensor([[0.02], [2.0]]) * torch.arange(8_000.0))
+        >>> out = ofs.augment.HighShelf(cutoff_hz=400.0, gain_db=20.0, q=0.7)(ofs.pad(tones, rate=8_000)).data
+        >>> [round(level, 1) for level in out[:, 2_000:].abs().amax(1).tolist()]
+        [1.0, 10.0]
+    """
+
+    def __init__(
+        self,
+        *,
+        cutoff_hz: float | Span = (300.0, 7500.0),
+        gain_db: float | Span = (-18.0, 18.0),
+        q: float | Span = (0.1, 0.999),
+        p: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(p=p, seed=seed)
+        self.cutoff_hz = checks.span("HighShelf", "cutoff_hz", cutoff_hz, low=LOWEST)
+        self.gain_db = checks.span("HighShelf", "gain_db", gain_db, low=-60.0, high=60.0)
+        self.q = checks.span("HighShelf", "q", q, low=0.05, high=100.0)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ``cutoff_hz``, ``gain_db`` and ``q``."""
+        return {"cutoff_hz": mels(self.cutoff_hz), "gain_db": uniform(self.gain_db), "q": uniform(self.q)}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item after its filter."""
+        spans = {"cutoff_hz": self.cutoff_hz, "gain_db": self.gain_db, "q": self.q}
+        return filtered(info, params, partial(digital, shelf, kind="high"), spans, zero_phase=False)
 
 
 class SevenBandEQ(Augment):
-    """Changes the balance of frequencies, as an equaliser with seven knobs turned at random.
+    """Parametric equaliser of seven bands, as if all its knobs were turned at random.
 
     A low shelf, five bells and a high shelf in a row: the middles of each are drawn from its own range, evenly in mel
     (42 to 95, 91 to 204, 196 to 441, 421 to 948, 909 to 2045, 1957 to 4404 and 4216 to 9486 Hz). The filters run over
@@ -145,41 +262,26 @@ class SevenBandEQ(Augment):
         True
     """
 
-    by_rows = True
-
     def __init__(self, *, gain_db: float | Span = (-12.0, 12.0), p: float = 1.0, seed: int = 0) -> None:
         super().__init__(p=p, seed=seed)
         self.gain_db = checks.span("SevenBandEQ", "gain_db", gain_db, low=-60.0, high=60.0)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active``, bool ``[B]``; ``center_hz``, ``gain_db`` and ``q``, float64 ``[B, 7]`` each."""
-        unit = self.uniform(ids, key, 1 + 3 * len(_BANDS))
-        centres, gains, steepness = unit[:, 1:].reshape(-1, 3, len(_BANDS)).unbind(1)
-        centers = [between_mels(part, hertz) for part, (hertz, _) in zip(centres.unbind(1), _BANDS, strict=True)]
-        q = [between(part, span) for part, (_, span) in zip(steepness.unbind(1), _BANDS, strict=True)]
-        gain_db = between(gains, self.gain_db)
-        drawn = {"active": unit[:, 0] < self.p, "center_hz": torch.stack(centers, 1)}
-        return {**drawn, "gain_db": gain_db, "q": torch.stack(q, 1)}
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ``center_hz``, ``gain_db`` and ``q`` of the seven bands."""
+        return {
+            "center_hz": side_by_side([mels(span) for span in _HERTZ]),
+            "gain_db": uniform(self.gain_db, len(_HERTZ)),
+            "q": side_by_side([uniform(span) for span in _STEEPNESS]),
+        }
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item after its seven filters."""
-        known_rate("SevenBandEQ", batch, "frequencies in Hz")
-        names = ("center_hz", "gain_db", "q")
-        return filtered(batch, params, self._design, names, self._longest, zero_phase=False)
-
-    def _design(self, rate: float, center_hz: Tensor, gain_db: Tensor, q: Tensor) -> Tensor:
-        bands = list(zip(warped(center_hz, rate).unbind(1), gain_db.unbind(1), q.unbind(1), strict=True))
-        bells = [peaking(*band) for band in bands[1:-1]]
-        return torch.cat([shelf(*bands[0], "low"), *bells, shelf(*bands[-1], "high")], 1)
-
-    @traced_once
-    def _longest(self, rate: float) -> int:
-        ends = [column(corners(hertz, self.gain_db, q), torch.float64) for hertz, q in _BANDS]
-        return int(tails(self._design(rate, *torch.stack(ends, -1))).max())
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item after its seven filters."""
+        spans = {"center_hz": _HERTZ, "gain_db": (self.gain_db,) * len(_HERTZ), "q": _STEEPNESS}
+        return filtered(info, params, seven_bands, spans, zero_phase=False)
 
 
 class PreEmphasis(Augment):
-    """Raises high frequencies by taking off each sample a share of the one before it.
+    """First-order pre-emphasis: raises high frequencies.
 
     ``y[n] = x[n] - coefficient * x[n - 1]``, with silence before the item.
 
@@ -210,12 +312,10 @@ class PreEmphasis(Augment):
         super().__init__(p=p, seed=seed)
         self.coefficient = checks.span("PreEmphasis", "coefficient", coefficient, low=0.0, high=1.0)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``coefficient`` (float64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {"active": unit[:, 0] < self.p, "coefficient": between(unit[:, 1], self.coefficient)}
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``coefficient``."""
+        return {"coefficient": uniform(self.coefficient)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with the high frequencies of each active item raised."""
-        active, drawn = column(params["active"], torch.bool), column(params["coefficient"], torch.float64)
-        return batch._replace(data=emphasise(batch.data, batch.lengths, torch.where(active, drawn, 0)))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item less a share of itself one sample later."""
+        return info.edit(emphasise, None, coefficients=torch.where(params["active"], params["coefficient"], 0))

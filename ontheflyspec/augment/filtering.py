@@ -1,95 +1,92 @@
-"""Augmentations that let some frequencies pass and stop others."""
+"""Butterworth filters of drawn edges, and what all random filters share."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import TypeVar
+import itertools
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, column, known_rate
-from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.filtering import butterworth, filter_items, tails, warped
-from ontheflyspec.functional.scales import mel_to_hz
+from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.ranges import Params, Range, Span, mels, uniform
+from ontheflyspec.functional.filtering import butterworth, butterworth_band, filter_items, tails, warped
+from ontheflyspec.internals import constant_in_traces
+from ontheflyspec.op import Edit, Op
 
-Span = tuple[float, float]
-_Step = TypeVar("_Step", bound=Augment)
 LOWEST = 1.0
-"""Hz, what a filter can be put to at least: its response goes on for seconds."""
+"""Hz, the least frequency of a filter: its response goes on for seconds."""
 
+_LOWER_TOP = 0.44
+"""Share of the rate that the lower edge of a band lies at most at, so that it stays below the upper one."""
 
-def between_mels(unit: Tensor, span: Span) -> Tensor:
-    """Returns Hz for numbers in (0, 1), evenly in mel (as torch-audiomentations draws them) from ``span``."""
-    low, high = (2595 * math.log10(1 + edge / 700) for edge in span)
-    return mel_to_hz(low + unit * (high - low), "htk").clamp(*span)
-
-
-def below_half(where: str, batch: PaddedBatch, name: str, span: Span, what: str) -> None:
-    """Raises if a batch does not know its rate, for ``what``, or all of a range lies at or above half of it."""
-    half = known_rate(where, batch, what) / 2
-    if span[0] >= half:
-        rule = f"{name} to begin below half the rate, {half:g} Hz"
-        raise ValueError(checks.message(where, rule, f"{span[0]:g} Hz", f"Lower {name} or leave {where} out."))
-
-
-def traced_once(method: Callable[[_Step, float], int]) -> Callable[[_Step, float], int]:
-    """Marks a method whose result ``torch.compile`` may take as it is, as ``torch.compiler.assume_constant_result``
-    does; that one loads the whole compiler.
-    """
-    method._dynamo_marked_constant = True  # type: ignore[attr-defined]
-    return method
-
-
-def corners(*spans: Span) -> list[list[float]]:
-    """Returns each combination of the ends of ranges, one list a range: where responses can be longest."""
-    rows: list[list[float]] = [[]]
-    for span in spans:
-        rows = [[*row, end] for row in rows for end in span]
-    return [list(values) for values in zip(*rows, strict=True)]
-
-
-def longest(design: Callable[..., Tensor], rate: float, *spans: Span) -> int:
-    """Returns the samples of the longest response of what a design makes of values from these ranges."""
-    return int(tails(design(rate, *(column(values, torch.float64) for values in corners(*spans)))).max())
+Spans = Span | tuple[Span, ...]
+"""Range of one parameter, or its ranges in several bands."""
 
 
 def filtered(
-    batch: PaddedBatch,
+    info: Info,
     params: Params,
     design: Callable[..., Tensor],
-    names: tuple[str, ...],
-    longest: Callable[[float], int],
-    *,
-    zero_phase: bool,
-) -> PaddedBatch:
-    """Returns a batch with each active item after its filter.
+    spans: Mapping[str, Spans],
+    op: Op[..., Any] = filter_items,
+    **options: Any,
+) -> Edit:
+    """Returns an edit that runs a filter over each active item.
 
     Args:
-        batch: with a known rate.
+        info: of the batch.
         params: a table.
-        design: makes sections of the rate and the values of the table.
-        names: of those values.
-        longest: returns for a rate the samples of the longest response that can be drawn, for tables whose values the
-            host does not know.
-        zero_phase: whether filters run forwards and backwards.
+        design: makes sections of the rate and the parameters of the filter, float64 ``[B]``, or ``[B, bands]``.
+        spans: of these parameters, by name and in order, the frequency first.
+        op: takes the sections, and as ``tail`` the samples of the longest response if the host does not know them.
+        options: of the op.
+
+    Raises:
+        ValueError: a batch without a rate, or a frequency that can only be drawn at or above half of it.
     """
-    active = column(params["active"], torch.bool)
-    sections = design(batch.rate, *(column(params[name], torch.float64) for name in names))
+    rate, (name, span) = info.known_rate("frequencies in Hz"), next(iter(spans.items()))
+    # Of several bands some may lie above half the rate: they count as right below it.
+    if isinstance(span[0], float) and span[0] >= rate / 2:
+        rule = f"{name} to begin below half the rate, {rate / 2:g} Hz"
+        remedy = f"Lower {name} or leave {info.where} out."
+        raise ValueError(checks.message(info.where, rule, f"{span[0]:g} Hz", remedy))
+    sections = design(rate, *(params[one] for one in spans))
     known = sections.device.type == "cpu" and not torch.compiler.is_compiling()
-    tail = None if known else longest(batch.rate)
-    data = filter_items(batch.data, batch.lengths, sections, active, zero_phase=zero_phase, tail=tail)
-    return batch._replace(data=data)
+    tail = None if known else longest(design, rate, *spans.values())
+    return info.edit(op, params["active"], sections=sections, tail=tail, **options)
+
+
+@constant_in_traces
+def longest(design: Callable[..., Tensor], rate: float, *spans: Spans) -> int:
+    """Returns the samples of the longest response to parameters in these ranges: it belongs to some of their ends."""
+    sides = zip(*itertools.product((0, 1), repeat=len(spans)), strict=True)
+    ends = [torch.tensor(span, dtype=torch.float64, device="cpu") for span in spans]
+    values = [end[..., list(side)].movedim(-1, 0) for end, side in zip(ends, sides, strict=True)]
+    return int(tails(design(rate, *values)).max())
+
+
+def digital(design: Callable[..., Tensor], rate: float, hertz: Tensor, *others: Tensor, **options: Any) -> Tensor:
+    """Returns the sections of a filter at frequencies in Hz, by a design on the scale of `warped`."""
+    return design(warped(hertz, rate), *others, **options)
+
+
+def band(rate: float, center_hz: Tensor, bandwidth: Tensor, *, order: int, kind: str) -> Tensor:
+    """Returns the sections of a Butterworth filter of a band, see `butterworth_band`."""
+    half = center_hz * bandwidth / 2
+    lower = warped((center_hz - half).clamp(min=LOWEST), rate, _LOWER_TOP)
+    return butterworth_band(lower, warped(center_hz + half, rate), order, kind)
 
 
 class LowPass(Augment):
-    """Takes away what lies above a drawn frequency.
+    """Butterworth low-pass filter of a drawn cut-off frequency.
 
-    A Butterworth filter runs over each item forwards and backwards, so that nothing is delayed: 6 dB down at the
-    cut-off, and ``12 * order`` dB an octave beyond it. Before and after an item there is silence. Cut-offs above 0.49
-    of the rate count as that.
+    It runs over each item forwards and backwards, so that nothing is delayed: 6 dB down at the cut-off, and
+    ``12 * order`` dB an octave beyond it. Before and after an item there is silence. Cut-offs above 0.49 of the rate
+    count as that.
 
     Args:
         cutoff_hz: range in Hz that the cut-off is drawn from, evenly in mel; 1 Hz or more.
@@ -124,8 +121,6 @@ class LowPass(Augment):
         [1.0, 0.0]
     """
 
-    by_rows = True
-
     def __init__(
         self,
         *,
@@ -140,30 +135,22 @@ class LowPass(Augment):
         self.order = checks.integer("LowPass", "order", order, high=8)
         self.zero_phase = bool(zero_phase)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``cutoff_hz`` (float64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {"active": unit[:, 0] < self.p, "cutoff_hz": between_mels(unit[:, 1], self.cutoff_hz)}
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``cutoff_hz``."""
+        return {"cutoff_hz": mels(self.cutoff_hz)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item after its filter."""
-        below_half("LowPass", batch, "cutoff_hz", self.cutoff_hz, "a cut-off in Hz")
-        return filtered(batch, params, self._design, ("cutoff_hz",), self._longest, zero_phase=self.zero_phase)
-
-    def _design(self, rate: float, cutoff_hz: Tensor) -> Tensor:
-        return butterworth(warped(cutoff_hz, rate), self.order, "low")
-
-    @traced_once
-    def _longest(self, rate: float) -> int:
-        return longest(self._design, rate, self.cutoff_hz)
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item after its filter."""
+        design = partial(digital, butterworth, order=self.order, kind="low")
+        return filtered(info, params, design, {"cutoff_hz": self.cutoff_hz}, zero_phase=self.zero_phase)
 
 
 class HighPass(Augment):
-    """Takes away what lies below a drawn frequency.
+    """Butterworth high-pass filter of a drawn cut-off frequency.
 
-    A Butterworth filter runs over each item forwards and backwards, so that nothing is delayed: 6 dB down at the
-    cut-off, and ``12 * order`` dB an octave below it. Before and after an item there is silence. Cut-offs above 0.49
-    of the rate count as that.
+    It runs over each item forwards and backwards, so that nothing is delayed: 6 dB down at the cut-off, and
+    ``12 * order`` dB an octave below it. Before and after an item there is silence. Cut-offs above 0.49 of the rate
+    count as that.
 
     Args:
         cutoff_hz: range in Hz that the cut-off is drawn from, evenly in mel; 1 Hz or more.
@@ -198,8 +185,6 @@ class HighPass(Augment):
         [0.0, 1.0]
     """
 
-    by_rows = True
-
     def __init__(
         self,
         *,
@@ -214,19 +199,134 @@ class HighPass(Augment):
         self.order = checks.integer("HighPass", "order", order, high=8)
         self.zero_phase = bool(zero_phase)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``cutoff_hz`` (float64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {"active": unit[:, 0] < self.p, "cutoff_hz": between_mels(unit[:, 1], self.cutoff_hz)}
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``cutoff_hz``."""
+        return {"cutoff_hz": mels(self.cutoff_hz)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item after its filter."""
-        below_half("HighPass", batch, "cutoff_hz", self.cutoff_hz, "a cut-off in Hz")
-        return filtered(batch, params, self._design, ("cutoff_hz",), self._longest, zero_phase=self.zero_phase)
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item after its filter."""
+        design = partial(digital, butterworth, order=self.order, kind="high")
+        return filtered(info, params, design, {"cutoff_hz": self.cutoff_hz}, zero_phase=self.zero_phase)
 
-    def _design(self, rate: float, cutoff_hz: Tensor) -> Tensor:
-        return butterworth(warped(cutoff_hz, rate), self.order, "high")
 
-    @traced_once
-    def _longest(self, rate: float) -> int:
-        return longest(self._design, rate, self.cutoff_hz)
+class _Band(Augment):
+    """Butterworth filter of a drawn centre and width, of a ``kind`` of `butterworth_band`."""
+
+    kind: ClassVar[str]
+
+    def __init__(
+        self,
+        *,
+        center_hz: float | Span = (200.0, 4000.0),
+        bandwidth: float | Span = (0.5, 1.99),
+        order: int = 2,
+        zero_phase: bool = True,
+        p: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(p=p, seed=seed)
+        where = type(self).__name__
+        self.center_hz = checks.span(where, "center_hz", center_hz, low=LOWEST)
+        self.bandwidth = checks.span(where, "bandwidth", bandwidth, low=0.01, high=1.99)
+        self.order = checks.integer(where, "order", order, high=8)
+        self.zero_phase = bool(zero_phase)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ``center_hz`` and ``bandwidth``."""
+        return {"center_hz": mels(self.center_hz), "bandwidth": uniform(self.bandwidth)}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item after its filter."""
+        design = partial(band, order=self.order, kind=self.kind)
+        spans = {"center_hz": self.center_hz, "bandwidth": self.bandwidth}
+        return filtered(info, params, design, spans, zero_phase=self.zero_phase)
+
+
+class BandPass(_Band):
+    """Butterworth band-pass filter of a drawn centre and width.
+
+    It runs over each item forwards and backwards, so that nothing is delayed: 6 dB down at both
+    edges, and ``12 * order`` dB an octave beyond them. Before and after an item there is silence. A band of width 0.5
+    around 1 kHz reaches from 750 to 1250 Hz; edges below 1 Hz count as that, as do upper ones above 0.49 of the rate
+    and lower ones above 0.44 of it.
+
+    Args:
+        center_hz: range in Hz that the middle of the band is drawn from, evenly in mel; 1 Hz or more.
+        bandwidth: range that the width of the band is drawn from, evenly, as a share of its middle; 0.01 to 1.99.
+        order: the filter has twice as many poles, up to 8.
+        zero_phase: whether the filter runs backwards, too; if not, waves are delayed as by a filter of hardware: 3 dB
+            down at both edges, ``6 * order`` dB an octave.
+        p: probability that an item is changed.
+        seed: makes two filters differ.
+
+    Shape:
+        ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one filter an item over all its channels.
+
+    Padding:
+        Left out; 0 past each length.
+
+    Raises:
+        ValueError: a range with low above high or outside what is said above; middles that all lie at or above half the
+            rate; an order outside 1..8; a batch without a rate.
+
+    Matches:
+        ``scipy.signal.butter(btype="bandpass")`` with ``sosfilt``, or with ``sosfiltfilt`` in silence, on the item
+        alone: 2e-6 of the waveform's peak (tests/augment/test_filtering.py).
+
+    References:
+        Ranges and distributions are those of torch-audiomentations' BandPassFilter, the filter that of audiomentations.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> tones = torch.sin(torch.tensor([[0.02], [0.8]]) * torch.arange(8_000.0))
+        >>> kept = ofs.augment.BandPass(center_hz=1_000.0, bandwidth=1.0)(ofs.pad(tones, rate=8_000)).data
+        >>> [round(level, 2) for level in kept[:, 1_000:7_000].abs().amax(1).tolist()]
+        [0.0, 1.0]
+    """
+
+    kind = "pass"
+
+
+class BandStop(_Band):
+    """Butterworth band-stop filter of a drawn centre and width.
+
+    It runs over each item forwards and backwards, so that nothing is delayed: 6 dB down at both
+    edges, and ``12 * order`` dB an octave further in. Before and after an item there is silence. A band of width 0.5
+    around 1 kHz reaches from 750 to 1250 Hz; edges below 1 Hz count as that, as do upper ones above 0.49 of the rate
+    and lower ones above 0.44 of it.
+
+    Args:
+        center_hz: range in Hz that the middle of the band is drawn from, evenly in mel; 1 Hz or more.
+        bandwidth: range that the width of the band is drawn from, evenly, as a share of its middle; 0.01 to 1.99.
+        order: the filter has twice as many poles, up to 8.
+        zero_phase: whether the filter runs backwards, too; if not, waves are delayed as by a filter of hardware: 3 dB
+            down at both edges, ``6 * order`` dB an octave.
+        p: probability that an item is changed.
+        seed: makes two filters differ.
+
+    Shape:
+        ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one filter an item over all its channels.
+
+    Padding:
+        Left out; 0 past each length.
+
+    Raises:
+        ValueError: a range with low above high or outside what is said above; middles that all lie at or above half the
+            rate; an order outside 1..8; a batch without a rate.
+
+    Matches:
+        ``scipy.signal.butter(btype="bandstop")`` with ``sosfilt``, or with ``sosfiltfilt`` in silence, on the item
+        alone: 2e-6 of the waveform's peak (tests/augment/test_filtering.py).
+
+    References:
+        Ranges and distributions are those of torch-audiomentations' BandStopFilter, the filter that of audiomentations.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> tones = torch.sin(torch.tensor([[0.02], [0.8]]) * torch.arange(8_000.0))
+        >>> kept = ofs.augment.BandStop(center_hz=1_000.0, bandwidth=1.0)(ofs.pad(tones, rate=8_000)).data
+        >>> [round(level, 2) for level in kept[:, 1_000:7_000].abs().amax(1).tolist()]
+        [1.0, 0.0]
+    """
+
+    kind = "stop"

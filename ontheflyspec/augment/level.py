@@ -1,17 +1,16 @@
-"""Augmentations of level: gain and polarity."""
+"""Augmentations of level: gain, polarity, normalisation to a peak, a root mean square, a loudness."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, between, column
-from ontheflyspec.batch import PaddedBatch, per_item
+from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.ranges import Params, Range, Span, uniform
+from ontheflyspec.functional.loudness import bring_to_level
 from ontheflyspec.functional.masking import scale_items
 from ontheflyspec.functional.waveform import db_to_amplitude
+from ontheflyspec.op import Edit
 
 
 class Gain(Augment):
@@ -40,22 +39,18 @@ class Gain(Augment):
         tensor([ 0.1000, -0.2000])
     """
 
-    by_rows = True
-
-    def __init__(self, *, gain_db: float | tuple[float, float] = (-12.0, 6.0), p: float = 1.0, seed: int = 0) -> None:
+    def __init__(self, *, gain_db: float | Span = (-12.0, 6.0), p: float = 1.0, seed: int = 0) -> None:
         super().__init__(p=p, seed=seed)
         self.gain_db = checks.span("Gain", "gain_db", gain_db)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``gain_db`` (float64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {"active": unit[:, 0] < self.p, "gain_db": between(unit[:, 1], self.gain_db)}
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``gain_db``."""
+        return {"gain_db": uniform(self.gain_db)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each item at its drawn level."""
-        gain_db = torch.where(column(params["active"], torch.bool), column(params["gain_db"], torch.float64), 0)
-        gain = per_item(db_to_amplitude(gain_db), batch.data)
-        return batch._replace(data=scale_items(batch.data, batch.lengths, gain))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each item's samples times its gain."""
+        gain_db = torch.where(params["active"], params["gain_db"], 0)
+        return info.edit(scale_items, None, factors=db_to_amplitude(gain_db))
 
 
 class PolarityInversion(Augment):
@@ -83,13 +78,146 @@ class PolarityInversion(Augment):
         tensor([-0.5000,  1.0000])
     """
 
-    by_rows = True
+    def ranges(self) -> dict[str, Range]:
+        """Returns nothing: who is active says it all."""
+        return {}
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool), ``[B]``."""
-        return {"active": self.uniform(ids, key, 1)[:, 0] < self.p}
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the samples of active items times -1."""
+        return info.edit(scale_items, None, factors=torch.where(params["active"], -1, 1))
 
-    def change(self, batch: PaddedBatch, params: dict[str, Any]) -> PaddedBatch:
-        """Returns the batch with its active items inverted."""
-        sign = torch.where(column(params["active"], torch.bool), -1, 1)
-        return batch._replace(data=scale_items(batch.data, batch.lengths, per_item(sign, batch.data)))
+
+class PeakNormalize(Augment):
+    """Peak normalisation: brings the largest magnitude of each item to a drawn level.
+
+    Silence stays silence.
+
+    Args:
+        peak_db: range in dB that the level is drawn from, evenly; 0 is full scale, a magnitude of 1.
+        p: probability that an item is changed.
+        seed: makes two differ.
+
+    Shape:
+        ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one factor an item over all its channels.
+
+    Padding:
+        Left out; 0 past each length.
+
+    Raises:
+        ValueError: a range with low above high, a probability outside 0..1.
+
+    Matches:
+        ``samples / max |samples| * 10 ** (peak_db / 20)`` of the item alone, 1e-6
+        (tests/augment/test_loudness.py).
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> ofs.augment.PeakNormalize()(torch.tensor([0.1, -0.2]))
+        tensor([ 0.5000, -1.0000])
+    """
+
+    def __init__(self, *, peak_db: float | Span = 0.0, p: float = 1.0, seed: int = 0) -> None:
+        super().__init__(p=p, seed=seed)
+        self.peak_db = checks.span("PeakNormalize", "peak_db", peak_db)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``peak_db``."""
+        return {"peak_db": uniform(self.peak_db)}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item at its drawn level."""
+        return info.edit(bring_to_level, params["active"], target_db=params["peak_db"], measure="peak", rate=None)
+
+
+class RMSNormalize(Augment):
+    """Root-mean-square normalisation: brings each item to a drawn level.
+
+    Silence stays silence. Peaks above full scale are not cut off.
+
+    Args:
+        rms_db: range in dB that the level is drawn from, evenly; 0 is a root mean square of 1.
+        p: probability that an item is changed.
+        seed: makes two differ.
+
+    Shape:
+        ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one factor an item over all its channels.
+
+    Padding:
+        Left out; 0 past each length.
+
+    Raises:
+        ValueError: a range with low above high, a probability outside 0..1.
+
+    Matches:
+        ``samples / sqrt(mean(samples ** 2)) * 10 ** (rms_db / 20)`` of the item alone, 1e-6
+        (tests/augment/test_loudness.py).
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> ofs.augment.RMSNormalize(rms_db=-20.0)(torch.tensor([0.5, -0.5]))
+        tensor([ 0.1000, -0.1000])
+    """
+
+    def __init__(self, *, rms_db: float | Span = (-30.0, -15.0), p: float = 1.0, seed: int = 0) -> None:
+        super().__init__(p=p, seed=seed)
+        self.rms_db = checks.span("RMSNormalize", "rms_db", rms_db)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``rms_db``."""
+        return {"rms_db": uniform(self.rms_db)}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item at its drawn level."""
+        return info.edit(bring_to_level, params["active"], target_db=params["rms_db"], measure="rms", rate=None)
+
+
+class LoudnessNormalize(Augment):
+    """Loudness normalisation: brings each item to a drawn level in LUFS.
+
+    Loudness is measured as ITU-R BS.1770-4 has it: filtered as the ear hears, in blocks of 0.4 s that begin every
+    0.1 s, over those above -70 LUFS and above 10 LU below the mean of these. An item shorter than a block is measured
+    as a whole, without gates. All channels weigh the same, as left, right and centre do. Silence, and what lies below
+    -70 LUFS throughout, stays as it is. Peaks above full scale are not cut off.
+
+    Args:
+        loudness_lufs: range in LUFS that the loudness is drawn from, evenly.
+        p: probability that an item is changed.
+        seed: makes two differ.
+
+    Shape:
+        ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one factor an item over all its channels.
+
+    Padding:
+        Left out; 0 past each length.
+
+    Raises:
+        ValueError: a range with low above high, a probability outside 0..1, a batch without a rate.
+
+    Matches:
+        The standard written in numpy, and ``torchaudio.functional.loudness``: 0.1 LU
+        (tests/augment/test_loudness.py).
+
+    References:
+        ITU-R BS.1770-4, "Algorithms to measure audio programme loudness and true-peak audio level", 2015. The range is
+        that of audiomentations' LoudnessNormalization.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> tone = torch.sin(2 * torch.pi * 997 / 16_000 * torch.arange(16_000.0))
+        >>> quiet = ofs.augment.LoudnessNormalize(loudness_lufs=-23.01)(ofs.pad([tone], rate=16_000)).data
+        >>> round(quiet.max().item(), 2)  # the tone itself has -3.01 LUFS
+        0.1
+    """
+
+    def __init__(self, *, loudness_lufs: float | Span = (-31.0, -13.0), p: float = 1.0, seed: int = 0) -> None:
+        super().__init__(p=p, seed=seed)
+        self.loudness_lufs = checks.span("LoudnessNormalize", "loudness_lufs", loudness_lufs)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``loudness_lufs``."""
+        return {"loudness_lufs": uniform(self.loudness_lufs)}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item at its drawn level."""
+        target, rate = params["loudness_lufs"], info.known_rate("blocks of 0.4 s")
+        return info.edit(bring_to_level, params["active"], target_db=target, measure="loudness", rate=rate)

@@ -1,24 +1,21 @@
-"""Augmentations that let the items of a batch meet, with targets that follow."""
+"""Augmentations that mix the items of a batch, with targets that follow, or the channels of an item."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, between, column, known_rate
-from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.mixing import (
-    mix_pairs,
-    mix_targets,
-    partners,
-    stretches,
-    swap_stretches,
-    symmetric_beta,
-)
-from ontheflyspec.targets import Pieces
+from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.ranges import Params, Range, Span, fraction, integers, key, uniform
+from ontheflyspec.augment.spectrogram import checked_fill
+from ontheflyspec.batch import as_tensor
+from ontheflyspec.functional.channels import channel_orders, hide_channels, order_channels
+from ontheflyspec.functional.mixing import mix_pairs, partners, stretches, swap_stretches, symmetric_beta
+from ontheflyspec.op import Edit
+from ontheflyspec.targets import mix_labels
 
 KINDS = {"wave": 1, "features": 2}
 """Axes of one item."""
@@ -66,7 +63,7 @@ class MixUp(Augment):
         >>> mixup = ofs.augment.MixUp(weight=0.75)
         >>> batch = ofs.pad([torch.ones(2), 5 * torch.ones(3)], rate=16_000, ids=[1, 2])
         >>> params = mixup.draw(batch.ids)
-        >>> mixup.apply(batch, params).data
+        >>> mixup.replay(batch, params).data
         tensor([[2., 2., 0.],
                 [4., 4., 4.]])
         >>> mixup.targets(torch.tensor([0, 2]), params, n_classes=3)
@@ -80,7 +77,7 @@ class MixUp(Augment):
         self,
         *,
         alpha: float = 0.4,
-        weight: float | tuple[float, float] | None = None,
+        weight: float | Span | None = None,
         kind: str = "wave",
         p: float = 1.0,
         seed: int = 0,
@@ -89,17 +86,15 @@ class MixUp(Augment):
         self.item_rank = KINDS[checks.choice("MixUp", "kind", kind, KINDS)]
         self.alpha, self.weight = checked_shares("MixUp", alpha, weight, 0.4)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool), ``partner`` (int64, positions in the batch), ``weight`` (float64), ``[B]`` each.
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ``partner``, positions in the batch, and of ``weight``, the item's own share."""
+        return {"partner": partner_range(), "weight": weight_range(self.alpha, self.weight)}
 
-        The weight is the item's own share, 1 for one that is not active or alone.
-        """
-        return draw_pairs(self.uniform(ids, key, 5), self.p, self.alpha, self.weight)
-
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with its active items mixed."""
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the sum of each active item and its partner."""
         partner, weight = pairs(params)
-        return batch._replace(data=mix_pairs(batch.data, batch.lengths, partner, weight))
+        edit = info.edit(mix_pairs, None, partner=partner, weight=weight)
+        return edit._replace(mixed=(partner, weight))
 
     def targets(self, labels: Tensor, params: Params, *, n_classes: int | None = None) -> Tensor:
         """Returns targets mixed as a table of `draw` mixed the items, float ``[B, K]``.
@@ -112,7 +107,7 @@ class MixUp(Augment):
         Raises:
             ValueError: class indices without ``n_classes``, or labels of another shape.
         """
-        return mixed_targets("MixUp", labels, params, n_classes)
+        return mix_labels("MixUp", labels, *pairs(params), n_classes)
 
 
 class CutMix(Augment):
@@ -153,7 +148,7 @@ class CutMix(Augment):
         >>> cutmix = ofs.augment.CutMix(weight=0.75)
         >>> batch = ofs.pad([torch.ones(4), 5 * torch.ones(8)], rate=16_000, ids=[1, 2])
         >>> params = cutmix.draw(batch.ids)
-        >>> (cutmix.apply(batch, params).data == 5).sum(1)
+        >>> (cutmix.replay(batch, params).data == 5).sum(1)
         tensor([1, 6])
         >>> cutmix.targets(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), params)
         tensor([[0.7500, 0.2500],
@@ -166,7 +161,7 @@ class CutMix(Augment):
         self,
         *,
         alpha: float = 1.0,
-        weight: float | tuple[float, float] | None = None,
+        weight: float | Span | None = None,
         kind: str = "wave",
         p: float = 1.0,
         seed: int = 0,
@@ -175,39 +170,24 @@ class CutMix(Augment):
         self.item_rank = KINDS[checks.choice("CutMix", "kind", kind, KINDS)]
         self.alpha, self.weight = checked_shares("CutMix", alpha, weight, 1.0)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns the table of `MixUp`, with fractions ``place`` and ``source`` (float64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 7)
-        table = draw_pairs(unit[:, :5], self.p, self.alpha, self.weight)
-        return {**table, "place": unit[:, 5], "source": unit[:, 6]}
+    def ranges(self) -> dict[str, Range]:
+        """Returns the ranges of `MixUp`, and of ``place`` and ``source``, fractions: where the stretch begins."""
+        pair = {"partner": partner_range(), "weight": weight_range(self.alpha, self.weight)}
+        return {**pair, "place": fraction(), "source": fraction()}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with a stretch of each active item replaced."""
-        partner, start, end, source = self._cuts(params, batch.lengths)
-        return batch._replace(data=swap_stretches(batch.data, batch.lengths, partner, start, end, source))
-
-    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces:
-        """Returns what is left of each item's own time, before and after the stretch."""
-        rate, lengths = known_rate("CutMix", batch, "times in seconds"), batch.lengths
-        _, start, end, _ = self._cuts(params, lengths)
-        none, lengths = start == end, lengths.to(start.device, non_blocking=True)
-        start, end = torch.where(none, lengths, start), torch.where(none, lengths, end)
-        first = torch.stack([torch.zeros_like(end), end], 1).double() / rate
-        return Pieces(first, torch.stack([start, lengths], 1).double() / rate, first, torch.ones_like(first))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item with a stretch of its partner."""
+        partner, weight = pairs(params)
+        start, end, source = stretches(weight, params["place"], params["source"], info.lengths, partner)
+        edit = info.edit(swap_stretches, None, partner=partner, start=start, end=end, source=source)
+        return edit._replace(mixed=(partner, weight))
 
     def targets(self, labels: Tensor, params: Params, *, n_classes: int | None = None) -> Tensor:
         """Returns targets mixed by the shares of a table of `draw`, float ``[B, K]``; see `MixUp.targets`."""
-        return mixed_targets("CutMix", labels, params, n_classes)
-
-    def _cuts(self, params: Params, lengths: Tensor) -> tuple[Tensor, ...]:
-        partner, weight = pairs(params)
-        place, source = (column(params[name], torch.float64) for name in ("place", "source"))
-        return partner, *stretches(weight, place, source, lengths, partner)
+        return mix_labels("CutMix", labels, *pairs(params), n_classes)
 
 
-def checked_shares(
-    where: str, alpha: float, weight: float | tuple[float, float] | None, default: float
-) -> tuple[float, tuple[float, float] | None]:
+def checked_shares(where: str, alpha: float, weight: float | Span | None, default: float) -> tuple[float, Span | None]:
     """Returns what shares are drawn by, checked; ``alpha`` counts only without ``weight``."""
     if weight is None:
         return checks.positive(where, "alpha", alpha), None
@@ -215,33 +195,147 @@ def checked_shares(
     return default, checks.span(where, "weight", weight, low=0.0, high=1.0)
 
 
-def draw_pairs(unit: Tensor, p: float, alpha: float, weight: tuple[float, float] | None) -> Params:
-    """Returns the table of who meets whom in what shares, from numbers in (0, 1), ``[B, 5]``."""
-    active = unit[:, 0] < p
-    ranks = (unit[:, 1] * 2**32).long() * 2**31 + (unit[:, 2] * 2**31).long()
-    partner = partners(ranks)
-    share = symmetric_beta(unit[:, 3:5], alpha) if weight is None else between(unit[:, 3], weight)
-    apart = ~active | (partner == torch.arange(len(partner), device=partner.device))
-    return {"active": active, "partner": partner, "weight": torch.where(apart, 1.0, share)}
+def partner_range() -> Range:
+    """Returns a range of partners: positions in the batch, int64, of one cycle through all its items."""
+
+    def make(unit: Tensor, _: Params) -> Tensor:
+        # 63 bits, so that hardly ever two items of a batch have the same number and their order would count.
+        return partners((unit[:, 0] * 2**32).long() * 2**31 + (unit[:, 1] * 2**31).long())
+
+    return Range(2, torch.int64, make)
+
+
+def weight_range(alpha: float, span: Span | None) -> Range:
+    """Returns a range of own shares, float64, from Beta(alpha, alpha) or evenly from a span.
+
+    An item that is not active or alone has a share of 1.
+    """
+
+    def make(unit: Tensor, params: Params) -> Tensor:
+        share = symmetric_beta(unit, alpha) if span is None else uniform(span).make(unit, params)
+        partner = params["partner"]
+        apart = ~params["active"] | (partner == torch.arange(len(partner), device=partner.device))
+        return torch.where(apart, 1.0, share)
+
+    return Range(2, torch.float64, make)
 
 
 def pairs(params: Params) -> tuple[Tensor, Tensor]:
     """Returns partners and own shares of a table, 1 for items that are not active."""
-    weight = torch.where(column(params["active"], torch.bool), column(params["weight"], torch.float64), 1)
-    return column(params["partner"], torch.int64), weight
+    active, weight = as_tensor(params["active"], torch.bool), as_tensor(params["weight"], torch.float64)
+    return as_tensor(params["partner"], torch.int64), torch.where(active, weight, 1)
 
 
-def mixed_targets(where: str, labels: Any, params: Params, n_classes: int | None) -> Tensor:
-    """Returns soft labels, see `MixUp.targets`."""
-    partner, weight = pairs(params)
-    if labels.dim() == 1 and not labels.is_floating_point():
-        if n_classes is None:
-            rule = "n_classes with class indices"
-            raise ValueError(checks.message(where, rule, "none", "Pass n_classes, or one row of targets an item."))
-        count = checks.integer(where, "n_classes", n_classes)
-        labels = labels.unsqueeze(-1) == torch.arange(count, device=labels.device)
-    if labels.dim() != 2 or labels.shape[0] != partner.shape[0]:
-        rule, got = f"labels of shape [{partner.shape[0]}] or [{partner.shape[0]}, K]", list(labels.shape)
-        raise ValueError(checks.message(where, rule, got, "Give one label, or one row of targets, an item."))
-    rows = labels if labels.is_floating_point() else labels.to(torch.get_default_dtype())
-    return mix_targets(rows, partner, weight)
+class ChannelShuffle(Augment):
+    """Puts the channels of each item into a drawn order; all orders are equally likely, the old one among them.
+
+    Args:
+        kind: ``"wave"`` or ``"features"``, what comes in.
+        p: probability that an item is changed.
+        seed: makes two shuffles differ.
+
+    Shape:
+        ``[B, C, T]`` in and out, with ``kind="features"`` ``[B, C, F, N]``; items without channels stay as they are.
+
+    Padding:
+        Left out; 0 past each length.
+
+    Raises:
+        ValueError: an unknown kind, a probability outside 0..1.
+
+    Matches:
+        Channels taken one by one, bitwise (tests/augment/test_channels.py).
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> wave = torch.tensor([[[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]])
+        >>> sorted(ofs.augment.ChannelShuffle()(wave)[0].tolist())
+        [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]
+    """
+
+    def __init__(self, *, kind: str = "wave", p: float = 1.0, seed: int = 0) -> None:
+        super().__init__(p=p, seed=seed)
+        self.item_rank = KINDS[checks.choice("ChannelShuffle", "kind", kind, KINDS)]
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``order_key``, which the order of any number of channels follows."""
+        return {"order_key": key()}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the channels of each active item in another order."""
+        order = _orders(info, self.item_rank, params)
+        still = torch.arange(order.shape[1], device=order.device)
+        return info.edit(order_channels, None, order=torch.where(params["active"].unsqueeze(-1), order, still))
+
+
+class ChannelDrop(Augment):
+    """Hides some channels of each item, as microphones fail; one channel at least is left.
+
+    Args:
+        n: range of whole numbers of channels to hide, drawn evenly, both ends possible.
+        share: range of the share of the item's channels to hide, drawn evenly and rounded to whole channels, in place
+            of ``n``; None for ``n``.
+        kind: ``"wave"`` or ``"features"``, what comes in.
+        fill: what hidden channels hold: ``"zero"``, ``"mean"`` of the item over all its channels, or a number, as the
+            silence of features in dB is no 0.
+        p: probability that an item is changed.
+        seed: makes two drops differ.
+
+    Shape:
+        ``[B, C, T]`` in and out, with ``kind="features"`` ``[B, C, F, N]``; items without channels, or with one, stay
+        as they are.
+
+    Padding:
+        Left out of the mean; 0 past each length.
+
+    Raises:
+        ValueError: a range with low above high, counts below 0, ``n`` beside ``share``, shares outside 0..1, an unknown
+            kind or fill, a probability outside 0..1.
+
+    Matches:
+        Channels hidden one by one, bitwise (tests/augment/test_channels.py).
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> dropped = ofs.augment.ChannelDrop(n=2)(torch.ones(1, 3, 4))
+        >>> sorted(dropped.sum(-1)[0].tolist())
+        [0.0, 0.0, 4.0]
+    """
+
+    def __init__(
+        self,
+        *,
+        n: int | tuple[int, int] = 1,
+        share: float | Span | None = None,
+        kind: str = "wave",
+        fill: str | float = "zero",
+        p: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(p=p, seed=seed)
+        self.n = checks.integer_span("ChannelDrop", "n", n, low=0)
+        self.share = None
+        if share is not None:
+            checks.unused("ChannelDrop", "share=None", {"n": n}, n=1)
+            self.share = checks.span("ChannelDrop", "share", share, low=0.0, high=1.0)
+        self.item_rank = KINDS[checks.choice("ChannelDrop", "kind", kind, KINDS)]
+        self.fill = checked_fill("ChannelDrop", fill)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ``order_key``, by which channels are chosen, and of ``n`` or ``share``."""
+        many = {"n": integers(self.n)} if self.share is None else {"share": uniform(self.share)}
+        return {"order_key": key(), **many}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item with some of its channels hidden."""
+        order = _orders(info, self.item_rank, params)
+        count = order.shape[1]
+        many = params["n"] if self.share is None else (params["share"] * count).round().long()
+        many = torch.where(params["active"], many.clamp(max=count - 1), 0)
+        return info.edit(hide_channels, None, hidden=order < many.unsqueeze(-1), fill=self.fill)
+
+
+def _orders(info: Info, item_rank: int, params: Params) -> Tensor:
+    """Returns an order of each item's channels, int64 ``[B, C]``; items without channels count as one."""
+    channels = info.shape[1] if len(info.shape) == item_rank + 2 else 1
+    return channel_orders(params["order_key"], max(channels, 1))

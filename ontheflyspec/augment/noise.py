@@ -1,4 +1,4 @@
-"""Augmentations that add noise."""
+"""Augmentations that add noise: coloured, recorded, in short bursts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, between, column
-from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.ranges import Params, Range, Span, fraction, integers, key, place, uniform
+from ontheflyspec.functional.backgrounds import Bursts, Excerpts, add_backgrounds, add_bursts
 from ontheflyspec.functional.noises import add_colored_noise
+from ontheflyspec.op import Edit
+from ontheflyspec.recordings import LOOP_FADE_S, Bank, check_match, checked_bank, look_up
 
 COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0, "blue": -1.0, "violet": -2.0}
 """Exponents of noises that have names."""
@@ -55,13 +58,11 @@ class AddColoredNoise(Augment):
         20.0
     """
 
-    by_rows = True
-
     def __init__(
         self,
         *,
-        snr_db: float | tuple[float, float] = (5.0, 30.0),
-        f_decay: float | tuple[float, float] | str = (-2.0, 2.0),
+        snr_db: float | Span = (5.0, 30.0),
+        f_decay: float | Span | str = (-2.0, 2.0),
         p: float = 1.0,
         seed: int = 0,
     ) -> None:
@@ -71,20 +72,247 @@ class AddColoredNoise(Augment):
             f_decay = COLOURS[checks.choice("AddColoredNoise", "f_decay", f_decay, COLOURS)]
         self.f_decay = checks.span("AddColoredNoise", "f_decay", f_decay, low=-8.0, high=8.0)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool), ``snr_db``, ``f_decay`` (float64) and ``noise_key`` (int64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 5)
-        high, low = (unit[:, 3:] * 2**26).long().unbind(-1)
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ratio, colour and noise."""
+        return {"snr_db": uniform(self.snr_db), "f_decay": uniform(self.f_decay), "noise_key": key()}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the items with their noise."""
+        noise = {"f_decay": params["f_decay"], "keys": params["noise_key"], "snr_db": params["snr_db"]}
+        return info.edit(add_colored_noise, params["active"], **noise)
+
+
+class AddBackgroundNoise(Augment):
+    """Adds a stretch of a drawn recording at a drawn signal-to-noise ratio.
+
+    Recording, place in it and ratio are each item's own. Both powers are measured on the very samples that are added
+    to each other, over the item's valid part: the ratio holds exactly. Silence stays silence, and a silent stretch adds
+    nothing. A recording shorter than the item goes round: over 20 ms (half of it at most) its end fades into its start,
+    with the power of unlike waves kept even.
+
+    Args:
+        bank: the recordings, a `WaveformBank` of one channel (the same noise in all channels of an item) or of as many
+            as the batch has.
+        snr_db: range in dB that the ratio of signal power to noise power is drawn from, evenly.
+        p: probability that an item is changed.
+        seed: makes two noises differ.
+
+    Shape:
+        ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one draw an item over all its channels.
+
+    Padding:
+        Left out of both powers; no noise goes there; 0 past each length.
+
+    Raises:
+        ValueError: a range with low above high, a probability outside 0..1; when called, a batch of another rate,
+            channels or device than the bank.
+        TypeError: no bank.
+
+    Matches:
+        The drawn ratio to 1e-3 dB, and the recording's own samples (tests/augment/test_background.py).
+
+    References:
+        AddBackgroundNoise of torch-audiomentations, with an own recording for each item.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> bank = ofs.WaveformBank([torch.randn(4_000), torch.randn(40_000)], rate=16_000)
+        >>> tone = torch.sin(torch.arange(16_000.0))
+        >>> noise = ofs.augment.AddBackgroundNoise(bank, snr_db=20.0)(tone) - tone
+        >>> round(10 * torch.log10(tone.square().mean() / noise.square().mean()).item(), 2)
+        20.0
+    """
+
+    def __init__(self, bank: Bank, *, snr_db: float | Span = (3.0, 30.0), p: float = 1.0, seed: int = 0) -> None:
+        super().__init__(p=p, seed=seed)
+        self.bank = checked_bank("AddBackgroundNoise", bank)
+        self.snr_db = checks.span("AddBackgroundNoise", "snr_db", snr_db)
+        self.sample_rate = bank.rate
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of the recording (counts round), of its start as a fraction, and of the ratio."""
+        return {"file": place(len(self.bank)), "offset": fraction(), "snr_db": uniform(self.snr_db)}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the items with a background."""
+        file, offset = params["file"], params["offset"]
+        return _under(info, params, self.bank, file.unsqueeze(-1), offset.unsqueeze(-1), torch.ones_like(file))
+
+
+class Babble(Augment):
+    """Adds the sum of several drawn recordings, all equally loud, at a drawn signal-to-noise ratio.
+
+    With recordings of speech this is the murmur of a party. Each has its place and goes round where it is shorter than
+    the item, as in `AddBackgroundNoise`; each is brought to the same power over the item before they are added. An item
+    may get two places of one recording.
+
+    Args:
+        bank: the voices, a `WaveformBank` of one channel or of as many as the batch has.
+        n_speakers: how many voices: a number, or (low, high), both possible, drawn evenly.
+        snr_db: range in dB that the ratio of signal power to the power of the sum is drawn from, evenly.
+        p: probability that an item is changed.
+        seed: makes two babbles differ.
+
+    Shape:
+        ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one draw an item over all its channels.
+
+    Padding:
+        Left out of all powers; 0 past each length.
+
+    Raises:
+        ValueError: a range with low above high, fewer than one speaker, a probability outside 0..1; when called, a
+            batch of another rate, channels or device than the bank.
+        TypeError: no bank, or a number of speakers that is not whole.
+
+    Matches:
+        The drawn ratio to 1e-3 dB, and the sum of the recordings in numpy (tests/augment/test_background.py).
+
+    References:
+        Snyder et al., "X-vectors: robust DNN embeddings for speaker recognition", 2018: 3 to 7 speakers, 13 to 20 dB.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> voices = ofs.WaveformBank([torch.randn(16_000) for _ in range(9)], rate=16_000)
+        >>> ofs.augment.Babble(voices, snr_db=15.0)(torch.randn(2, 8_000)).shape
+        torch.Size([2, 8000])
+    """
+
+    def __init__(
+        self,
+        bank: Bank,
+        *,
+        n_speakers: int | tuple[int, int] = (3, 7),
+        snr_db: float | Span = (13.0, 20.0),
+        p: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(p=p, seed=seed)
+        self.bank = checked_bank("Babble", bank)
+        low, high = n_speakers if isinstance(n_speakers, tuple | list) and len(n_speakers) == 2 else (n_speakers,) * 2
+        high = checks.integer("Babble", "n_speakers", high)
+        self.n_speakers = checks.integer("Babble", "n_speakers", low, high=high), high
+        self.snr_db = checks.span("Babble", "snr_db", snr_db)
+        self.sample_rate = bank.rate
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of the number of voices, of the ratio, and of recordings (count round) and their starts."""
+        most = self.n_speakers[1]
         return {
-            "active": unit[:, 0] < self.p,
-            "snr_db": between(unit[:, 1], self.snr_db),
-            "f_decay": between(unit[:, 2], self.f_decay),
-            "noise_key": high * 2**26 + low,
+            "n_speakers": integers(self.n_speakers),
+            "snr_db": uniform(self.snr_db),
+            "file": place(len(self.bank), most),
+            "offset": fraction(most),
         }
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with noise in its active items."""
-        active = column(params["active"], torch.bool).cpu()
-        f_decay = column(params["f_decay"], torch.float64).cpu()
-        keys, snr_db = column(params["noise_key"], torch.int64).cpu(), column(params["snr_db"], torch.float64)
-        return batch._replace(data=add_colored_noise(batch.data, batch.lengths, f_decay, keys, snr_db, active))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the items with babble."""
+        return _under(info, params, self.bank, params["file"], params["offset"], params["n_speakers"])
+
+
+class ShortNoises(Augment):
+    """Adds several short noises, one after the other, with gaps between them.
+
+    Each noise has a recording, a duration, a gap before it and a signal-to-noise ratio of its own. A recording that is
+    longer than the drawn duration is cut from a drawn place, a shorter one sounds as long as it is. Noises rise and
+    fall over ``fade_s`` by a quarter of a sine. What begins within the item is cut at its end.
+
+    The ratio is that of the power of the whole item to the power of the noise over the time that it lasts, and holds
+    exactly. Silence stays silence, and a silent noise adds nothing. Noises follow each other from the item's start
+    until they come to its end or to ``max_noises``: they lie as densely in short items as in long ones.
+
+    Args:
+        bank: the noises, a `WaveformBank` of one channel (the same noise in all channels of an item) or of as many as
+            the batch has.
+        snr_db: range in dB that each ratio is drawn from, evenly.
+        gap_s: range in seconds that the time between two noises is drawn from, evenly; the time before the first is
+            drawn from 0 to the upper end.
+        duration_s: range in seconds that the longest duration of each noise is drawn from, evenly.
+        fade_s: seconds over which a noise rises and falls, half of it at most.
+        max_noises: most noises of one item.
+        p: probability that an item is changed.
+        seed: makes two draws differ.
+
+    Shape:
+        ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one draw an item over all its channels.
+
+    Padding:
+        Left out of the power; no noise goes there; 0 past each length.
+
+    Raises:
+        ValueError: a range with low above high, times below 0, no noises, a probability outside 0..1; when called, a
+            batch of another rate, channels or device than the bank.
+        TypeError: no bank.
+
+    Matches:
+        Noises added one by one in numpy, 1e-6 of the peak; each ratio to 1e-3 dB (tests/augment/test_bursts.py).
+
+    References:
+        AddShortNoises of audiomentations, without its bursts.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> clicks = ofs.WaveformBank([torch.randn(800) for _ in range(5)], rate=16_000)
+        >>> wave = torch.randn(80_000)
+        >>> changed = ofs.augment.ShortNoises(clicks, gap_s=1.0)(wave) != wave
+        >>> int(changed.sum()) in (3_200, 4_000)
+        True
+    """
+
+    def __init__(
+        self,
+        bank: Bank,
+        *,
+        snr_db: float | Span = (0.0, 24.0),
+        gap_s: float | Span = (0.5, 4.0),
+        duration_s: float | Span = (0.1, 1.0),
+        fade_s: float = 0.02,
+        max_noises: int = 16,
+        p: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(p=p, seed=seed)
+        where = "ShortNoises"
+        self.bank = checked_bank(where, bank)
+        self.snr_db = checks.span(where, "snr_db", snr_db)
+        self.gap_s = checks.span(where, "gap_s", gap_s, low=0.0)
+        self.duration_s = checks.span(where, "duration_s", duration_s, low=0.0)
+        self.fade_s = checks.number(where, "fade_s", fade_s, low=0.0)
+        self.max_noises = checks.integer(where, "max_noises", max_noises)
+        self.sample_rate = bank.rate
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of recordings (count round), of their starts as fractions, and those of the options."""
+        count = self.max_noises
+        return {
+            "file": place(len(self.bank), count),
+            "offset": fraction(count),
+            "gap_s": _gaps(self.gap_s, count),
+            "duration_s": uniform(self.duration_s, count),
+            "snr_db": uniform(self.snr_db, count),
+        }
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the items with their noises."""
+        bank, rate = self.bank, info.known_rate(f"a bank of {self.bank.rate:g} Hz")
+        check_match(info.where, bank, rate, info.channels, info.device)
+        waves, fade = look_up(bank, params["file"]), round(self.fade_s * rate)
+        gaps, durations = (torch.round(params[name] * rate).long() for name in ("gap_s", "duration_s"))
+        bursts = Bursts(waves, params["offset"], gaps, durations.clamp(min=1), params["snr_db"], fade)
+        return info.edit(add_bursts, params["active"], bursts=bursts)
+
+
+def _under(info: Info, params: Params, bank: Bank, file: Tensor, offset: Tensor, counts: Tensor) -> Edit:
+    """Returns the items with excerpts of some waves of a bank, ``[B, K]``."""
+    check_match(info.where, bank, info.known_rate(f"a bank of {bank.rate:g} Hz"), info.channels, info.device)
+    excerpts = Excerpts(look_up(bank, file), offset, counts, round(LOOP_FADE_S * bank.rate))
+    return info.edit(add_backgrounds, params["active"], excerpts=excerpts, snr_db=params["snr_db"])
+
+
+def _gaps(span: Span, count: int) -> Range:
+    """Returns a range of seconds before each noise; an item may begin anywhere between two noises."""
+    first, others = uniform((0.0, span[1]), 1), uniform(span, count - 1)
+
+    def make(unit: Tensor, params: Params) -> Tensor:
+        return torch.cat([first.make(unit[:, :1], params), others.make(unit[:, 1:], params)], 1)
+
+    return others._replace(columns=count, make=make)

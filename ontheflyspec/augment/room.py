@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.banks import Bank, check_match, checked_bank, look_up, pick
-from ontheflyspec.augment.base import Augment, Params, between, column, known_rate
-from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.convolution import Response, convolve_items
-from ontheflyspec.functional.rooms import reverberation_samples, room_responses
+from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.ranges import Params, Range, Span, key, place, uniform
+from ontheflyspec.functional.convolution import Responses, convolve_items
+from ontheflyspec.functional.rooms import Rooms
+from ontheflyspec.op import Edit
+from ontheflyspec.recordings import Bank, check_match, checked_bank, look_up
 
 
 class ApplyImpulseResponse(Augment):
@@ -50,12 +49,10 @@ class ApplyImpulseResponse(Augment):
         tensor([ 8.,  4.,  6., -5.])
     """
 
-    by_rows = True
-
     def __init__(self, bank: Bank, *, tail: bool = False, p: float = 1.0, seed: int = 0) -> None:
         super().__init__(p=p, seed=seed)
         self.bank = checked_bank("ApplyImpulseResponse", bank)
-        self.tail = bool(tail)
+        self.tail = self.changes_lengths = bool(tail)
         self.sample_rate = bank.rate
         peaks, gains = [], []
         for begin, size in zip(bank.begins.tolist(), bank.sizes.tolist(), strict=True):
@@ -65,63 +62,29 @@ class ApplyImpulseResponse(Augment):
         self._peaks = torch.tensor(peaks, device="cpu")
         self._gains = torch.tensor(gains, dtype=torch.float64, device="cpu")
         self._tails = bank.sizes.cpu() - 1 - self._peaks
-        self._lead, self._tail = max(peaks), int(self._tails.max())
+        self._before, self._after = max(peaks), int(self._tails.max())
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``file`` (int64, counts round), ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {"active": unit[:, 0] < self.p, "file": pick(unit[:, 1], self.bank)}
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``file``: which response, counting round."""
+        return {"file": place(len(self.bank))}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with its active items convolved."""
-        check_match("ApplyImpulseResponse", self.bank, batch)
-        file, active = column(params["file"], torch.int64), column(params["active"], torch.bool)
-        ends, size = self.output_lengths(batch.lengths, params), batch.data.shape[-1]
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the items convolved."""
+        file, active, bank = params["file"], params["active"], self.bank
+        ends, size = info.lengths, info.size
+        if self.tail:
+            rings = _of(self._tails, file) * active
+            ends = ends + rings.to(ends.device, non_blocking=True) * (ends > 0)
         if self.tail and size:
             known = ends.device.type == "cpu" and not torch.compiler.is_compiling()
-            size = max(ends.tolist(), default=0) if known else size + self._tail
-        data = convolve_items(
-            batch.data,
-            batch.lengths,
-            ends,
-            size,
-            active,
-            lambda rows: [self._response(place) for place in (file[rows] % len(self.bank)).tolist()],
-            lambda: self._responses(file, batch.data),
-        )
-        return batch._replace(data=data, lengths=ends)
-
-    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
-        """Returns samples out for samples in; with ``tail``, for a table of `draw` unless all responses ring alike."""
-        if not self.tail or (params is None and not self.training):
-            return lengths
-        if params is None:
-            tails = {*self._tails.tolist(), *([0] if self.p < 1 else [])}
-            if len(tails) > 1:
-                rule, got = "the table of a draw, as responses ring on for unlike times", "none"
-                raise ValueError(checks.message("ApplyImpulseResponse", rule, got, "Pass params=step.draw(ids)."))
-            return lengths + tails.pop() * (lengths > 0)
-        rings = _of(self._tails, column(params["file"], torch.int64)) * column(params["active"], torch.bool)
-        if isinstance(lengths, Tensor):
-            rings = rings.to(lengths.device, non_blocking=True)
-        return lengths + rings * (lengths > 0)
-
-    def _response(self, place: int) -> Response:
-        begin, size, channels = int(self.bank.begins[place]), int(self.bank.sizes[place]), self.bank.channels
-        response = self.bank.samples[begin : begin + channels * size].view(channels, size)
-        return Response(response, float(self._gains[place]), int(self._peaks[place]))
-
-    def _responses(self, file: Tensor, like: Tensor) -> tuple[Tensor, int]:
-        """Returns the responses of all items with their peaks at one place, ``[B, C, m]``, and that place."""
-        begins, sizes = (values[:, None, None] for values in look_up(self.bank, file))
-        peaks, gains = (
-            _of(values, file).to(like.device, non_blocking=True)[:, None, None] for values in (self._peaks, self._gains)
-        )
-        place = torch.arange(self._lead + 1 + self._tail, device=like.device) - self._lead + peaks
-        inside = (place >= 0) & (place < sizes)
-        channel = torch.arange(self.bank.channels, device=like.device)[:, None] * sizes
-        found = self.bank.samples[begins + channel + torch.where(inside, place, 0)]
-        return torch.where(inside, found.to(like.dtype) * gains.to(like.dtype), 0), self._lead
+            size = int(ends.max()) if known else size + self._after
+        edit = info.edit(convolve_items, active)._replace(lengths=ends, size=size)
+        if len(info.shape) == 1:
+            return edit
+        check_match(info.where, bank, info.known_rate(f"a bank of {bank.rate:g} Hz"), info.channels, info.device)
+        own = look_up(bank, file), _of(self._peaks, file), _of(self._gains, file)
+        responses = Responses(*own, self._before, self._after)
+        return edit._replace(options={"responses": responses, "ends": ends, "size": size})
 
 
 class SimulateRoom(Augment):
@@ -165,51 +128,22 @@ class SimulateRoom(Augment):
         (0.707, 4001)
     """
 
-    by_rows = True
-
     def __init__(
-        self,
-        *,
-        rt60_s: float | tuple[float, float] = (0.1, 0.8),
-        drr_db: float | tuple[float, float] = (-6.0, 12.0),
-        p: float = 1.0,
-        seed: int = 0,
+        self, *, rt60_s: float | Span = (0.1, 0.8), drr_db: float | Span = (-6.0, 12.0), p: float = 1.0, seed: int = 0
     ) -> None:
         super().__init__(p=p, seed=seed)
         self.rt60_s = checks.span("SimulateRoom", "rt60_s", rt60_s, low=0.001)
         self.drr_db = checks.span("SimulateRoom", "drr_db", drr_db)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool), ``rt60_s``, ``drr_db`` (float64) and ``noise_key`` (int64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 5)
-        high, low = (unit[:, 3:] * 2**26).long().unbind(-1)
-        return {
-            "active": unit[:, 0] < self.p,
-            "rt60_s": between(unit[:, 1], self.rt60_s),
-            "drr_db": between(unit[:, 2], self.drr_db),
-            "noise_key": high * 2**26 + low,
-        }
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of reverberation time, ratio and noise."""
+        return {"rt60_s": uniform(self.rt60_s), "drr_db": uniform(self.drr_db), "noise_key": key()}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with its active items in their rooms."""
-        rate, data, lengths = known_rate("SimulateRoom", batch, "a reverberation time"), batch.data, batch.lengths
-        rt60 = column(params["rt60_s"], torch.float64).cpu() * rate
-        drr_db, keys = column(params["drr_db"], torch.float64).cpu(), column(params["noise_key"], torch.int64).cpu()
-        active = column(params["active"], torch.bool).cpu()
-
-        def some(rows: list[int]) -> list[Response]:
-            ends = zip(rt60[rows].tolist(), lengths[rows].tolist(), strict=True)
-            sizes = [min(reverberation_samples(seconds), n) for seconds, n in ends]
-            made = room_responses(data, rt60[rows], drr_db[rows], keys[rows], active[rows], max(sizes))
-            return [Response(one[:size].unsqueeze(0), 1.0, 0) for one, size in zip(made, sizes, strict=True)]
-
-        def every() -> tuple[Tensor, int]:
-            compiling = torch.compiler.is_compiling()
-            longest = self.rt60_s[1] * rate if compiling else max(rt60.tolist(), default=1.0)
-            size = reverberation_samples(longest)
-            return room_responses(data, rt60, drr_db, keys, active, size).unsqueeze(1), 0
-
-        return batch._replace(data=convolve_items(data, lengths, lengths, data.shape[-1], active, some, every))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the items in their rooms."""
+        rate = info.known_rate("a reverberation time")
+        rooms = Rooms(params["rt60_s"] * rate, params["drr_db"], params["noise_key"], self.rt60_s[1] * rate)
+        return info.edit(convolve_items, params["active"], responses=rooms, ends=info.lengths, size=info.size)
 
 
 def _of(values: Tensor, places: Tensor) -> Tensor:

@@ -1,25 +1,28 @@
-"""Augmentations of spectrograms."""
+"""Augmentations that hide parts of spectrograms: SpecAugment, rectangles."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, column, known_rate
-from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.masking import gaps, mask_spans, spans
-from ontheflyspec.functional.statistics import valid_mean
-from ontheflyspec.functional.warping import read_between, warp_knots, warp_positions
+from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.ranges import Params, Range, fraction, integers
+from ontheflyspec.functional.masking import Spans, gaps, mask_holes, mask_spans, spans
+from ontheflyspec.functional.warping import mask_warped, warp_knots, warp_positions
+from ontheflyspec.op import Edit
 from ontheflyspec.targets import Pieces
 
+POLICY = ("time_warp_param", "freq_mask_param", "time_mask_param", "max_time_share", "n_time_masks", "n_freq_masks")
+"""Options that a policy of the paper sets: its W, F, T, p, and twice its number of masks."""
 POLICIES = {
-    "LB": (80, 27, 100, 1.0, 1),
-    "LD": (80, 27, 100, 1.0, 2),
-    "SM": (40, 15, 70, 0.2, 2),
-    "SS": (40, 27, 70, 0.2, 2),
+    "LB": (80, 27, 100, 1.0, 1, 1),
+    "LD": (80, 27, 100, 1.0, 2, 2),
+    "SM": (40, 15, 70, 0.2, 2, 2),
+    "SS": (40, 27, 70, 0.2, 2, 2),
 }
-"""The paper's W, F, T, p, and numbers of masks."""
 
 
 def checked_fill(where: str, fill: str | float) -> str | float:
@@ -27,13 +30,6 @@ def checked_fill(where: str, fill: str | float) -> str | float:
     if isinstance(fill, str):
         return checks.choice(where, "fill", fill, ("mean", "zero"))
     return checks.number(where, "fill", fill)
-
-
-def fill_values(fill: str | float, data: Tensor, lengths: Tensor) -> Tensor:
-    """Returns what hidden values become: ``[B, 1, ...]`` means of the items, or ``[1]`` for all."""
-    if fill == "mean":
-        return valid_mean(data, lengths)
-    return data.new_full((1,), 0.0 if fill == "zero" else float(fill))
 
 
 class SpecAugment(Augment):
@@ -121,85 +117,127 @@ class SpecAugment(Augment):
         Raises:
             ValueError: another name.
         """
-        warp, bands, frames, share, count = POLICIES[checks.choice("SpecAugment.policy", "name", name, POLICIES)]
-        return cls(
-            n_time_masks=count,
-            time_mask_param=frames,
-            n_freq_masks=count,
-            freq_mask_param=bands,
-            fill=fill,
-            max_time_share=share,
-            time_warp_param=warp,
-            p=p,
-            seed=seed,
-        )
+        values = POLICIES[checks.choice("SpecAugment.policy", "name", name, POLICIES)]
+        options: dict[str, Any] = dict(zip(POLICY, values, strict=True))
+        return cls(**options, fill=fill, p=p, seed=seed)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active``, bool ``[B]``; widths, int64, and starts, float64 fractions, of the masks, ``[B, k]``.
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of widths, and of starts as fractions, of the masks; with a warp also of its place and move.
 
-        With a warp also ``warp_at``, a float64 fraction, and ``warp_by``, float64 frames, ``[B]`` each.
+        ``warp_at`` is a fraction, ``warp_by`` is in frames.
         """
-        times, bands = self.n_time_masks, self.n_freq_masks
-        warps = 2 if self.time_warp_param else 0
-        parts = [1, times, times, bands, bands, warps]
-        drawn = torch.split(self.uniform(ids, key, sum(parts)), parts, -1)
-        active, time_width, time_start, freq_width, freq_start, warp = drawn
-        table = {
-            "active": active[:, 0] < self.p,
-            "time_width": (time_width * (self.time_mask_param + 1)).long(),
-            "time_start": time_start,
-            "freq_width": (freq_width * (self.freq_mask_param + 1)).long(),
-            "freq_start": freq_start,
+        times, bands, warp = self.n_time_masks, self.n_freq_masks, float(self.time_warp_param)
+        known = {
+            "time_width": integers((0, self.time_mask_param), times),
+            "time_start": fraction(times),
+            "freq_width": integers((0, self.freq_mask_param), bands),
+            "freq_start": fraction(bands),
         }
-        if warps:
-            table |= {"warp_at": warp[:, 0], "warp_by": (2 * warp[:, 1] - 1) * self.time_warp_param}
-        return table
+        if warp:
+            moves = Range(1, torch.float64, lambda unit, _: (2 * unit[:, 0] - 1) * warp)
+            known |= {"warp_at": fraction(), "warp_by": moves}
+        return known
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item warped and spans of it hidden."""
-        data, lengths = batch.data, batch.lengths
-        if "warp_at" in params:
-            before, after = self._knots(params, lengths)
-            data = read_between(data, lengths, warp_positions(before, after, lengths, data.shape[-1]))
-        n_bands = torch.full_like(lengths, data.shape[-2])
-        frames, bands = self._spans(params, "time", lengths), self._spans(params, "freq", n_bands)
-        return batch._replace(data=mask_spans(data, lengths, frames, bands, fill_values(self.fill, data, lengths)))
-
-    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces | None:
-        """Returns each item's time, warped, without what is hidden; None if only bands may be."""
-        if not (self.n_time_masks or "warp_at" in params):
-            return None
-        rate, lengths = known_rate("SpecAugment", batch, "times in seconds"), batch.lengths
-        seen = gaps(*self._spans(params, "time", lengths), lengths)
-        if "warp_at" not in params:
-            first, last = (steps.double() / rate for steps in seen)
-            return Pieces(first, last, first, torch.ones_like(first))
-        return warped_pieces(*self._knots(params, lengths), lengths, seen, rate)
-
-    def _spans(self, params: Params, axis: str, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        active = column(params["active"], torch.bool).unsqueeze(-1)
-        widths = torch.where(active, column(params[f"{axis}_width"], torch.int64), 0)
-        most = (
-            None if axis == "freq" or self.max_time_share == 1 else (sizes.double() * self.max_time_share + 1e-9).long()
-        )
-        return spans(widths, column(params[f"{axis}_start"], torch.float64), sizes, most)
-
-    def _knots(self, params: Params, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        by = torch.where(column(params["active"], torch.bool), column(params["warp_by"], torch.float64), 0)
-        return warp_knots(column(params["warp_at"], torch.float64), by, lengths, self.time_warp_param)
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the masks over each item's frames and bands, after its warp."""
+        lengths, active = info.lengths, params["active"].unsqueeze(-1)
+        most = None if self.max_time_share == 1 else (lengths.double() * self.max_time_share + 1e-9).long()
+        frames = spans(torch.where(active, params["time_width"], 0), params["time_start"], lengths, most)
+        n_bands = torch.full_like(lengths, info.bands)
+        bands = spans(torch.where(active, params["freq_width"], 0), params["freq_start"], n_bands)
+        masks = {"frames": frames, "bands": bands, "fill": self.fill}
+        if not self.time_warp_param:
+            edit = info.edit(mask_spans, None, **masks)
+            return edit._replace(time=lambda: info.around(frames)) if self.n_time_masks else edit
+        by = torch.where(params["active"], params["warp_by"], 0)
+        knots = warp_knots(params["warp_at"], by, lengths, self.time_warp_param)
+        positions = warp_positions(*knots, lengths, info.size)
+        edit = info.edit(mask_warped, None, positions=positions, **masks)
+        return edit._replace(time=lambda: warped_pieces(info, *knots, frames))
 
 
-def warped_pieces(before: Tensor, after: Tensor, lengths: Tensor, seen: tuple[Tensor, Tensor], rate: float) -> Pieces:
+class SpecCutout(Augment):
+    """Hides rectangles of each item, some frames by some bands each, behind a constant.
+
+    Sizes are drawn evenly from 0 up to and with the largest, places evenly from where the hole fits into the item:
+    holes lie inside the valid frames. Time stays in its place.
+
+    Args:
+        n_holes: how many rectangles.
+        max_frames: most frames of a hole; holes are no longer than the item.
+        max_bands: most bands of a hole; holes are no wider than the spectrogram.
+        fill: ``"mean"`` of the item's own valid part before cutting, ``"zero"``, or a number.
+        p: probability that an item is changed.
+        seed: makes two cutouts differ.
+
+    Shape:
+        ``[F, N]``, ``[B, F, N]`` or ``[B, C, F, N]`` in and out; one draw an item over all its channels.
+
+    Padding:
+        Left out of holes and mean; 0 past each length.
+
+    Raises:
+        ValueError: counts or sizes below 0, an unknown fill, a probability outside 0..1.
+        TypeError: complex spectrograms.
+
+    Matches:
+        Holes written one by one in numpy, bitwise (tests/augment/test_cutout.py).
+
+    References:
+        DeVries and Taylor, "Improved regularization of convolutional neural networks with cutout", 2017.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> cut = ofs.augment.SpecCutout(n_holes=1, max_frames=3, max_bands=2, fill="zero")(torch.ones(4, 20))
+        >>> bool((cut == 0).sum() <= 6)
+        True
+    """
+
+    item_rank = 2
+
+    def __init__(
+        self,
+        *,
+        n_holes: int = 5,
+        max_frames: int = 40,
+        max_bands: int = 15,
+        fill: str | float = "mean",
+        p: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(p=p, seed=seed)
+        self.n_holes = checks.integer("SpecCutout", "n_holes", n_holes, low=0)
+        self.max_frames = checks.integer("SpecCutout", "max_frames", max_frames, low=0)
+        self.max_bands = checks.integer("SpecCutout", "max_bands", max_bands, low=0)
+        self.fill = checked_fill("SpecCutout", fill)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of the holes' sizes, and of their places as fractions: their first frame and lowest band."""
+        return {
+            "frames": integers((0, self.max_frames), self.n_holes),
+            "first": fraction(self.n_holes),
+            "bands": integers((0, self.max_bands), self.n_holes),
+            "lowest": fraction(self.n_holes),
+        }
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the holes of each active item."""
+        widths = torch.where(params["active"].unsqueeze(-1), params["frames"], 0)
+        frames = spans(widths, params["first"], info.lengths)
+        bands = spans(params["bands"], params["lowest"], torch.full_like(info.lengths, info.bands))
+        return info.edit(mask_holes, None, frames=frames, bands=bands, fill=self.fill)
+
+
+def warped_pieces(info: Info, before: Tensor, after: Tensor, hidden: Spans) -> Pieces:
     """Returns where the two stretches of warped items go, without what is hidden.
 
     Args:
+        info: of the batch.
         before: float64 ``[B]``, frames, where the moved point of each item was.
         after: float64 ``[B]``, where it is.
-        lengths: int64 ``[B]``, frames.
-        seen: first and last-plus-one frames of what is not hidden, ``[B, k]`` each.
-        rate: frames per second.
+        hidden: spans of frames.
     """
-    lengths = lengths.to(before.device, non_blocking=True)
+    rate, lengths = info.known_rate("times in seconds"), info.lengths.to(before.device, non_blocking=True)
     last, end, still = (lengths - 1).double(), lengths.double(), before == after
     # The second stretch goes on at its slope beyond the last frame, which stays, to the end of the item.
     slope = torch.stack([after / torch.where(still, 1, before), (last - after) / torch.where(still, 1, last - before)])
@@ -209,7 +247,7 @@ def warped_pieces(before: Tensor, after: Tensor, lengths: Tensor, seen: tuple[Te
     place = torch.stack([torch.zeros_like(after), after], 1).unsqueeze(-1)
     until = torch.stack([before, end], 1).unsqueeze(-1)
     reached = torch.minimum(place + (until - start) * slope, end.reshape(-1, 1, 1))
-    low, high = (frames.double().unsqueeze(1) for frames in seen)
+    low, high = (frames.double().unsqueeze(1) for frames in gaps(*hidden, info.lengths))
     low = torch.maximum(torch.minimum(low, reached), place)
     high = torch.maximum(torch.minimum(high, reached), low)
     first, until = (start + (frames - place) / slope for frames in (low, high))

@@ -1,4 +1,4 @@
-"""Augmentations that move waveforms in time."""
+"""Augmentations that move or hide parts of waveforms in time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Params, between, column, known_rate
-from ontheflyspec.augment.moving import pieces
-from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.stretches import blend, placed, seam_gain
-from ontheflyspec.functional.waveform import shift_samples
-from ontheflyspec.targets import Pieces
+from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.ranges import Params, Range, Span, fraction, key, order, uniform
+from ontheflyspec.functional.masking import spans
+from ontheflyspec.functional.stretches import Stretches, hide_spans, shift_samples
+from ontheflyspec.op import Edit
 
 
 class TimeShift(Augment):
@@ -51,7 +50,7 @@ class TimeShift(Augment):
     def __init__(
         self,
         *,
-        shift_s: float | tuple[float, float] = (-0.1, 0.1),
+        shift_s: float | Span = (-0.1, 0.1),
         mode: str = "circular",
         fade_s: float = 0.0,
         p: float = 1.0,
@@ -62,44 +61,29 @@ class TimeShift(Augment):
         self.mode = checks.choice("TimeShift", "mode", mode, ("circular", "zero"))
         self.fade_s = checks.number("TimeShift", "fade_s", fade_s, low=0.0)
 
-    @property
-    def by_rows(self) -> bool:  # type: ignore[override]
-        """Whether nothing but shifts reads the data."""
-        return self.fade_s == 0
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``shift_s``."""
+        return {"shift_s": uniform(self.shift_s)}
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool) and ``shift_s`` (float64), ``[B]`` each."""
-        unit = self.uniform(ids, key, 2)
-        return {"active": unit[:, 0] < self.p, "shift_s": between(unit[:, 1], self.shift_s)}
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item moved."""
+        rate = info.known_rate("a shift in seconds")
+        shift = torch.where(params["active"], torch.round(params["shift_s"] * rate).long(), 0)
+        circular, fade = self.mode == "circular", round(self.fade_s * rate)
+        edit = info.edit(shift_samples, None, shift=shift, circular=circular, fade=fade)
+        return edit._replace(time=lambda: info.moved(_shifted(info, shift, circular)))
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with each active item moved."""
-        shift, fade = self._shift(batch, params), round(self.fade_s * batch.rate)
-        data, lengths = batch.data, batch.lengths
-        moved = shift_samples(data, lengths, shift, circular=self.mode == "circular")
-        if fade == 0:
-            return batch._replace(data=moved)
-        n, by = (one.to(data.device, non_blocking=True) for one in (lengths, shift))
-        seam = by % n.clamp(min=1) if self.mode == "circular" else torch.where(by < 0, n + by, by)
-        gain = seam_gain(data.shape[-1], seam, fade, data.dtype)
-        turned = seam if self.mode == "circular" else by
-        return batch._replace(data=blend(moved, lengths, torch.where((turned == 0).unsqueeze(-1), 1, gain)))
 
-    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces:
-        """Returns what leaves on neither side, and if it comes in on the other, what does."""
-        n, shift = batch.lengths, self._shift(batch, params).to(batch.lengths.device, non_blocking=True)
-        if self.mode == "zero":
-            by = torch.maximum(torch.minimum(shift, n), -n)
-            return pieces(batch, (-by).clamp(min=0), n - by.clamp(min=0), by.clamp(min=0), torch.ones_like(by))
-        by, nothing = shift % n.clamp(min=1), torch.zeros_like(n)
-        start, end = torch.stack([nothing, n - by], 1), torch.stack([n - by, n], 1)
-        return pieces(batch, start, end, torch.stack([by, nothing], 1), torch.ones_like(by))
-
-    def _shift(self, batch: PaddedBatch, params: Params) -> Tensor:
-        """Returns samples, int64 ``[B]``, 0 for items that are not active."""
-        rate = known_rate("TimeShift", batch, "a shift in seconds")
-        shift = torch.round(column(params["shift_s"], torch.float64) * rate).long()
-        return torch.where(column(params["active"], torch.bool), shift, 0)
+def _shifted(info: Info, shift: Tensor, circular: bool) -> Stretches:
+    """Returns what leaves items on neither side, and if it comes in on the other, what does."""
+    n, by = info.lengths.unsqueeze(-1), info.column(shift)
+    nothing = torch.zeros_like(n)
+    if not circular:
+        by = torch.maximum(torch.minimum(by, n), -n)
+        return Stretches((-by).clamp(min=0), n - by.clamp(min=0), by.clamp(min=0), torch.ones_like(n))
+    by = by % n.clamp(min=1)
+    start, end, place = (torch.cat(both, 1) for both in ((nothing, n - by), (n - by, n), (by, nothing)))
+    return Stretches(start, end, place, torch.ones_like(start))
 
 
 class TimeInversion(Augment):
@@ -127,26 +111,16 @@ class TimeInversion(Augment):
         tensor([3., 2., 1.])
     """
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active`` (bool), ``[B]``."""
-        return {"active": self.uniform(ids, key, 1)[:, 0] < self.p}
+    def ranges(self) -> dict[str, Range]:
+        """Returns nothing: who is active says it all."""
+        return {}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with its active items backwards."""
-        n = batch.lengths.unsqueeze(-1)
-        active, nothing = _beside(params, n), torch.zeros_like(n)
-        size = batch.data.shape[-1]
-        kept = placed(batch.data, nothing, torch.where(active, 0, n), nothing, size)
-        turned = placed(batch.data, nothing, torch.where(active, n, 0), nothing, size, backwards=True)
-        chosen = _beside(params, batch.data).reshape(-1, *[1] * (batch.data.dim() - 1))
-        return batch._replace(data=torch.where(chosen, turned, kept))
-
-    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces:
-        """Returns each item as one piece, which runs backwards from its last sample if it is active."""
-        n = batch.lengths.unsqueeze(-1)
-        active, nothing = _beside(params, n), torch.zeros_like(n)
-        last = torch.where(active, (n - 1).clamp(min=0), 0)
-        return pieces(batch, nothing, n, last, torch.where(active, -1, 1))
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item as one stretch, which runs backwards from its last place."""
+        n = info.lengths.unsqueeze(-1)
+        active, nothing = info.column(params["active"]), torch.zeros_like(n)
+        place, slope = torch.where(active, (n - 1).clamp(min=0), 0), torch.where(active, -1, nothing + 1)
+        return info.rearranged(Stretches(nothing, n, place, slope), info.lengths, info.size)
 
 
 class ChunkSwap(Augment):
@@ -181,29 +155,82 @@ class ChunkSwap(Augment):
         super().__init__(p=p, seed=seed)
         self.n_chunks = checks.integer("ChunkSwap", "n_chunks", n_chunks, low=2)
 
-    def sample(self, ids: Tensor, key: int | None = None) -> Params:
-        """Returns ``active``, bool ``[B]``, and ``order``, int64 ``[B, n_chunks]``: the chunks as they follow."""
-        unit = self.uniform(ids, key, 1 + self.n_chunks)
-        return {"active": unit[:, 0] < self.p, "order": unit[:, 1:].argsort(stable=True)}
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of ``order``: the chunks as they follow."""
+        return {"order": order(self.n_chunks)}
 
-    def change(self, batch: PaddedBatch, params: Params) -> PaddedBatch:
-        """Returns the batch with the chunks of each active item in their drawn order."""
-        start, end, place = self._chunks(batch, params)
-        return batch._replace(data=placed(batch.data, start, end, place, batch.data.shape[-1]))
-
-    def pieces(self, batch: PaddedBatch, params: Params) -> Pieces:
-        """Returns the chunks of each item."""
-        start, end, place = self._chunks(batch, params)
-        return pieces(batch, start, end, place, torch.ones_like(start))
-
-    def _chunks(self, batch: PaddedBatch, params: Params) -> tuple[Tensor, Tensor, Tensor]:
-        n = batch.lengths.unsqueeze(-1)
-        order = column(params["order"], torch.int64).to(n.device, non_blocking=True)
-        order = torch.where(_beside(params, n), order, torch.arange(self.n_chunks, device=n.device))
-        start, end = order * n // self.n_chunks, (order + 1) * n // self.n_chunks
-        return start, end, (end - start).cumsum(-1) - (end - start)
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the chunks of each active item in their drawn order."""
+        n = info.lengths.unsqueeze(-1)
+        drawn = params["order"].to(n.device, non_blocking=True)
+        chunks = torch.where(info.column(params["active"]), drawn, torch.arange(self.n_chunks, device=n.device))
+        start, end = chunks * n // self.n_chunks, (chunks + 1) * n // self.n_chunks
+        place = (end - start).cumsum(-1) - (end - start)
+        return info.rearranged(Stretches(start, end, place, torch.ones_like(start)), info.lengths, info.size)
 
 
-def _beside(params: Params, like: Tensor) -> Tensor:
-    """Returns which items are active, bool ``[B, 1]`` beside ``like``."""
-    return column(params["active"], torch.bool).to(like.device, non_blocking=True).unsqueeze(-1)
+class TimeMask(Augment):
+    """Silences spans of each item, or hides them behind white noise.
+
+    Widths are drawn as shares of the item, starts evenly from where the span fits into it.
+
+    Args:
+        n_masks: how many spans; they may overlap.
+        fraction: range of a span's share of the item, drawn evenly, within 0..1.
+        fade_s: seconds over which the sound fades out and in, in a straight line, within each end of a span; 0 for
+            none. Any other needs batches that know their rate.
+        fill: ``"zero"``, or ``"noise"`` of the item's own power, no sample of which any other item or channel has.
+        p: probability that an item is changed.
+        seed: makes two masks differ.
+
+    Shape:
+        ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; all channels of an item have the same spans.
+
+    Padding:
+        Left out of spans and power; 0 past each length.
+
+    Raises:
+        ValueError: fewer than 1 mask, shares outside 0..1, an unknown fill, a batch without a rate where there is a
+            fade.
+
+    Matches:
+        Spans written one by one in numpy, 1e-6 (tests/augment/test_timemask.py).
+
+    References:
+        Park et al., "SpecAugment: a simple data augmentation method for automatic speech recognition", 2019.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> int(ofs.augment.TimeMask(fraction=0.25)(torch.ones(400)).sum())
+        300
+    """
+
+    def __init__(
+        self,
+        *,
+        n_masks: int = 1,
+        fraction: float | Span = (0.0, 0.2),
+        fade_s: float = 0.0,
+        fill: str = "zero",
+        p: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(p=p, seed=seed)
+        self.n_masks = checks.integer("TimeMask", "n_masks", n_masks)
+        self.fraction = checks.span("TimeMask", "fraction", fraction, low=0.0, high=1.0)
+        self.fade_s = checks.number("TimeMask", "fade_s", fade_s, low=0.0)
+        self.fill = checks.choice("TimeMask", "fill", fill, ("zero", "noise"))
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of the noise, and of widths as shares of the item and starts as fractions, of the spans."""
+        return {"noise_key": key(), "width": uniform(self.fraction, self.n_masks), "start": fraction(self.n_masks)}
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns each active item with its spans hidden."""
+        fade = round(self.fade_s * info.known_rate("a fade in seconds")) if self.fade_s else 0
+        share = torch.where(params["active"].unsqueeze(-1), params["width"], 0)
+        widths = torch.round(share.to(info.lengths.device, non_blocking=True) * info.lengths.unsqueeze(-1)).long()
+        hidden = spans(widths, params["start"], info.lengths)
+        keys = params["noise_key"] if self.fill == "noise" else None
+        edit = info.edit(hide_spans, params["active"], spans=hidden, fade=fade, keys=keys)
+        return edit._replace(time=lambda: info.around(hidden))

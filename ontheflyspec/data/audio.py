@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from ontheflyspec import checks
 from ontheflyspec.batch import Clip
 from ontheflyspec.data import coded, faults, riff
-from ontheflyspec.data.faults import BadFile
 from ontheflyspec.data.header import BLOCK, INTEGER, PLAIN, Header, same
 
 
@@ -23,18 +21,12 @@ def probe(path: str) -> Header:
     try:
         with open(path, "rb", buffering=0) as file:
             status = os.fstat(file.fileno())
-            wav = riff.parse(file, status.st_size)
+            plain = riff.probe(file, status)
     except OSError as problem:
         raise faults.from_os(problem) from None
-    plain = _plain(wav)
-    if wav is not None and wav.frames < wav.promised:
-        raise BadFile(faults.TRUNCATED, f"{wav.frames} of {wav.promised} frames")
-    if wav is not None and plain:
-        header = Header(wav.frames, wav.rate, wav.channels, plain, wav.offset, status.st_size, status.st_mtime_ns)
-    else:
-        header = coded.probe(path, status)
+    header = plain or coded.probe(path, status)
     if header.frames == 0:
-        raise BadFile(faults.EMPTY, "0 frames")
+        raise faults.BadFile(faults.EMPTY, "0 frames")
     return header
 
 
@@ -48,7 +40,7 @@ def read_into(path: str, header: Header, start: int, out: NDArray[Any]) -> None:
     if not header.layout & INTEGER and not _finite(out):
         place = int(np.flatnonzero(~np.isfinite(out))[0])
         frame = start + place // (out.size // len(out))
-        raise BadFile(faults.NOT_FINITE, f"{out.flat[place]} at frame {frame}")
+        raise faults.BadFile(faults.NOT_FINITE, f"{out.flat[place]} at frame {frame}")
 
 
 def resample(wave: NDArray[Any], old: int, new: int) -> NDArray[Any]:
@@ -110,7 +102,7 @@ def load(path: str | os.PathLike[str], *, sample_rate: int | None = None) -> Cli
         header = probe(name)
         block = np.empty((header.frames, header.channels), np.float32)
         read_into(name, header, 0, block)
-    except BadFile as bad:
+    except faults.BadFile as bad:
         raise faults.error("load", name, bad) from None
     block = resample(block, header.rate, rate or header.rate)
     wave = np.ascontiguousarray(block.T)
@@ -125,13 +117,6 @@ def whole_rate(where: str, value: Any) -> int:
     return round(rate)
 
 
-def _plain(wav: riff.Wav | None) -> int:
-    """Returns how to read a WAV without a decoder, 0 if that cannot be."""
-    if wav is None or sys.byteorder != "little":
-        return 0
-    return {(1, 16): PLAIN | INTEGER, (3, 32): PLAIN}.get((wav.tag, wav.bits), 0)
-
-
 def _read_plain(path: str, header: Header, start: int, out: NDArray[Any]) -> None:
     try:
         with open(path, "rb", buffering=0) as file:
@@ -140,7 +125,7 @@ def _read_plain(path: str, header: Header, start: int, out: NDArray[Any]) -> Non
                 now = probe(path)
                 same(header, now.frames, now.rate, now.channels)
                 if now.layout != header.layout:
-                    raise BadFile(faults.CHANGED, "another sample format")
+                    raise faults.BadFile(faults.CHANGED, "another sample format")
                 header = now
             width = 2 if header.layout & INTEGER else 4
             file.seek(header.offset + start * header.channels * width)
@@ -163,7 +148,7 @@ def _fill(file: Any, out: NDArray[Any]) -> None:
     while got < out.nbytes:
         more = file.readinto(out.view(np.uint8)[got:])
         if not more:
-            raise BadFile(faults.TRUNCATED, f"{got // out.itemsize} of {len(out)} samples")
+            raise faults.BadFile(faults.TRUNCATED, f"{got // out.itemsize} of {len(out)} samples")
         got += more
 
 

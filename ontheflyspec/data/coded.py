@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ontheflyspec.data import faults
-from ontheflyspec.data.faults import BadFile
 from ontheflyspec.data.header import BLOCK, COUNTED, FORWARD, INTEGER, Header, same
 
 _SMALL = ("PCM_16", "PCM_S8", "PCM_U8")
@@ -29,7 +28,7 @@ if hasattr(os, "register_at_fork"):
 def probe(path: str, status: os.stat_result) -> Header:
     """Returns the header of a file as libsndfile reads it."""
     if _lacks_end(path, status.st_size):
-        raise BadFile(faults.TRUNCATED, "no last page")
+        raise faults.BadFile(faults.TRUNCATED, "no last page")
     with _open(path) as file:
         frames, name, notes = file.frames, file.format, file.extra_info
         layout = INTEGER if file.subtype in _SMALL else 0
@@ -42,9 +41,9 @@ def probe(path: str, status: os.stat_result) -> Header:
         header = Header(frames, file.samplerate, file.channels, layout, 0, status.st_size, status.st_mtime_ns)
     for chunk, promised, held in _CLAIMED.findall(notes):
         if int(promised) > int(held) + (0 if chunk in ("SSND", "data", "Data Size") else 8):
-            raise BadFile(faults.TRUNCATED, f"{held} of {promised} bytes in chunk {chunk}")
+            raise faults.BadFile(faults.TRUNCATED, f"{held} of {promised} bytes in chunk {chunk}")
     if frames > _FRAMES_PER_BYTE * status.st_size:
-        raise BadFile(faults.TRUNCATED, f"{status.st_size} bytes for {frames} frames")
+        raise faults.BadFile(faults.TRUNCATED, f"{status.st_size} bytes for {frames} frames")
     return header
 
 
@@ -82,58 +81,51 @@ def _count(file: Any) -> int:
 
 def read_into(path: str, header: Header, start: int, out: NDArray[Any]) -> None:
     """Fills ``out`` from frame ``start`` on, or raises BadFile."""
+    import soundfile
+
     with _open(path) as file:
         frames = header.frames if header.layout & COUNTED else file.frames
         same(header, frames, file.samplerate, file.channels)
-        try:
-            if start and not header.layout & FORWARD:
+        if start and header.layout & FORWARD:
+            block = np.empty((BLOCK, header.channels), out.dtype)
+            for place in range(0, start, BLOCK):
+                _decode(file, block[: start - place])
+        elif start:
+            try:
                 file.seek(start)
-            elif start:
-                block = np.empty((BLOCK, header.channels), out.dtype)
-                for place in range(0, start, BLOCK):
-                    _decode(file, block[: start - place])
-        except _module().LibsndfileError as problem:
-            raise BadFile(faults.TRUNCATED, f"no frame {start} ({problem})") from None
+            except soundfile.LibsndfileError as problem:
+                raise faults.BadFile(faults.TRUNCATED, f"no frame {start} ({problem})") from None
         got = _decode(file, out)
     if got < len(out):
-        raise BadFile(faults.TRUNCATED, f"{start + got} of {header.frames} frames")
+        raise faults.BadFile(faults.TRUNCATED, f"{start + got} of {header.frames} frames")
 
 
 def _decode(file: Any, out: NDArray[Any]) -> int:
     """Returns the frames that a decoder put into ``out``."""
+    import soundfile
+
     try:
         return len(file.read(out=out))
-    except _module().LibsndfileError as problem:
-        raise BadFile(faults.TRUNCATED, f"a frame that does not decode ({problem})") from None
+    except soundfile.LibsndfileError as problem:
+        raise faults.BadFile(faults.TRUNCATED, f"a frame that does not decode ({problem})") from None
 
 
 def _open(path: str) -> Any:
     """Returns a file open in libsndfile (by its path: so the interpreter lock is free while it decodes)."""
-    module, stream = _module(), _stream()
+    import soundfile
+
     try:
         with _OPENING:
-            return stream(path)
-    except module.LibsndfileError as problem:
+            file = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError as problem:
         try:
             open(path, "rb").close()
         except OSError as cause:
             raise faults.from_os(cause) from None
-        raise BadFile(faults.UNREADABLE, problem.error_string.rstrip(".")) from None
+        raise faults.BadFile(faults.UNREADABLE, problem.error_string.rstrip(".")) from None
+    file.seekable = _never  # else each read ends with a seek to where it is, which costs codecs a search
+    return file
 
 
-@functools.cache
-def _module() -> Any:
-    import soundfile
-
-    return soundfile
-
-
-@functools.cache
-def _stream() -> Any:
-    """Returns a SoundFile that does not seek to where it is after each read, which costs codecs a search."""
-
-    class Stream(_module().SoundFile):  # type: ignore[misc]
-        def seekable(self) -> bool:
-            return False
-
-    return Stream
+def _never() -> bool:
+    return False

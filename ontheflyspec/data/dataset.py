@@ -6,33 +6,19 @@ import copy
 import operator
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from ontheflyspec import checks
 from ontheflyspec.batch import Clip
-from ontheflyspec.data import audio, faults, listing
+from ontheflyspec.data import listing
 from ontheflyspec.data import targets as labels
 from ontheflyspec.data.faults import BadFile, Failure
-from ontheflyspec.data.scan import scan
-from ontheflyspec.data.source import Part, Source
-from ontheflyspec.data.table import Ints, PackedStrings, Table
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-
-class Options(TypedDict, total=False):
-    """Options of `AudioDataset` that have a default."""
-
-    mono: bool
-    max_seconds: float | None
-    crop: str
-    on_error: str
-    max_failures: int | None
-    progress: bool
+from ontheflyspec.data.source import Options, Part, Source
+from ontheflyspec.data.table import Ints, PackedStrings
+from ontheflyspec.options import Unpack
 
 
 class AudioDataset(Dataset[Any]):
@@ -100,45 +86,19 @@ class AudioDataset(Dataset[Any]):
         progress: bool = True,
     ) -> None:
         where = type(self).__name__
-        if isinstance(paths, str | os.PathLike):
-            remedy = "Use AudioDataset.from_folder or from_manifest, or pass a list."
-            raise TypeError(checks.message(where, "paths as a list", repr(paths), remedy))
-        names = [os.fspath(path) for path in paths]
-        if not names:
-            raise ValueError(checks.message(where, "at least one file", "none", "Check where the list comes from."))
-        rate = audio.whole_rate(where, sample_rate)
-        longest = None if max_seconds is None else round(checks.positive(where, "max_seconds", max_seconds) * rate)
-        random_crop = checks.choice(where, "crop", crop, ("random", "start")) == "random"
-        skip = checks.choice(where, "on_error", on_error, ("raise", "skip")) == "skip"
-        limit = None if max_failures is None else checks.integer(where, "max_failures", max_failures, low=0)
-        self.classes: list[str] | None = None
+        names = listing.as_paths(where, paths, "Use AudioDataset.from_folder or from_manifest, or pass a list.")
+        kept, classes = labels.adopt(where, targets, len(names))
+        options = Options(mono=mono, max_seconds=max_seconds, crop=crop, on_error=on_error, max_failures=max_failures)
+        options["progress"] = progress
+        self.source, self._whole = Source(where, names, sample_rate=sample_rate, **options), True
+        self.classes = classes
         """Names of the classes in the order of their numbers, None if targets are no names."""
-        self.targets: Any = None
+        self.targets = kept
         """A target a clip: an int64 or float64 array, texts, or a list; None if there are none."""
-        if targets is not None:
-            self.targets, self.classes = labels.adopt(where, targets, len(names))
-        self.source = Source(
-            where,
-            _scanned(where, names, skip=skip, progress=progress),
-            sample_rate=rate,
-            mono=bool(mono),
-            max_samples=None if longest is None else max(1, longest),
-            random_crop=random_crop,
-            skip=skip,
-            max_failures=limit,
-        )
-        self.source.check()
-        self._whole = True
-        self._choose(np.arange(len(names)), np.flatnonzero(self.source.table.marks == 0))
+        self._choose(np.arange(len(names)), self.source.good())
 
     @classmethod
-    def from_folder(
-        cls,
-        root: str | os.PathLike[str],
-        *,
-        sample_rate: int,
-        **options: Unpack[Options],
-    ) -> AudioDataset:
+    def from_folder(cls, root: str | os.PathLike[str], *, sample_rate: int, **options: Unpack[Options]) -> AudioDataset:
         """Returns the audio files of a folder with one sub-folder a class.
 
         Classes are the sub-folders that hold audio at any depth, in sorted order. Files of other kinds and hidden ones
@@ -158,11 +118,7 @@ class AudioDataset(Dataset[Any]):
 
     @classmethod
     def from_manifest(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        sample_rate: int,
-        **options: Unpack[Options],
+        cls, path: str | os.PathLike[str], *, sample_rate: int, **options: Unpack[Options]
     ) -> AudioDataset:
         """Returns the clips of a manifest: JSON Lines, or CSV with a header (``.csv``, ``.tsv``).
 
@@ -180,15 +136,10 @@ class AudioDataset(Dataset[Any]):
             ValueError: a line that is no clip, or a part that is not in its file.
         """
         where = "AudioDataset.from_manifest"
-        listed = listing.read_manifest(where, os.fspath(path))
-        targets = None if listed.is_text else listed.targets
-        dataset = cls(listed.paths, targets, sample_rate=sample_rate, **options)
-        members = dataset._clips
-        if listed.is_text and listed.targets is not None:
-            dataset.targets = PackedStrings([str(text) for text in listed.targets]).take(members)
-        if any(listed.offsets_s) or any(duration is not None for duration in listed.durations_s):
-            dataset.source.cut(where, members.tolist(), listed.offsets_s, listed.durations_s)
-            dataset.lengths = dataset.source.lengths(members)
+        paths, targets, parts = listing.read_manifest(where, os.fspath(path))
+        dataset = cls(paths, targets, sample_rate=sample_rate, **options)
+        dataset.source.cut(where, parts)
+        dataset.lengths = dataset.source.lengths(dataset._clips)
         return dataset
 
     @property
@@ -267,25 +218,21 @@ class AudioDataset(Dataset[Any]):
 
     def parts(self, indices: Sequence[int]) -> tuple[list[int], list[Part]]:
         """Returns places and parts of the clips not known to be bad, or of the next one that is not; for loaders."""
-        epochs = [getattr(index, "epoch", None) for index in indices]
-        places = [self._place(index) for index in indices]
+        draws = [(self._place(index), getattr(index, "epoch", None)) for index in indices]
         if self.source.skip:
             self.source.check_failures()
-            kept = [(place, epoch) for place, epoch in zip(places, epochs, strict=True) if self._is_good(place)]
-            kept = kept or [(self._next_good(places[0]), epochs[0])]
-            places, epochs = [place for place, _ in kept], [epoch for _, epoch in kept]
+            good = [draw for draw in draws if not self.source.is_bad(int(self._clips[draw[0]]))]
+            draws = good or [(self._next_good(draws[0][0]), draws[0][1])]
+        places, epochs = [place for place, _ in draws], [epoch for _, epoch in draws]
         return places, self.source.parts(self._clips[places].tolist(), epochs)
-
-    def _is_good(self, place: int) -> bool:
-        return not self.source.is_bad(int(self._clips[place]))
 
     def _next_good(self, place: int) -> int:
         """Returns the next place after this one, round the end, whose clip is not known to be bad."""
-        for step in range(1, len(self)):
-            if self._is_good((place + step) % len(self)):
-                return (place + step) % len(self)
-        got = f"{len(self)} bad ones"
-        raise RuntimeError(checks.message("AudioDataset", "a readable clip", got, "Look at .failures."))
+        good = np.flatnonzero(self.source.table.marks[self._clips] == 0)
+        if not len(good):
+            got = f"{len(self)} bad ones"
+            raise RuntimeError(checks.message("AudioDataset", "a readable clip", got, "Look at .failures."))
+        return int(good[np.searchsorted(good, place) % len(good)])
 
     def _place(self, index: int) -> int:
         place = operator.index(index)
@@ -300,10 +247,3 @@ class AudioDataset(Dataset[Any]):
         self.targets = labels.choose(self.targets, places)
         self.lengths = self.source.lengths(self._clips)
         """Samples of each clip as the set gives it, int64."""
-
-
-def _scanned(where: str, paths: list[str], *, skip: bool, progress: bool) -> Table:
-    table, found = scan(paths, stop_at_fault=not skip, progress=progress)
-    if found and not skip:
-        raise faults.error(where, paths[min(found)], found[min(found)], may_skip=True)
-    return table

@@ -10,21 +10,17 @@ from ontheflyspec import checks
 MISSING, UNREADABLE, TRUNCATED, EMPTY, NOT_FINITE, CHANGED, SILENT = range(1, 8)
 
 
-class _Kind(NamedTuple):
-    reason: str
-    rule: str
-    remedy: str
-
-
-_KINDS = {
-    MISSING: _Kind("no such file", "an existing file", "Correct the path"),
-    UNREADABLE: _Kind("not readable as audio", "a readable audio file", "Convert it to WAV or FLAC"),
-    TRUNCATED: _Kind("cut short or damaged", "every frame that the header promises", "Copy it again from its source"),
-    EMPTY: _Kind("holds no frames", "at least one frame", "Leave the file out"),
-    NOT_FINITE: _Kind("holds NaN or infinite samples", "finite samples", "Repair the file"),
-    CHANGED: _Kind("changed since the scan", "the file that was scanned", "Build the AudioDataset anew"),
-    SILENT: _Kind("holds silence only", "a wave that is heard", "Leave the file out"),
+_TEXTS = {
+    MISSING: ("no such file", "an existing file", "Correct the path"),
+    UNREADABLE: ("not readable as audio", "a readable audio file", "Convert it to WAV or FLAC"),
+    TRUNCATED: ("cut short or damaged", "every frame that the header promises", "Copy it again from its source"),
+    EMPTY: ("holds no frames", "at least one frame", "Leave the file out"),
+    NOT_FINITE: ("holds NaN or infinite samples", "finite samples", "Repair the file"),
+    CHANGED: ("changed since the scan", "the file that was scanned", "Build the AudioDataset anew"),
+    SILENT: ("holds silence only", "a wave that is heard", "Leave the file out"),
 }
+"""What is wrong in a few words, what is expected instead, and what to do about it."""
+
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
 
 
@@ -52,14 +48,14 @@ class BadFile(Exception):
 
 def reason(code: int) -> str:
     """Returns what is wrong, in a few words."""
-    return _KINDS[code].reason
+    return _TEXTS[code][0]
 
 
 def error(where: str, path: str, bad: BadFile, *, may_skip: bool = False) -> Exception:
     """Returns the exception that tells a user about a bad file."""
-    kind = _KINDS[bad.code]
-    remedy = kind.remedy + (', or pass on_error="skip".' if may_skip else ".")
-    text = checks.message(where, kind.rule, f"{bad.detail} in {path!r}", remedy)
+    _, rule, remedy = _TEXTS[bad.code]
+    remedy += ', or pass on_error="skip".' if may_skip else "."
+    text = checks.message(where, rule, f"{bad.detail} in {path!r}", remedy)
     return FileNotFoundError(text) if bad.code == MISSING else ValueError(text)
 
 

@@ -53,7 +53,7 @@ class Filling:
         self.places, self.parts = self.dataset.parts(self.indices)
         source = self.dataset.source
         whole = not self.always_float and all(source.is_integer(part.clip) for part in self.parts)
-        channels = () if source.mono else (int(source.table.channels[self.parts[0].clip]),)
+        channels = () if source.mono else (int(source.table.headers["channels"][self.parts[0].clip]),)
         longest = max(part.length for part in self.parts)
         self.rows = self.lease((len(self.parts), *channels, longest), np.int16 if whole else np.float32)
         self.problems: dict[int, Exception] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ontheflyspec.data import faults
-from ontheflyspec.data.faults import BadFile
 
 INTEGER, PLAIN, FORWARD, COUNTED = 1, 2, 4, 8
 """Ways to read a file, added up: its samples fit int16; they lie in it as they are (little endian, int16 or float32);
@@ -39,10 +38,6 @@ class Header(NamedTuple):
 
 def same(header: Header, frames: int, rate: int, channels: int) -> None:
     """Raises unless a file is what it was when its header was read."""
-    for name, old, new in (
-        ("frames", header.frames, frames),
-        ("Hz", header.rate, rate),
-        ("channels", header.channels, channels),
-    ):
+    for name, old, new in zip(("frames", "Hz", "channels"), header[:3], (frames, rate, channels), strict=True):
         if old != new:
-            raise BadFile(faults.CHANGED, f"{new} {name} where there were {old}")
+            raise faults.BadFile(faults.CHANGED, f"{new} {name} where there were {old}")

@@ -6,34 +6,25 @@ import contextlib
 import csv
 import json
 import os
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ontheflyspec import checks
+from ontheflyspec.data.table import PackedStrings
+from ontheflyspec.data.targets import Targets
 
-EXTENSIONS = (
-    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"),
-    *(".au", ".snd", ".caf", ".w64", ".rf64"),
-)
+EXTENSIONS: tuple[str, ...] = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc")
+EXTENSIONS += (".au", ".snd", ".caf", ".w64", ".rf64")
 _PATHS, _TARGETS = ("audio_filepath", "path"), ("label", "target", "text")
 
 
-class Manifest(NamedTuple):
-    """What a manifest lists, a value a clip each.
-
-    Args:
-        paths: files.
-        targets: numbers or strings, None if the manifest has none.
-        is_text: whether targets are texts, not names of classes.
-        offsets_s: where each clip begins in its file.
-        durations_s: how long it is, None up to the end of the file.
-    """
-
-    paths: list[str]
-    targets: list[Any] | None
-    is_text: bool
-    offsets_s: list[float]
-    durations_s: list[float | None]
+def as_paths(where: str, paths: Sequence[str | os.PathLike[str]], remedy: str) -> list[str]:
+    """Returns a list of files as strings, or raises that it is none, with what to do about that, or empty."""
+    if isinstance(paths, str | os.PathLike):
+        raise TypeError(checks.message(where, "paths as a list", repr(paths), remedy))
+    if not (names := [os.fspath(path) for path in paths]):
+        raise ValueError(checks.message(where, "at least one file", "none", "Check where the list comes from."))
+    return names
 
 
 def list_folder(where: str, root: str) -> tuple[list[str], list[str] | None]:
@@ -41,20 +32,13 @@ def list_folder(where: str, root: str) -> tuple[list[str], list[str] | None]:
 
     None instead of classes if all files lie in the folder itself. Hidden files and folders are left out.
     """
-    if not os.path.isdir(root):
-        raise FileNotFoundError(checks.message(where, "a folder", f"{root!r}", "Correct the path."))
-    paths, names = [], []
-    for name in sorted(os.listdir(root)):
-        inside = os.path.join(root, name)
-        if os.path.isdir(inside) and not name.startswith("."):
-            found = sorted(_audio_files(inside))
-            paths += found
-            names += [name] * len(found)
-    beside = [path for name in sorted(os.listdir(root)) if _is_audio(path := os.path.join(root, name))]
+    _check_folder(where, root)
+    inside = {name: os.path.join(root, name) for name in sorted(os.listdir(root)) if not name.startswith(".")}
+    found = [(path, name) for name, place in inside.items() if os.path.isdir(place) for path in _audio_files(place)]
+    beside = [path for path in inside.values() if _is_audio(path)]
+    paths, names = [path for path, _ in found], [name for _, name in found]
     if not paths and not beside:
-        got = f"none in {root!r}"
-        remedy = "Put one sub-folder a class into it, or correct the path."
-        raise ValueError(checks.message(where, f"audio files ({' '.join(EXTENSIONS)})", got, remedy))
+        raise _no_audio(where, root, "Put one sub-folder a class into it, or correct the path.")
     if paths and beside:
         remedy = "Move it into a sub-folder, or list the files: AudioDataset(paths, targets)."
         raise ValueError(checks.message(where, "every file in a sub-folder that names its class", beside[0], remedy))
@@ -63,17 +47,19 @@ def list_folder(where: str, root: str) -> tuple[list[str], list[str] | None]:
 
 def list_audio(where: str, root: str) -> list[str]:
     """Returns all audio files below a folder, sorted, wherever they lie; hidden ones are left out."""
-    if not os.path.isdir(root):
-        raise FileNotFoundError(checks.message(where, "a folder", f"{root!r}", "Correct the path."))
-    paths = sorted(_audio_files(root))
+    _check_folder(where, root)
+    paths = _audio_files(root)
     if not paths:
-        rule = f"audio files ({' '.join(EXTENSIONS)})"
-        raise ValueError(checks.message(where, rule, f"none in {root!r}", "Put some into it, or correct the path."))
+        raise _no_audio(where, root, "Put some into it, or correct the path.")
     return paths
 
 
-def read_manifest(where: str, path: str) -> Manifest:
-    """Returns what a JSON Lines or CSV file lists; relative paths count from its folder."""
+def read_manifest(where: str, path: str) -> tuple[list[str], Targets, list[tuple[float, float | None]]]:
+    """Returns files, targets, and the part of each file as offset and duration, from a JSON Lines or CSV file.
+
+    Relative paths count from its folder. Targets are numbers or names of classes in a list, texts packed, None if the
+    file has none. Parts are in seconds; a duration of None goes to the end.
+    """
     rows = list(_rows(where, path))
     if not rows:
         raise ValueError(checks.message(where, "at least one clip", f"none in {path!r}", "Add lines to the manifest."))
@@ -81,15 +67,23 @@ def read_manifest(where: str, path: str) -> Manifest:
     if key is None:
         rule, got = f"a key {' or '.join(_PATHS)}", f"{', '.join(map(repr, rows[0][1])) or 'nothing'} in {path!r}"
         raise ValueError(checks.message(where, rule, got, "Rename the key that holds the file."))
-    target = _key(where, path, rows, _TARGETS)
+    target, targets = _key(where, path, rows, _TARGETS), None
+    if target is not None:
+        values = [row[target] for _, row in rows]
+        targets = PackedStrings([str(value) for value in values]) if target == "text" else _typed(values)
     folder = os.path.dirname(path)
-    return Manifest(
-        [os.path.join(folder, str(row[key])) for _, row in rows],
-        None if target is None else _typed([row[target] for _, row in rows], is_text=target == "text"),
-        target == "text",
-        [_seconds(where, path, line, row, "offset") or 0.0 for line, row in rows],
-        [_seconds(where, path, line, row, "duration") for line, row in rows],
-    )
+    paths = [os.path.join(folder, str(row[key])) for _, row in rows]
+    parts = [(_seconds(where, path, *row, "offset") or 0.0, _seconds(where, path, *row, "duration")) for row in rows]
+    return paths, targets, parts
+
+
+def _check_folder(where: str, root: str) -> None:
+    if not os.path.isdir(root):
+        raise FileNotFoundError(checks.message(where, "a folder", f"{root!r}", "Correct the path."))
+
+
+def _no_audio(where: str, root: str, remedy: str) -> ValueError:
+    return ValueError(checks.message(where, f"audio files ({' '.join(EXTENSIONS)})", f"none in {root!r}", remedy))
 
 
 def _is_audio(path: str) -> bool:
@@ -97,15 +91,16 @@ def _is_audio(path: str) -> bool:
     return name.lower().endswith(EXTENSIONS) and not name.startswith(".") and os.path.isfile(path)
 
 
-def _audio_files(folder: str) -> Iterator[str]:
-    """Yields the audio files below a folder; links are followed, each folder is visited once."""
-    seen = set[str]()
+def _audio_files(folder: str) -> list[str]:
+    """Returns the audio files below a folder, sorted; links are followed, each folder is visited once."""
+    seen, found = set[str](), list[str]()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
         folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
         if real not in seen:
-            yield from (path for name in files if _is_audio(path := os.path.join(place, name)))
+            found += [path for name in files if _is_audio(path := os.path.join(place, name))]
         seen.add(real)
+    return sorted(found)
 
 
 def _rows(where: str, path: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -146,9 +141,9 @@ def _key(where: str, path: str, rows: list[tuple[int, dict[str, Any]]], names: t
     return key
 
 
-def _typed(values: list[Any], *, is_text: bool) -> list[Any]:
+def _typed(values: list[Any]) -> list[Any]:
     """Returns targets as numbers if all of them, written as strings as in CSV, are numbers."""
-    if is_text or not all(isinstance(value, str) for value in values):
+    if not all(isinstance(value, str) for value in values):
         return values
     for kind in (int, float):
         with contextlib.suppress(ValueError):

@@ -48,24 +48,23 @@ def scan(paths: Sequence[str], *, stop_at_fault: bool, progress: bool) -> tuple[
     threads = min(16, 2 * (os.cpu_count() or 1), -(-len(paths) // _CHUNK))
     with ThreadPoolExecutor(threads, thread_name_prefix="ontheflyspec-scan") as pool:
         try:
-            _watch([pool.submit(work) for _ in range(threads)], table, progress)
+            _watch({pool.submit(work) for _ in range(threads)}, table, progress)
         finally:
             stop.set()
     return table, found
 
 
-def _watch(running: list[Future[None]], table: Table, progress: bool) -> None:
+def _watch(running: set[Future[None]], table: Table, progress: bool) -> None:
     """Waits for the threads and shows how far they are; raises what one of them raised."""
     began, bar = time.monotonic(), None
     with contextlib.ExitStack() as stack:
-        while (state := wait(running, timeout=0.2, return_when=FIRST_EXCEPTION)).not_done:
-            for future in state.done:
+        while running:
+            done, running = wait(running, timeout=0.2, return_when=FIRST_EXCEPTION)
+            for future in done:
                 future.result()
-            if bar is None and progress and time.monotonic() - began > _PATIENCE_S:
+            if bar is None and running and progress and time.monotonic() - began > _PATIENCE_S:
                 from tqdm import tqdm
 
                 bar = stack.enter_context(tqdm(total=len(table), desc="headers", unit=" files", file=sys.stderr))
             if bar is not None:
-                bar.update(int(np.count_nonzero(table.frames)) - bar.n)
-    for future in running:
-        future.result()
+                bar.update(int(np.count_nonzero(table.headers["frames"])) - bar.n)

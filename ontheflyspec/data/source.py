@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -14,9 +14,9 @@ from torch import Tensor
 from ontheflyspec import checks, rng
 from ontheflyspec.batch import as_tensor
 from ontheflyspec.data import audio, faults
-from ontheflyspec.data.faults import BadFile
 from ontheflyspec.data.header import INTEGER
-from ontheflyspec.data.table import Ints, Table
+from ontheflyspec.data.scan import scan
+from ontheflyspec.data.table import Ints
 
 _CROP_KEY = rng.fold(0, int.from_bytes(b"crop", "big"))
 _MARGIN = 256
@@ -41,42 +41,70 @@ class Part(NamedTuple):
     id: int | None
 
 
+class Options(TypedDict, total=False):
+    """Options of `Source` that have a default."""
+
+    mono: bool
+    max_seconds: float | None
+    crop: str
+    on_error: str
+    max_failures: int | None
+    progress: bool
+
+
 class Source:
-    """The files of a data set and how it reads them; all its subsets share one.
+    """Audio files, their headers read at once, and the way that clips are read from them.
+
+    A data set and all its subsets share one.
 
     Args:
         where: name for errors.
-        table: headers.
+        paths: the files, at least one.
         sample_rate: Hz of all clips.
-        mono: mix channels down.
-        max_samples: longest clip, None for any.
-        random_crop: draw the part of a longer clip, or take its start.
-        skip: leave bad files out.
+        mono: mix channels down; otherwise all files must have equally many.
+        max_seconds: longest clip, None for any.
+        crop: ``"random"`` part of a longer clip, drawn by its id, or its ``"start"``.
+        on_error: ``"raise"``, or ``"skip"`` to leave bad files out.
         max_failures: most bad files to leave out, None for any number.
+        progress: show a bar on stderr while headers are read, if that takes longer than 2 s.
     """
 
     def __init__(
         self,
         where: str,
-        table: Table,
+        paths: Sequence[str],
         *,
         sample_rate: int,
-        mono: bool,
-        max_samples: int | None,
-        random_crop: bool,
-        skip: bool,
-        max_failures: int | None,
+        mono: bool = True,
+        max_seconds: float | None = None,
+        crop: str = "random",
+        on_error: str = "raise",
+        max_failures: int | None = None,
+        progress: bool = True,
     ) -> None:
-        self.where, self.table, self.sample_rate, self.mono = where, table, sample_rate, mono
-        self.max_samples, self.random_crop, self.skip, self.max_failures = max_samples, random_crop, skip, max_failures
+        self.where, self.sample_rate, self.mono = where, audio.whole_rate(where, sample_rate), bool(mono)
+        longest = None if max_seconds is None else checks.positive(where, "max_seconds", max_seconds)
+        self.max_samples = None if longest is None else max(1, round(longest * self.sample_rate))
+        """Samples of the longest clip, None for any."""
+        self.random_crop = checks.choice(where, "crop", crop, ("random", "start")) == "random"
+        self.skip = checks.choice(where, "on_error", on_error, ("raise", "skip")) == "skip"
+        self.max_failures = None if max_failures is None else checks.integer(where, "max_failures", max_failures, low=0)
+        self.table, found = scan(paths, stop_at_fault=not self.skip, progress=progress)
+        if found and not self.skip:
+            raise faults.error(where, paths[min(found)], found[min(found)], may_skip=True)
         self.begins: Ints | None = None
         """First frame of each clip in its file, None if all begin with their files."""
-        self.spans = table.frames
+        self.spans = self.table.headers["frames"]
         """Frames of each clip in its file."""
+        self.check()
+
+    def good(self) -> Ints:
+        """Returns the places of the files that nobody has found bad."""
+        return np.flatnonzero(self.table.marks == 0)
 
     def full_lengths(self, clips: Any) -> Ints:
         """Returns samples after resampling, before ``max_seconds``."""
-        rates = self.table.rates[clips].astype(np.int64)
+        rates = self.table.headers["rate"][clips].astype(np.int64)
         full: Ints = -(-self.spans[clips] * self.sample_rate // np.maximum(rates, 1))
         return full
 
@@ -88,25 +116,30 @@ class Source:
     def check(self) -> None:
         """Raises if files cannot be one data set: no good one, too many bad ones, or unlike channels without mixing."""
         self.check_failures()
-        good = np.flatnonzero(self.table.marks == 0)
+        good = self.good()
         if not len(good):
             first = self.table.failures()[0]
             got = f"none of {len(self.table)} ({first.path}: {first.reason}, ...)"
             raise ValueError(checks.message(self.where, "at least one good file", got, "Look at the files."))
-        channels = self.table.channels[good]
+        channels = self.table.headers["channels"][good]
         usual = int(np.bincount(channels).argmax())
         if not self.mono and (channels != usual).any():
-            odd = good[np.flatnonzero(channels != usual)[0]]
-            got = f"{self.table.channels[odd]} in {self.table.paths[int(odd)]!r}"
+            odd = int(good[channels != usual][0])
+            got = f"{self.table.header(odd).channels} in {self.table.paths[odd]!r}"
             rule = f"equally many channels in all files, {usual}"
             raise ValueError(checks.message(self.where, rule, got, "Pass mono=True or leave the file out."))
 
-    def cut(self, where: str, clips: list[int], offsets_s: list[float], durations_s: list[float | None]) -> None:
-        """Restricts clips to parts of their files, given in seconds for all clips of the table."""
-        self.begins, self.spans = np.zeros(len(self.table), np.int64), self.table.frames.copy()
-        for clip in clips:
-            offset, duration = offsets_s[clip], durations_s[clip]
-            rate, frames = self.table.rates.item(clip), self.table.frames.item(clip)
+    def cut(self, where: str, parts: Sequence[tuple[float, float | None]]) -> None:
+        """Restricts good clips to parts of their files: the offset and duration in seconds of each file of the table.
+
+        A duration of None goes to the end of the file.
+        """
+        if all(part == (0.0, None) for part in parts):
+            return
+        self.begins, self.spans = np.zeros(len(self.table), np.int64), self.spans.copy()
+        for clip in self.good().tolist():
+            offset, duration = parts[clip]
+            frames, rate, *_ = self.table.header(clip)
             begin = round(offset * rate)
             end = frames if duration is None else round((offset + duration) * rate)
             if not begin < min(end, frames) or end > frames + _SLACK_S * rate:
@@ -121,31 +154,29 @@ class Source:
 
     def is_integer(self, clip: int) -> bool:
         """Returns whether int16 holds the clip without loss."""
-        table = self.table
-        mixed = self.mono and table.channels[clip] > 1
-        return bool(table.layouts[clip] & INTEGER and table.rates[clip] == self.sample_rate and not mixed)
+        header = self.table.header(clip)
+        mixed = self.mono and header.channels > 1
+        return bool(header.layout & INTEGER) and header.rate == self.sample_rate and not mixed
 
     def parts(self, clips: Sequence[int], epochs: Sequence[int | None]) -> list[Part]:
         """Returns what to read of each clip; longer ones than ``max_seconds`` are cropped by their draw."""
         full = self.full_lengths(np.asarray(clips, np.int64)).tolist()
         ids = [None if epoch is None else rng.item_id(clip, epoch) for clip, epoch in zip(clips, epochs, strict=True)]
-        starts, lengths = [0] * len(full), full
-        if self.max_samples is not None:
-            lengths = [min(length, self.max_samples) for length in full]
-            if self.random_crop:
-                self._draw_starts(starts, full, clips, ids)
+        lengths = [min(length, self.max_samples or length) for length in full]
+        spare = [samples - length for samples, length in zip(full, lengths, strict=True)]
+        starts = self._starts(clips, ids, spare) if self.random_crop and any(spare) else [0] * len(full)
         return [Part(*part) for part in zip(clips, starts, lengths, ids, strict=True)]
 
-    def _draw_starts(self, starts: list[int], full: list[int], clips: Sequence[int], ids: list[int | None]) -> None:
-        """Draws where longer clips begin, each evenly from all starts that leave room."""
-        longer = [place for place, length in enumerate(full) if length > (self.max_samples or 0)]
-        named = [place for place in longer if ids[place] is not None]
-        unnamed = [place for place in longer if ids[place] is None]
-        keys = torch.cat([as_tensor([ids[place] for place in named], torch.int64), rng.fresh_ids(len(unnamed))])
-        for place, unit in zip(named + unnamed, rng.uniform(keys, _CROP_KEY, 1)[:, 0].tolist(), strict=True):
-            step = self.sample_rate // math.gcd(self.sample_rate, int(self.table.rates[clips[place]]))
-            spare = full[place] - (self.max_samples or 0)
-            starts[place] = int(unit * (spare // step + 1)) * step
+    def _starts(self, clips: Sequence[int], ids: Sequence[int | None], spare: list[int]) -> list[int]:
+        """Returns where clips begin: evenly drawn from all starts that leave room, by how many samples they lose."""
+        longer = [place for place, samples in enumerate(spare) if samples]
+        fresh = iter(rng.fresh_ids(sum(ids[place] is None for place in longer)).tolist())
+        keys = as_tensor([next(fresh) if ids[place] is None else ids[place] for place in longer])
+        starts = [0] * len(spare)
+        for place, unit in zip(longer, rng.uniform(keys, _CROP_KEY, 1)[:, 0].tolist(), strict=True):
+            step = self.sample_rate // math.gcd(self.sample_rate, self.table.header(clips[place]).rate)
+            starts[place] = int(unit * (spare[place] // step + 1)) * step
+        return starts
 
     def read(self, part: Part, out: NDArray[Any]) -> None:
         """Fills ``out`` (``[length]``, or ``[C, length]`` without mixing; int16 or float32), or raises BadFile."""
@@ -168,12 +199,12 @@ class Source:
     def clip(self, part: Part) -> Tensor:
         """Returns the samples of a part as a tensor of its own, or raises BadFile."""
         kind = np.int16 if self.is_integer(part.clip) else np.float32
-        shape = (part.length,) if self.mono else (int(self.table.channels[part.clip]), part.length)
+        shape = (part.length,) if self.mono else (int(self.table.headers["channels"][part.clip]), part.length)
         wave = np.empty(shape, kind)
         self.read(part, wave)
         return torch.from_numpy(wave)
 
-    def fail(self, clip: int, bad: BadFile) -> None:
+    def fail(self, clip: int, bad: faults.BadFile) -> None:
         """Notes a bad file; raises unless it may be left out."""
         if not self.skip:
             raise faults.error(self.where, self.table.paths[clip], bad, may_skip=True) from None

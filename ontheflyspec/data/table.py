@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any, overload
@@ -15,6 +16,8 @@ from ontheflyspec.data.faults import Failure
 from ontheflyspec.data.header import Header
 
 Ints = NDArray[np.int64]
+_FIELDS = dict(zip(Header._fields, ("i8", "i4", "i2", "u1", "u4", "i8", "i8"), strict=True))
+"""The types that the fields of a `Header` are kept in."""
 
 
 class PackedStrings(Sequence[str]):
@@ -33,8 +36,7 @@ class PackedStrings(Sequence[str]):
 
     def take(self, indices: Ints) -> PackedStrings:
         """Returns the strings at these places; the bytes are shared."""
-        view = object.__new__(PackedStrings)
-        view._start, view._bytes, view._ends = self._start, self._bytes, self._ends
+        view = copy.copy(self)
         view._chosen = indices if self._chosen is None else self._chosen[indices]
         return view
 
@@ -72,19 +74,13 @@ class Table:
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = PackedStrings(paths)
-        count = len(paths)
-        self.frames = np.zeros(count, np.int64)
-        self.rates = np.zeros(count, np.int32)
-        self.channels = np.zeros(count, np.int16)
-        self.layouts = np.zeros(count, np.uint8)
-        self.offsets = np.zeros(count, np.uint32)
-        self.sizes = np.zeros(count, np.int64)
-        self.changed = np.zeros(count, np.int64)
-        self.faults = torch.zeros(count, dtype=torch.uint8, device="cpu")
+        self.headers = {name: np.zeros(len(paths), kind) for name, kind in _FIELDS.items()}
+        """Each field of all headers, by its name."""
+        self.faults = torch.zeros(len(paths), dtype=torch.uint8, device="cpu")
         self._share()
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.faults)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "marks"}
@@ -99,14 +95,12 @@ class Table:
 
     def put(self, index: int, header: Header) -> None:
         """Keeps a header."""
-        self.frames[index], self.rates[index], self.channels[index] = header.frames, header.rate, header.channels
-        self.layouts[index], self.offsets[index] = header.layout, header.offset
-        self.sizes[index], self.changed[index] = header.size, header.changed
+        for field, value in zip(self.headers.values(), header, strict=True):
+            field[index] = value
 
     def header(self, index: int) -> Header:
         """Returns a header as `put` got it."""
-        arrays = self.frames, self.rates, self.channels, self.layouts, self.offsets, self.sizes, self.changed
-        return Header(*[array.item(index) for array in arrays])
+        return Header(*[field.item(index) for field in self.headers.values()])
 
     def failures(self, indices: Iterable[int] | None = None) -> list[Failure]:
         """Returns what is wrong with the files at these places (None: all), in order."""

@@ -17,7 +17,9 @@ Targets = Any
 
 
 def adopt(where: str, values: Any, count: int) -> tuple[Targets, list[str] | None]:
-    """Returns targets as they are kept, and the names of the classes if they are names."""
+    """Returns targets as they are kept, and the names of the classes if they are names; packed strings are texts."""
+    if values is None:
+        return None, None
     if isinstance(values, torch.Tensor):
         values = values.numpy()
     if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
@@ -26,6 +28,8 @@ def adopt(where: str, values: Any, count: int) -> tuple[Targets, list[str] | Non
     if len(values) != count:
         got = f"{len(values)} for {count} clips"
         raise ValueError(checks.message(where, "one target a clip", got, "Pass lists of equal length."))
+    if isinstance(values, PackedStrings):
+        return values, None
     if count and all(isinstance(value, str) for value in values):
         classes = sorted({str(value) for value in values})
         codes = {name: code for code, name in enumerate(classes)}

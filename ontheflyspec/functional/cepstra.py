@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from ontheflyspec import threads
-from ontheflyspec.functional.blocks import applicable
 from ontheflyspec.functional.framing import cut
+from ontheflyspec.op import Op
 
 
 def cosine_matrix(n_out: int, n_in: int, lifter: float) -> Tensor:
@@ -26,27 +25,15 @@ def cosine_matrix(n_out: int, n_in: int, lifter: float) -> Tensor:
     return matrix * (1 + lifter / 2 * torch.sin(math.pi * (orders + 1) / lifter)) if lifter else matrix
 
 
-def project(x: Tensor, lengths: Tensor | None, matrix: Tensor) -> Tensor:
+@Op
+def project(x: Tensor, lengths: Tensor | None, *, matrix: Tensor) -> Tensor:
     """Returns a matrix ``[K, F]`` times every frame.
 
     Args:
         x: ``[B, ..., F, N]``.
-        lengths: int64 ``[B]``, on the host if ``x`` is, None if all items are full.
+        lengths: int64 ``[B]`` on any device, None if all items are full.
         matrix: ``[K, F]``.
 
     Shape: ``[B, ..., K, N]``, 0 past each length.
     """
-    if not applicable(x, matrix):
-        return torch.matmul(matrix, x if lengths is None else cut(x, lengths))
-    size, channels = x.shape[-1], math.prod(x.shape[1:-2])
-    out = matrix.new_zeros(*x.shape[:-2], matrix.shape[0], size)
-    count = x.shape[0] * channels
-    items, outs = x.reshape(count, *x.shape[-2:]), out.view(count, matrix.shape[0], size)
-    sizes = [size] * count if lengths is None else lengths.repeat_interleave(channels).tolist()
-
-    def job(row: int) -> None:
-        n = sizes[row]
-        outs[row, :, :n] = matrix @ items[row, :, :n].contiguous()
-
-    threads.each(job, count, x.numel())
-    return out
+    return torch.matmul(matrix, cut(x, lengths))

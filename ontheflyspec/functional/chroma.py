@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional import windows
+from ontheflyspec import windows
 from ontheflyspec.functional.fourier import safe_sqrt
 from ontheflyspec.functional.framing import cut
+from ontheflyspec.op import Op
 
 STEPS = (0.4, 0.2, 0.1, 0.05)
 """Shares of a frame above each of which CENS counts a quarter."""
@@ -56,11 +55,13 @@ def chroma_filterbank(
     return weights[:, : n_fft // 2 + 1]
 
 
-def unit(x: Tensor, norm: float | None) -> Tensor:
-    """Returns frames ``[..., F, n]`` of unit norm over F, those of silence as they are.
+@Op
+def unit(x: Tensor, _: Tensor | None, *, norm: float | None) -> Tensor:
+    """Returns frames ``[..., F, N]`` of unit norm over F, those of silence as they are.
 
     Args:
-        x: ``[..., F, n]``.
+        x: 0 past each length.
+        _: lengths, not asked for.
         norm: ``inf`` for the largest magnitude, 1 for the sum, 2 for the length, None for no change.
     """
     if norm is None:
@@ -73,11 +74,6 @@ def unit(x: Tensor, norm: float | None) -> Tensor:
     size = functools.reduce(torch.add, (x.abs() if norm == 1 else x.square()).unbind(-2)).unsqueeze(-2)
     size = size if norm == 1 else safe_sqrt(size)
     return x / torch.where(size > 0, size, 1)
-
-
-def unit_of(*source: Any, fold: Callable[..., Tensor], norm: float | None) -> Tensor:
-    """Returns what ``fold`` makes of a source, scaled as `unit` does."""
-    return unit(fold(*source), norm)
 
 
 def fold_matrix(n_bins: int, bins_per_octave: int, n_chroma: int, fmin: float, base_c: bool) -> Tensor:
@@ -115,18 +111,18 @@ def energy_statistics(x: Tensor, lengths: Tensor | None, weights: Tensor | None,
         weights: of `cens_weights`, None for none.
         norm: as in `unit`.
     """
-    shares = unit(x, 1)
+    shares = unit(x, lengths, norm=1)
     steps = 0 * shares
     for step in STEPS:
         steps = steps + 0.25 * (shares > step)
     if weights is None:
-        return unit(steps, norm)
+        return unit(steps, lengths, norm=norm)
     width, size = weights.shape[0], x.shape[-1]
     wide = torch.nn.functional.pad(steps, ((width - 1) // 2, width // 2))
     smooth = torch.zeros_like(steps)
     for place, weight in enumerate(weights.unbind()):
         smooth = smooth + weight * wide[..., place : place + size]
-    return unit(smooth if lengths is None else cut(smooth, lengths), norm)
+    return unit(cut(smooth, lengths), lengths, norm=norm)
 
 
 def tonnetz_matrix(n_chroma: int) -> Tensor:

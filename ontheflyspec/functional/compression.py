@@ -7,9 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from ontheflyspec.batch import expand_mask, length_mask
+from ontheflyspec.functional.framing import cut
+from ontheflyspec.op import Op
 
 
+@Op
 def decibels(
     x: Tensor, lengths: Tensor | None, *, stype: str, ref: float | str, amin: float, top_db: float | None
 ) -> Tensor:
@@ -26,44 +28,25 @@ def decibels(
     Shape: as ``x``, exactly 0 past each length.
     """
     factor = 10.0 if stype == "power" else 20.0
-    mask = None
-    if lengths is not None:
-        mask = expand_mask(length_mask(lengths, x.shape[-1], x.device), x)
-        x = torch.where(mask, x, 0)
-    out = x.clamp(min=amin).log10().mul_(factor)
+    out = cut(x, lengths).clamp(min=amin).log10().mul_(factor)
     if x.numel() and (ref == "max" or top_db is not None):
-        axes = tuple(range(1, x.dim()))
-        if mask is not None:
-            out = out.masked_fill(~mask, factor * math.log10(amin))
-        peak = out.amax(axes, keepdim=True)
+        peak = out.amax(tuple(range(1, x.dim())), keepdim=True)
         if top_db is not None:
             out = torch.maximum(out, peak - top_db)
         if ref == "max":
             out = out - peak
     if not isinstance(ref, str) and (offset := factor * math.log10(max(ref, amin))):
         out = out - offset
-    return out if mask is None else out.masked_fill(~mask, 0)
+    return cut(out, lengths)
 
 
-def decibels_(x: Tensor, *, stype: str, ref: float, amin: float) -> None:
-    """Overwrites non-negative ``x``, any shape, with its decibels relative to a number."""
-    factor = 10.0 if stype == "power" else 20.0
-    x.clamp_(min=amin).log10_().mul_(factor)
-    if offset := factor * math.log10(max(ref, amin)):
-        x.sub_(offset)
-
-
-def log_above(x: Tensor, lengths: Tensor | None, offset: float) -> Tensor:
+@Op
+def log_above(x: Tensor, lengths: Tensor | None, *, offset: float) -> Tensor:
     """Returns natural logarithms of ``x + offset`` for non-negative ``x``, exactly 0 past each length."""
-    if lengths is None:
-        return (x + offset).log()
-    mask = expand_mask(length_mask(lengths, x.shape[-1], x.device), x)
-    return (torch.where(mask, x, 0) + offset).log().masked_fill(~mask, 0)
+    return cut((cut(x, lengths) + offset).log(), lengths)
 
 
-def log(x: Tensor, lengths: Tensor | None, floor: float) -> Tensor:
+@Op
+def log(x: Tensor, lengths: Tensor | None, *, floor: float) -> Tensor:
     """Returns natural logarithms of ``max(x, floor)``, exactly 0 past each length."""
-    if lengths is None:
-        return x.clamp(min=floor).log()
-    mask = expand_mask(length_mask(lengths, x.shape[-1], x.device), x)
-    return torch.where(mask, x, 1).clamp(min=floor).log().masked_fill(~mask, 0)
+    return cut(cut(x, lengths).clamp(min=floor).log(), lengths)

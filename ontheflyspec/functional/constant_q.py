@@ -10,12 +10,13 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional import windows
+from ontheflyspec import windows
 
 KEPT = 0.395
 """Share of its own sample rate up to which a decimated signal is what it was, within 1e-5."""
@@ -31,6 +32,26 @@ MOST_SPREAD = 1.3
 """Longest over shortest filter in a product, where it has many filters."""
 FEW = 16
 """Filters that one product has at least, before it is split for their lengths."""
+
+
+class Wavelets(NamedTuple):
+    """Shapes of the filters of all bins: a window times a complex sinusoid.
+
+    Args:
+        frequencies: Hz of the bins, float64 ``[n_bins]``.
+        lengths: samples of the windows, float64 ``[n_bins]``, see `filter_lengths`.
+        sample_rate: Hz of the signal.
+        window: name of the window.
+        norm: order of the norm that each filter is divided by, None for none.
+        filters: whose definition they follow, ``"librosa"`` or ``"nnaudio"``.
+    """
+
+    frequencies: Tensor
+    lengths: Tensor
+    sample_rate: float
+    window: str
+    norm: float | None
+    filters: str
 
 
 class Group(NamedTuple):
@@ -55,7 +76,8 @@ class Group(NamedTuple):
     period: int
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True)
+class Plan:
     """Which bins run on which signals, each decimated from the one before.
 
     Args:
@@ -124,14 +146,13 @@ def filter_lengths(
     return lengths if filters == "librosa" else lengths.ceil()
 
 
-def plan(
-    frequencies: Tensor, lengths: Tensor, sample_rate: float, hop_length: int, window: str, *, octaves: bool
-) -> Plan:
+def plan(wavelets: Wavelets, hop_length: int, *, octaves: bool) -> Plan:
     """Returns groups of bins, on signals decimated as far as that pays (not at all without ``octaves``)."""
-    edges = frequencies + REACH.get(window, math.inf) * sample_rate / lengths
+    rate, sizes = wavelets.sample_rate, wavelets.lengths.tolist()
+    edges = wavelets.frequencies + REACH.get(wavelets.window, math.inf) * rate / wavelets.lengths
+    # A frame's centre lies between the samples of a decimated signal in no more than `PERIOD` ways.
     deepest = (hop_length & -hop_length).bit_length() - 1 + PERIOD.bit_length() - 1
-    room = torch.log2(KEPT * sample_rate / edges).floor().clamp(0, deepest if octaves else 0).int().tolist()
-    sizes = lengths.tolist()
+    room = torch.log2(KEPT * rate / edges).floor().clamp(0, deepest if octaves else 0).int().tolist()
     halvings = _worthwhile(room, sizes, hop_length)
     levels = [bisect.bisect_right(halvings, most) - 1 for most in room]
     groups: list[Group] = []
@@ -187,21 +208,13 @@ def _group(level: int, step: int, first: int, last: int, lengths: list[float], h
     return Group(level, step, first, last, low, high - low + 1, period)
 
 
-def kernels(
-    group: Group,
-    frequencies: Tensor,
-    lengths: Tensor,
-    sample_rate: float,
-    hop_length: int,
-    window: str,
-    norm: float | None,
-    filters: str,
-) -> Tensor:
+def kernels(group: Group, wavelets: Wavelets, hop_length: int) -> Tensor:
     """Returns real and imaginary parts of a group's filters, float64 ``[period, 2 * bins, width]``.
 
     Place j of the first axis is for frames ``t = j (mod period)``.
     """
-    hertz, sizes = frequencies[group.first : group.last, None], lengths[group.first : group.last, None]
+    bins = slice(group.first, group.last)
+    hertz, sizes = wavelets.frequencies[bins, None], wavelets.lengths[bins, None]
     begin = torch.floor(-sizes / 2)
     count = torch.floor(sizes / 2) - begin
     step = group.step
@@ -209,35 +222,39 @@ def kernels(
     taps = (torch.arange(group.width) + group.low).double() * step - late
     phase = (taps - begin) / count
     inside = (taps >= begin) & (taps < begin + count)
-    values = torch.where(count == 1, 1.0, windows.at(window, phase.clamp(0, 1))) * inside
-    scale = sizes.sqrt() * step / _norms(window, sizes, norm, filters)
-    angles = 2 * torch.pi * (taps * (hertz / sample_rate)).remainder(1.0)
+    values = torch.where(count == 1, 1.0, windows.at(wavelets.window, phase.clamp(0, 1))) * inside
+    scale = sizes.sqrt() * step / _norms(wavelets._replace(lengths=sizes))
+    angles = 2 * torch.pi * (taps * (hertz / wavelets.sample_rate)).remainder(1.0)
     return torch.cat([torch.cos(angles) * values * scale, -torch.sin(angles) * values * scale], 1)
 
 
-def gains(lengths: Tensor, window: str, norm: float | None, filters: str) -> Tensor:
+def gains(wavelets: Wavelets) -> Tensor:
     """Returns what a tone of amplitude 1, ``exp(i w n)``, gives at a bin of its own frequency, float64 ``[n_bins]``."""
-    return lengths.sqrt() * _norms(window, lengths, 1, filters) / _norms(window, lengths, norm, filters)
+    return wavelets.lengths.sqrt() * _norms(wavelets._replace(norm=1)) / _norms(wavelets)
 
 
-def _norms(window: str, lengths: Tensor, norm: float | None, filters: str) -> Tensor:
-    """Returns what filters of such lengths are divided by: the norm of their windows; without one, nnAudio's length."""
+def _norms(wavelets: Wavelets) -> Tensor:
+    """Returns what filters are divided by: the norm of their windows; without one, nnAudio's length."""
+    lengths, norm = wavelets.lengths, wavelets.norm
     if norm is None:
-        return lengths if filters == "nnaudio" else torch.ones_like(lengths)
+        return lengths if wavelets.filters == "nnaudio" else torch.ones_like(lengths)
     counts = torch.floor(lengths / 2) - torch.floor(-lengths / 2)
-    weights = windows.COSINES.get(window, ())
     result = torch.empty_like(counts)
     for place, count in enumerate(counts.flatten().tolist()):
-        if norm == 1 and weights and count > len(weights):
-            value = weights[0] * count
-        elif norm == 2 and weights and count > 2 * len(weights):
-            value = math.sqrt(count * (weights[0] ** 2 + sum(weight**2 for weight in weights[1:]) / 2))
-        elif norm == math.inf:
-            value = (
-                float(windows.at(window, torch.tensor([count // 2 / count], dtype=torch.float64))) if count > 1 else 1.0
-            )
-        else:
-            samples = windows.at(window, torch.arange(count, dtype=torch.float64) / count)
-            value = float(torch.linalg.vector_norm(samples if count > 1 else torch.ones(1, dtype=torch.float64), norm))
-        result.view(-1)[place] = value
+        result.view(-1)[place] = _norm(wavelets.window, int(count), norm)
     return result
+
+
+def _norm(window: str, count: int, norm: float) -> float:
+    """Returns the norm of a window of so many samples, in closed form where there is one."""
+    weights = windows.COSINES.get(window, ())
+    if norm == 1 and weights and count > len(weights):
+        return weights[0] * count
+    if norm == 2 and weights and count > 2 * len(weights):
+        return math.sqrt(count * (weights[0] ** 2 + sum(weight**2 for weight in weights[1:]) / 2))
+    if count <= 1:
+        return 1.0
+    if norm == math.inf:
+        return float(windows.at(window, torch.tensor([count // 2 / count], dtype=torch.float64)))
+    samples = windows.at(window, torch.arange(count, dtype=torch.float64) / count)
+    return float(torch.linalg.vector_norm(samples, norm))

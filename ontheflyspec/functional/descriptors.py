@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 
+from ontheflyspec.framing import Framing
 from ontheflyspec.functional.compression import decibels
 from ontheflyspec.functional.fourier import present, raise_power, safe_sqrt
+from ontheflyspec.functional.framing import cut, ends, take
 from ontheflyspec.functional.scales import bin_frequencies
+from ontheflyspec.op import Op
 
 ContrastBand = tuple[int, int, int]
 """First and last + 1 bin, and how many of its bins make its peak and its valley."""
@@ -37,27 +39,30 @@ def contrast_bands(sample_rate: float, n_fft: int, n_bands: int, fmin: float, qu
     return bands
 
 
+@Op
 def frame_rows(
     frames: Tensor,
+    _: Tensor | None,
     *,
     features: Sequence[str],
     window: Tensor,
     hertz: Tensor,
-    roll_percent: float,
     bands: Sequence[ContrastBand],
-    p: float,
-    amin: float,
+    roll_percent: float = 0.85,
+    p: float = 2.0,
+    amin: float = 1e-10,
 ) -> Tensor:
     """Returns descriptors ``[..., R, n]`` of frames ``[..., n, n_fft]``, one row each, in the order asked for.
 
     Args:
         frames: not yet windowed.
+        _: lengths, not asked for.
         features: ``"centroid"``, ``"bandwidth"``, ``"rolloff"``, ``"flatness"``, ``"rms"``, or ``"contrast"``, which
             gives a row for the peak of each band, then one for the valley of each.
         window: ``[n_fft]``.
         hertz: of the bins, ``[bins]``.
-        roll_percent: share of the magnitudes below the roll-off.
         bands: of `contrast_bands`.
+        roll_percent: share of the magnitudes below the roll-off.
         p: exponent of the distances from the centroid.
         amin: smallest power that counts for the flatness.
     """
@@ -100,18 +105,22 @@ def _ends(magnitude: Tensor, bands: Sequence[ContrastBand]) -> Tensor:
     return torch.cat(rows, -2)
 
 
-def contrast(ends: Tensor, lengths: Tensor | None) -> Tensor:
+@Op
+def contrast(peaks: Tensor, lengths: Tensor | None) -> Tensor:
     """Returns decibels from valley to peak, ``[..., K, N]`` for ``[..., 2 K, N]`` peaks and valleys.
 
     Neither lies more than 80 dB below the item's own maximum of its kind, or below -100 dB.
     """
-    peak, valley = ends.chunk(2, -2)
-    scaled = partial(decibels, stype="power", ref=1.0, amin=1e-10, top_db=80.0)
-    return scaled(peak, lengths) - scaled(valley, lengths)
+
+    def scaled(part: Tensor) -> Tensor:
+        return decibels.reference(part, lengths, stype="power", ref=1.0, amin=1e-10, top_db=80.0)
+
+    peak, valley = peaks.chunk(2, -2)
+    return scaled(peak) - scaled(valley)
 
 
-def crossing_rate(x: Tensor, lengths: Tensor | None, count: int, *, n_fft: int, hop_length: int, left: int) -> Tensor:
-    """Returns the share of samples in each frame that differ in sign from the one before, ``[..., 1, count]``.
+def crossing_rate(x: Tensor, lengths: Tensor | None, framing: Framing) -> Tensor:
+    """Returns the share of samples in each frame that differ in sign from the one before, ``[..., 1, N]``.
 
     Beyond its own ends a signal goes on with its first and last sample. Crossings are counted as whole numbers from
     the start, so that a frame is one difference.
@@ -119,21 +128,21 @@ def crossing_rate(x: Tensor, lengths: Tensor | None, count: int, *, n_fft: int, 
     Args:
         x: floats ``[..., T]``.
         lengths: int64 ``[B]`` on any device, None if all items are full.
-        count: frames.
-        n_fft: samples of a frame.
-        hop_length: samples between frames.
-        left: samples of the first frame before the start.
+        framing: where frames lie.
+
+    Shape: ``[..., 1, N]``, 0 past each item's frames.
     """
+    count = framing.count(x.shape[-1])
     if x.shape[-1] == 0 or count == 0:
         return x.new_zeros(*x.shape[:-1], 1, count)
     negative = x < -SILENT
     changes = torch.nn.functional.pad(negative[..., 1:] != negative[..., :-1], (1, 0))
     crossed = changes.cumsum(-1, dtype=torch.int32)
-    starts = torch.arange(count, device=x.device) * hop_length - left
-    n = torch.full((1,), x.shape[-1], device=x.device) if lengths is None else lengths.to(x.device, non_blocking=True)
-    last = (n - 1).clamp(min=0).reshape(-1, *[1] * (x.dim() - 1))
+    starts = torch.arange(count, device=x.device) * framing.hop_length - framing.before
+    last = (ends(x, lengths) - 1).clamp(min=0)
 
     def until(places: Tensor) -> Tensor:
-        return crossed.gather(-1, torch.minimum(places.clamp(min=0), last).expand(*x.shape[:-1], count))
+        return take(crossed, torch.minimum(places.clamp(min=0), last))
 
-    return ((until(starts + n_fft - 1) - until(starts)).to(x.dtype) / n_fft).unsqueeze(-2)
+    rate = ((until(starts + framing.n_fft - 1) - until(starts)).to(x.dtype) / framing.n_fft).unsqueeze(-2)
+    return rate if lengths is None else cut(rate, framing.count(lengths))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -10,20 +9,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ontheflyspec import threads
-from ontheflyspec.functional import programs
 from ontheflyspec.functional.fourier import raise_power
-from ontheflyspec.functional.programs import fast
 from ontheflyspec.functional.scales import bark_to_hz, bin_frequencies, hz_to_bark, hz_to_mel, mel_to_hz
-
-TILE = 64
-"""Rows of filter products are rounded up to multiples of this: tiny products take other ways through a library."""
+from ontheflyspec.op import Op
 
 Band = tuple[int, int, int, int]
 """First and last + 1 filter, first and last + 1 bin."""
 Run = tuple[Tensor, int]
 """Weights of neighbouring filters on their own bins, and the first of these."""
-PRODUCTS = fast(programs.filter_products)
 
 
 def mel_frequencies(n_mels: int, fmin: float, fmax: float, scale: str) -> Tensor:
@@ -133,56 +126,22 @@ def cheapest(lows: list[int], highs: list[int], overhead: int, most: float = mat
     return result[::-1]
 
 
-def filter_rows(power_spectra: Tensor, n: int, *, runs: list[Run], power: float) -> Tensor:
-    """Returns filter outputs ``[F, n]`` of the first n rows of power ``[m, bins]``, for magnitudes to ``power``."""
-    return products(raise_power(power_spectra, power), runs, n)
+@Op
+def filtered(
+    power: Tensor,
+    _: Tensor | None,
+    *,
+    weights: Tensor,
+    bands: list[Band],  # noqa: ARG001
+    exponent: float,
+) -> Tensor:
+    """Returns filter outputs ``[..., F, N]`` of power ``[..., bins, N]``.
 
-
-def filter_power(power_spectra: Tensor, *, weights: Tensor, power: float) -> Tensor:
-    """Returns filter outputs ``[..., F, N]`` of power ``[..., bins, N]``, for magnitudes to ``power``."""
-    return torch.matmul(weights, raise_power(power_spectra, power))
-
-
-def products(energy: Tensor, runs: list[Run], n: int) -> Tensor:
-    """Returns filter outputs ``[F, n]`` for the first n rows of ``[m, bins]``, one product for each run of filters."""
-    return PRODUCTS(energy, [weights for weights, _ in runs], [low for _, low in runs], n)
-
-
-def places_agree(runs: list[Run], bins: int, rows: int) -> bool:
-    """Returns whether `products` have the same bits in any row of up to ``rows``, rounded up to whole tiles.
-
-    No library promises it, but most add up the bins of any row in one order; tried on this machine, once.
+    Args:
+        power: squared magnitudes, 0 past each length.
+        _: lengths, not asked for.
+        weights: ``[F, bins]``.
+        bands: of `bands`, not asked for here.
+        exponent: of the magnitudes that are filtered.
     """
-    shapes = tuple((*weights.shape, low) for weights, low in runs)
-    return _places_agree(shapes, bins, rows, runs[0][0].dtype, torch.get_num_threads())
-
-
-@functools.lru_cache(maxsize=256)
-def _places_agree(
-    shapes: tuple[tuple[int, int, int], ...],
-    bins: int,
-    rows: int,
-    dtype: torch.dtype,
-    threads_used: int,  # noqa: ARG001
-) -> bool:
-    runs = [(numbers(filters, bins, dtype)[:, low : low + width], low) for filters, width, low in shapes]
-    return rows_agree(lambda energy: products(energy, runs, energy.shape[0]).t(), bins, rows, dtype)
-
-
-def numbers(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
-    """Returns some positive numbers ``[rows, columns]``."""
-    return torch.arange(rows * columns, dtype=dtype, device="cpu").sin().abs().reshape(rows, columns)
-
-
-def rows_agree(compute: Callable[[Tensor], Tensor], columns: int, rows: int, dtype: torch.dtype) -> bool:
-    """Returns whether ``compute`` gives equal rows equal bits, in any place of up to ``rows`` in whole tiles."""
-    row = numbers(1, columns, dtype)
-    agree: list[bool] = []
-
-    def task(_: int) -> None:
-        first = compute(row.expand(TILE, columns).contiguous())[:1]
-        for size in range(TILE, rows + TILE, TILE):
-            agree.append(bool((compute(row.expand(size, columns).contiguous()) == first).all()))
-
-    threads.each(task, 1, threads.SHARE)
-    return all(agree)
+    return torch.matmul(weights, raise_power(power, exponent))

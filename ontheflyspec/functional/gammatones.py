@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ontheflyspec import threads
-from ontheflyspec.functional.blocks import applicable
+from ontheflyspec.framing import Framing
 from ontheflyspec.functional.fourier import raise_power
-from ontheflyspec.functional.framing import cut, frame_count, frames
+from ontheflyspec.functional.framing import cut, frames
+from ontheflyspec.op import Op
 
 EAR_Q, LEAST_BANDWIDTH = 9.26449, 24.7
 """Glasberg and Moore's: a bandwidth is ``f / EAR_Q + LEAST_BANDWIDTH`` Hz."""
@@ -85,94 +82,63 @@ def impulse_responses(sample_rate: float, centres: Tensor, power: float, norm: s
     return made * torch.cos(angles) / gain * scale
 
 
+class Segments:
+    """Filters signals and pools their energies in segments of one FFT, of so many frames each.
+
+    Args:
+        responses: as in `magnitudes`, as are all of these.
+        window: weights of a frame's samples.
+        framing: where frames lie.
+        power: exponent of the root mean squares.
+    """
+
+    def __init__(self, responses: Tensor, window: Tensor, framing: Framing, power: float) -> None:
+        self.taps, self.framing, self.power = responses.shape[1], framing, power
+        # Of sum 1, in pieces of a hop, ``[hop_length, pieces]``.
+        window = window.clamp(min=0)
+        padded = torch.nn.functional.pad(window / window.sum(), (0, -framing.n_fft % framing.hop_length))
+        self.weights = padded.reshape(-1, framing.hop_length).t()
+        # A power of two, of which filters and frames overlap in a quarter at most.
+        self.size = 1 << (4 * (self.taps + max(framing.n_fft, framing.hop_length)) - 1).bit_length()
+        self.frames = (self.size - self.taps + 1) // framing.hop_length - self.weights.shape[1] + 1
+        self.spectra = torch.fft.rfft(responses, n=self.size)
+
+    def widened(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns signals extended for frames, with zeros for filters to run in and for a last segment."""
+        signal, _ = frames(x, lengths, self.framing)
+        return torch.nn.functional.pad(signal, (self.taps - 1, self.size))
+
+    def magnitudes(self, signal: Tensor, first: int) -> Tensor:
+        """Returns `magnitudes` of the frames of a segment, from its first one on, of widened signals."""
+        start = first * self.framing.hop_length
+        segment = torch.fft.rfft(signal[..., start : start + self.size])
+        let_through = torch.fft.irfft(segment.unsqueeze(-2) * self.spectra, n=self.size)[..., self.taps - 1 :]
+        return raise_power(_means(let_through.square(), self.weights), self.power)
+
+
+@Op
 def magnitudes(
-    x: Tensor,
-    lengths: Tensor | None,
-    responses: Tensor,
-    window: Tensor,
-    *,
-    power: float,
-    hop_length: int,
-    center: bool,
-    pad_mode: str,
+    x: Tensor, lengths: Tensor | None, *, responses: Tensor, window: Tensor, framing: Framing, power: float
 ) -> Tensor:
     """Returns the window-weighted root mean square of filtered signals in each frame, to the power ``power``.
 
-    Filters run over the signal as it is extended for frames; on a CPU, where nothing requires grad, over each item by
-    itself. What is filtered at a time is bounded, by a convolution in blocks of frames.
+    Filters run over the signal as it is extended for frames, in segments that bound what is filtered at a time.
 
     Args:
         x: float ``[B, ..., T]``.
-        lengths: int64 ``[B]``, on the host if ``x`` is, None if all items are full.
+        lengths: int64 ``[B]`` on any device, None if all items are full.
         responses: ``[F, taps]``.
         window: ``[n_fft]``.
+        framing: where frames lie.
         power: exponent.
-        hop_length: samples between frames.
-        center: whether frame t has its centre at ``t * hop_length``.
-        pad_mode: how a signal goes on beyond its ends.
 
     Shape: ``[B, ..., F, N]``, 0 past each item's frames.
     """
-    n_fft, taps = window.shape[0], responses.shape[1]
-    framing: dict[str, Any] = {"n_fft": n_fft, "hop_length": hop_length, "center": center}
-    size = _segment(taps, n_fft, hop_length)
-    spectra, weights = torch.fft.rfft(responses, n=size), _weights(window, hop_length)
-    block = (size - taps + 1) // hop_length - weights.shape[1] + 1
-
-    def widened(x: Tensor, lengths: Tensor | None) -> Tensor:
-        signal, _ = frames(x, lengths, pad_mode=pad_mode, **framing)
-        return torch.nn.functional.pad(signal, (taps - 1, size))
-
-    def compute(signal: Tensor, first: int) -> Tensor:
-        segment = torch.fft.rfft(signal[..., first * hop_length : first * hop_length + size])
-        let_through = torch.fft.irfft(segment.unsqueeze(-2) * spectra, n=size)[..., taps - 1 :]
-        return raise_power(_means(let_through.square(), weights), power)
-
-    count = frame_count(x.shape[-1], **framing)
-    if applicable(x, responses):
-        return _by_item(x, lengths, widened, compute, partial(frame_count, **framing), block, responses.shape[0])
-    signal = widened(x, lengths)
-    out = torch.cat([compute(signal, first) for first in range(0, max(count, 1), block)], -1)[..., :count]
-    return out if lengths is None else cut(out, frame_count(lengths, **framing))
-
-
-def _by_item(
-    x: Tensor,
-    lengths: Tensor | None,
-    widened: Callable[[Tensor, Tensor | None], Tensor],
-    compute: Callable[[Tensor, int], Tensor],
-    frames_of: Callable[[int], int],
-    block: int,
-    n_features: int,
-) -> Tensor:
-    """Returns what ``compute`` makes of each item's own valid part, ``block`` frames at a time."""
-    channels = math.prod(x.shape[1:-1])
-    sizes = [x.shape[-1]] * x.shape[0] * channels if lengths is None else lengths.repeat_interleave(channels).tolist()
-    waves, ends = x.reshape(len(sizes), x.shape[-1]), [frames_of(n) for n in sizes]
-    signals = [widened(waves[row, :n], None) for row, n in enumerate(sizes)]
-    jobs = [(row, first) for row, end in enumerate(ends) for first in range(0, end, block)]
-    out = x.new_zeros(*x.shape[:-1], n_features, frames_of(x.shape[-1]))
-    outs = out.view(len(sizes), *out.shape[-2:])
-
-    def job(number: int) -> None:
-        row, first = jobs[number]
-        own = outs[row, :, first : min(first + block, ends[row])]
-        own.copy_(compute(signals[row], first)[:, : own.shape[1]])
-
-    threads.each(job, len(jobs), len(jobs) * threads.SHARE)
-    return out
-
-
-def _segment(taps: int, n_fft: int, hop_length: int) -> int:
-    """Returns samples of one FFT: a power of two, of which filters and frames overlap in a quarter at most."""
-    return 1 << (4 * (taps + max(n_fft, hop_length)) - 1).bit_length()
-
-
-def _weights(window: Tensor, hop_length: int) -> Tensor:
-    """Returns a window of sum 1 in pieces of a hop, ``[hop_length, pieces]``."""
-    window = window.clamp(min=0)
-    padded = torch.nn.functional.pad(window / window.sum(), (0, -window.shape[0] % hop_length))
-    return padded.reshape(-1, hop_length).t()
+    segments, count = Segments(responses, window, framing, power), framing.count(x.shape[-1])
+    signal = segments.widened(x, lengths)
+    made = [segments.magnitudes(signal, first) for first in range(0, max(count, 1), segments.frames)]
+    out = torch.cat(made, -1)[..., :count]
+    return out if lengths is None else cut(out, framing.count(lengths))
 
 
 def _means(values: Tensor, weights: Tensor) -> Tensor:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ontheflyspec import threads
-from ontheflyspec.functional.blocks import applicable
 from ontheflyspec.functional.framing import cut
 from ontheflyspec.functional.scales import hz_to_mel, mel_to_hz
+from ontheflyspec.op import Op
 
 CHUNK = 1 << 19
 """Filtered samples that are made together on a CPU."""
@@ -105,8 +105,83 @@ def gaussian_pools(widths: Tensor, size: int) -> Tensor:
     return (-0.5 * (steps / widths).square()).exp()
 
 
+class Blocks(NamedTuple):
+    """Signals that go through filters and pools in blocks of frames, one FFT each, numbered row by row.
+
+    Args:
+        compute: returns pooled energies ``[c, F, frames]`` of the blocks of some numbers.
+        numbers: of all blocks.
+        ends: samples of each row.
+        step: samples between blocks.
+        shape: rows, blocks of each, filters, frames of a block.
+        cost: filtered samples of a block.
+    """
+
+    compute: Callable[[Tensor], Tensor]
+    numbers: Tensor
+    ends: Tensor
+    step: int
+    shape: tuple[int, int, int, int]
+    cost: int
+
+    def begun(self) -> Tensor:
+        """Returns the numbers of blocks that hold frames of their item."""
+        each = self.shape[1]
+        last = self.ends[self.numbers // each]
+        return self.numbers[(last > 0) & (self.numbers % each * self.step <= last)]
+
+    def split(self, numbers: Tensor) -> Sequence[Tensor]:
+        """Returns numbers of blocks in chunks that are made together."""
+        chunk = CHUNK if numbers.device.type == "cpu" else CHUNK_ON_DEVICE
+        return torch.split(numbers, max(chunk // self.cost, 1))
+
+    def joined(self, made: Tensor, x: Tensor, count: int) -> Tensor:
+        """Returns ``[B, ..., F, count]`` of what all blocks gave for ``[B, ..., T]``."""
+        bands = self.shape[2]
+        frames = made.reshape(self.shape).transpose(1, 2).flatten(2)[..., :count]
+        return frames.reshape(*x.shape[:-1], bands, count)
+
+
+def blocks(x: Tensor, lengths: Tensor | None, filters: Tensor, pools: Tensor, hop_length: int, count: int) -> Blocks:
+    """Returns the blocks of at least one signal and frame; arguments as in `pooled_energies`."""
+    (parts, bands, taps), wide = filters.shape, -(-pools.shape[-1] // hop_length)
+    rows = x.flatten(0, -2)
+    if lengths is None:
+        ends = torch.full((rows.shape[0],), x.shape[-1], device=x.device)
+    else:
+        ends = lengths.to(x.device, non_blocking=True).reshape(-1, 1)
+        ends = ends.expand(-1, rows.shape[0] // x.shape[0]).reshape(-1)
+        rows = cut(rows, ends)
+    # A power of two, of which neighbours share a quarter at most.
+    size = 1 << (4 * (taps + pools.shape[-1] + hop_length)).bit_length()
+    frames = (size - taps + 1) // hop_length - wide + 1
+    inner, step, each = (frames + wide - 1) * hop_length, frames * hop_length, -(-count // frames)
+    before = pools.shape[-1] // 2 + taps // 2
+    after = (each - 1) * step + inner + taps - 1 - before - x.shape[-1]
+    pieces = torch.nn.functional.pad(rows, (before, after)).unfold(-1, inner + taps - 1, step)
+    spectra = torch.fft.rfft(filters.flatten(0, 1), size)
+    weights = torch.nn.functional.pad(pools, (0, wide * hop_length - pools.shape[-1]))
+    weights = weights.reshape(-1, wide, hop_length).mT
+    inside = torch.arange(inner, device=x.device) - pools.shape[-1] // 2
+
+    def compute(numbers: Tensor) -> Tensor:
+        row, block = numbers // each, numbers % each
+        spectrum = torch.fft.rfft(pieces[row, block], size).unsqueeze(1)
+        filtered = torch.fft.irfft(spectrum * spectra, size)[..., taps - 1 : taps - 1 + inner]
+        energy = filtered.reshape(-1, parts, bands, inner).square().sum(1)
+        places = inside + (block * step).unsqueeze(-1)
+        outside = (places < 0) | (places >= ends[row].unsqueeze(-1))
+        energy = energy.masked_fill(outside.unsqueeze(1), 0)
+        sums = torch.matmul(energy.reshape(-1, bands, frames + wide - 1, hop_length), weights)
+        return torch.stack([sums[..., place : place + frames, place] for place in range(wide)]).sum(0)
+
+    numbers, shape = torch.arange(rows.shape[0] * each, device=x.device), (rows.shape[0], each, bands, frames)
+    return Blocks(compute, numbers, ends, step, shape, parts * bands * size)
+
+
+@Op
 def pooled_energies(
-    x: Tensor, lengths: Tensor | None, filters: Tensor, pools: Tensor, *, hop_length: int, count: int
+    x: Tensor, lengths: Tensor | None, *, filters: Tensor, pools: Tensor, hop_length: int, count: int
 ) -> Tensor:
     """Returns the energies of filtered signals, weighted around each frame's centre ``t * hop_length`` and added up.
 
@@ -122,56 +197,8 @@ def pooled_energies(
 
     Shape: ``[B, ..., F, count]``; what comes past an item's frames is anything.
     """
-    (parts, bands, taps), wide = filters.shape, -(-pools.shape[-1] // hop_length)
-    rows = x.flatten(0, -2)
-    if rows.shape[0] * count == 0:
-        return x.sum(-1)[..., None, None].expand(*x.shape[:-1], bands, count)
-    if lengths is None:
-        ends = torch.full((rows.shape[0],), x.shape[-1], device=x.device)
-    else:
-        ends = lengths.to(x.device, non_blocking=True).reshape(-1, 1)
-        ends = ends.expand(-1, rows.shape[0] // x.shape[0]).reshape(-1)
-        rows = cut(rows, ends)
-    size = 1 << (4 * (taps + pools.shape[-1] + hop_length)).bit_length()
-    frames = (size - taps + 1) // hop_length - wide + 1
-    inner, step, blocks = (frames + wide - 1) * hop_length, frames * hop_length, -(-count // frames)
-    before = pools.shape[-1] // 2 + taps // 2
-    after = (blocks - 1) * step + inner + taps - 1 - before - x.shape[-1]
-    pieces = torch.nn.functional.pad(rows, (before, after)).unfold(-1, inner + taps - 1, step)
-    spectra = torch.fft.rfft(filters.flatten(0, 1), size)
-    weights = torch.nn.functional.pad(pools, (0, wide * hop_length - pools.shape[-1]))
-    weights = weights.reshape(-1, wide, hop_length).mT
-    inside = torch.arange(inner, device=x.device) - pools.shape[-1] // 2
-
-    def compute(which: Tensor) -> Tensor:
-        """Returns pooled energies ``[c, F, frames]`` of some blocks, numbered row by row."""
-        row, block = which // blocks, which % blocks
-        spectrum = torch.fft.rfft(pieces[row, block], size).unsqueeze(1)
-        filtered = torch.fft.irfft(spectrum * spectra, size)[..., taps - 1 : taps - 1 + inner]
-        energy = filtered.reshape(-1, parts, bands, inner).square().sum(1)
-        places = inside + (block * step).unsqueeze(-1)
-        outside = (places < 0) | (places >= ends[row].unsqueeze(-1))
-        energy = energy.masked_fill(outside.unsqueeze(1), 0)
-        sums = torch.matmul(energy.reshape(-1, bands, frames + wide - 1, hop_length), weights)
-        return torch.stack([sums[..., place : place + frames, place] for place in range(wide)]).sum(0)
-
-    which, cost = torch.arange(rows.shape[0] * blocks, device=x.device), parts * bands * size
-    if applicable(x, filters, pools):
-        begun = (ends[which // blocks] > 0) & (which % blocks * step <= ends[which // blocks])
-        out = _on_threads(compute, which[begun], x.new_zeros(which.shape[0], bands, frames), cost)
-    else:
-        chunk = CHUNK if x.device.type == "cpu" else CHUNK_ON_DEVICE
-        out = torch.cat([compute(part) for part in torch.split(which, max(chunk // cost, 1))])
-    out = out.reshape(rows.shape[0], blocks, bands, frames).transpose(1, 2).flatten(2)[..., :count]
-    return out.reshape(*x.shape[:-1], bands, count)
-
-
-def _on_threads(compute: Callable[[Tensor], Tensor], which: Tensor, out: Tensor, cost: int) -> Tensor:
-    """Returns ``out`` with ``compute`` of some of its rows, each worth ``cost`` values, a few at a time."""
-    chunks = torch.split(which, max(CHUNK // cost, 1))
-
-    def job(number: int) -> None:
-        out[chunks[number]] = compute(chunks[number])
-
-    threads.each(job, len(chunks) if which.shape[0] else 0, which.shape[0] * cost)
-    return out
+    if x.numel() * count == 0:
+        return x.sum(-1)[..., None, None].expand(*x.shape[:-1], filters.shape[1], count)
+    parts = blocks(x, lengths, filters, pools, hop_length, count)
+    made = torch.cat([parts.compute(numbers) for numbers in parts.split(parts.numbers)])
+    return parts.joined(made, x, count)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ontheflyspec import threads
-from ontheflyspec.functional.blocks import applicable
-from ontheflyspec.functional.filtering import TOP, filter_items
+from ontheflyspec.batch import per_item
+from ontheflyspec.functional.filtering import TOP, overlapped
 from ontheflyspec.functional.fourier import safe_sqrt
 from ontheflyspec.functional.framing import cut
-from ontheflyspec.functional.masking import scale_items
+from ontheflyspec.functional.masking import zero_past
+from ontheflyspec.functional.statistics import valid_power
+from ontheflyspec.functional.waveform import db_to_amplitude
+from ontheflyspec.op import Op
+
+Measure = Literal["peak", "rms", "loudness"]
 
 OFFSET_DB = 0.691
 """What is taken off ten times the logarithm of the energy, so that a tone of 997 Hz has its level."""
@@ -27,39 +32,41 @@ _SHELF_HIGH, _SHELF_MIDDLE = 1.584864701130855, 1.258720930232562
 _HIGH_PASS_HZ, _HIGH_PASS_Q, _HIGH_PASS_GAIN = 38.13547087602444, 0.5003270373238773, 1.0049949
 
 
-def valid_peak(data: Tensor, lengths: Tensor) -> Tensor:
-    """Returns the largest magnitude of each item's valid samples, ``[B, 1, ...]``; 0 for items without samples."""
-    shape = (-1, *[1] * (data.dim() - 1))
-    if data.shape[-1] == 0:
-        return data.new_zeros(data.shape[0]).reshape(shape)
-    if not applicable(data, lengths):
-        return cut(data, lengths).abs().flatten(1).amax(1).reshape(shape)
-    peaks, sizes = data.new_zeros(data.shape[0]), lengths.tolist()
-
-    def job(row: int) -> None:
-        if sizes[row]:
-            low, high = data[row, ..., : sizes[row]].aminmax()
-            peaks[row] = torch.maximum(-low, high)
-
-    threads.each(job, len(sizes), data.numel())
-    return peaks.reshape(shape)
-
-
-def bring_to(data: Tensor, lengths: Tensor, level: Tensor, target: Tensor, active: Tensor) -> Tensor:
-    """Returns each active item times what brings its level to a target, exactly 0 past its length.
+@Op
+def bring_to_level(
+    data: Tensor, lengths: Tensor, *, active: Tensor, target_db: Tensor, measure: Measure, rate: float | None
+) -> Tensor:
+    """Returns each active item times the factor that brings its level to a target, exactly 0 past its length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
-        level: amplitudes, ``[B, 1, ...]``; items with 0 stay as they are.
-        target: likewise.
-        active: bool ``[B, 1, ...]``; other items keep their valid part bit for bit.
+        active: bool ``[B]``; other items keep their valid part bit for bit, as do those without a level.
+        target_db: float64 ``[B]``, dB of an amplitude of 1.
+        measure: the level: largest magnitude, root mean square, or loudness, of all channels together.
+        rate: samples per second, which loudness needs.
     """
-    heard = active & (level > 0)
-    factors = torch.where(heard, target / torch.where(heard, level, 1), 1)
-    if not applicable(data, lengths, factors):
-        data = cut(data, lengths)
-    return scale_items(data, lengths, factors)
+    if measure == "peak":
+        level = valid_peak(data, lengths)
+    elif measure == "rms":
+        level = safe_sqrt(valid_power(data, lengths))
+    else:
+        assert rate is not None
+        level = loudness_amplitude(data, lengths, rate)
+    heard = (per_item(active, data) != 0) & (level > 0)
+    factors = factors_to(level, per_item(db_to_amplitude(target_db), data), heard)
+    return zero_past(cut(data, lengths) * factors, lengths)
+
+
+def factors_to(level: Tensor, target: Tensor, heard: Tensor) -> Tensor:
+    """Returns ``target / level`` of amplitudes where items are heard, 1 elsewhere."""
+    return torch.where(heard, target / torch.where(heard, level, 1), 1)
+
+
+def valid_peak(data: Tensor, lengths: Tensor) -> Tensor:
+    """Returns the largest magnitude of each item's valid samples, ``[B, 1, ...]``; 0 for items without samples."""
+    values = cut(data, lengths).abs().flatten(1)
+    return per_item(values.amax(1) if values.shape[1] else values.sum(1), data)
 
 
 def k_weighting(rate: float) -> Tensor:
@@ -76,47 +83,34 @@ def k_weighting(rate: float) -> Tensor:
     return torch.tensor([sections], dtype=torch.float64, device="cpu")
 
 
-def loudness_amplitude(data: Tensor, lengths: Tensor, rate: float, active: Tensor) -> Tensor:
+def loudness_amplitude(data: Tensor, lengths: Tensor, rate: float) -> Tensor:
     """Returns ``10 ** (loudness / 20)`` of each item, ``[B, 1, ...]``; 0 where nothing passes the gates.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``; all channels weigh the same.
         lengths: int64 ``[B]`` on any device.
         rate: samples per second.
-        active: bool ``[B]``; other items are not measured.
     """
-    sections = k_weighting(rate)
     # The shelf rings for less than 512 samples, wherever it lies.
-    tail, count = max(int(10 / math.tan(math.pi * min(_HIGH_PASS_HZ / rate, TOP))) + 1, 512), data.shape[0]
-    every = sections.expand(count, -1, -1, -1)
-    weighted = filter_items(data, lengths, every, active, zero_phase=False, tail=tail)
-    step = max(round(rate / 10), 1)
-    if not applicable(weighted, lengths):
-        energies = gated_energy(_squares(weighted), lengths.to(data.device, non_blocking=True), step)
-    else:
-        energies, sizes = weighted.new_zeros(count), lengths.tolist()
-
-        def job(row: int) -> None:
-            own = _squares(weighted[row : row + 1, ..., : sizes[row]].contiguous())
-            energies[row : row + 1] = gated_energy(own, lengths[row : row + 1], step)
-
-        threads.each(job, count, data.numel())
-    scaled = energies * 10 ** (-OFFSET_DB / 10)
-    return safe_sqrt(scaled).reshape(-1, *[1] * (data.dim() - 1))
+    tail = max(int(10 / math.tan(math.pi * min(_HIGH_PASS_HZ / rate, TOP))) + 1, 512)
+    every = k_weighting(rate).expand(len(data), -1, -1, -1)
+    sections = every.to(device=data.device, dtype=data.dtype, non_blocking=True)
+    weighted = cut(overlapped(cut(data, lengths), sections, tail, zero_phase=False), lengths)
+    return per_item(gated_amplitude(weighted, lengths.to(data.device, non_blocking=True), rate), data)
 
 
-def _squares(x: Tensor) -> Tensor:
-    return x.square() if x.dim() == 2 else x.square().sum(1)
+def gated_amplitude(weighted: Tensor, lengths: Tensor, rate: float) -> Tensor:
+    """Returns the loudness of waves after the filters of the standard as an amplitude, ``[B]``.
 
-
-def gated_energy(squares: Tensor, lengths: Tensor, step: int) -> Tensor:
-    """Returns the mean of squares over the blocks that pass both gates, ``[B]``; over all of items below a block.
+    It is that of the mean over the blocks that pass both gates; of items below a block, over all.
 
     Args:
-        squares: ``[B, T]``, 0 past each length.
+        weighted: ``[B, T]`` or ``[B, C, T]``, 0 past each length.
         lengths: int64 ``[B]`` on the same device.
-        step: samples between blocks, a quarter of one.
+        rate: samples per second.
     """
+    squares = weighted.square() if weighted.dim() == 2 else weighted.square().sum(1)
+    step = max(round(rate / 10), 1)
     hops = max(-(-squares.shape[-1] // step), _OVERLAP)
     sums = pad(squares, (0, hops * step - squares.shape[-1])).reshape(-1, hops, step).sum(-1)
     blocks = sums.unfold(-1, _OVERLAP, 1).sum(-1) / (_OVERLAP * step)
@@ -124,7 +118,8 @@ def gated_energy(squares: Tensor, lengths: Tensor, step: int) -> Tensor:
     loud = (torch.arange(blocks.shape[-1], device=squares.device) < count) & (blocks > _GATE)
     mean = _mean(blocks, loud)
     gated = _mean(blocks, loud & (blocks > mean.unsqueeze(-1) / 10))
-    return torch.where(count[:, 0] > 0, gated, sums.sum(-1) / lengths.clamp(min=1))
+    energies = torch.where(count[:, 0] > 0, gated, sums.sum(-1) / lengths.clamp(min=1))
+    return safe_sqrt(energies * 10 ** (-OFFSET_DB / 10))
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:

@@ -8,7 +8,9 @@ import math
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.framing import cut
+from ontheflyspec.functional.fourier import safe_power
+from ontheflyspec.functional.framing import cut, ends, take
+from ontheflyspec.op import Op
 
 CHUNK = 1 << 15
 """Values that are compared together on a CPU: they and the sorted windows around them stay in the cache."""
@@ -29,9 +31,7 @@ def running_median(x: Tensor, size: int) -> Tensor:
     rows = x.reshape(-1, x.shape[-1])
     each = max((CHUNK if x.device.type == "cpu" else CHUNK_ON_DEVICE) // max(rows.shape[-1], 1), 1)
     n = x.shape[-1] - size + 1
-    parts = [_medians(part, size, n) for part in torch.split(rows, each)]
-    out = torch.cat(parts) if len(parts) > 1 else parts[0]
-    return out.reshape(*x.shape[:-1], n)
+    return torch.cat([_medians(part, size, n) for part in torch.split(rows, each)]).reshape(*x.shape[:-1], n)
 
 
 def _medians(rows: Tensor, size: int, n: int) -> Tensor:
@@ -84,17 +84,9 @@ def _of_two(one: list[Tensor], other: list[Tensor], rank: int) -> Tensor:
     """Returns the element of a rank, from 0, of two sorted lists together: the least of the largest of each split."""
     splits = []
     for taken in range(max(0, rank + 1 - len(other)), min(len(one), rank + 1) + 1):
-        ends = [part[count - 1] for part, count in ((one, taken), (other, rank + 1 - taken)) if count]
-        splits.append(functools.reduce(torch.maximum, ends))
+        largest = [part[count - 1] for part, count in ((one, taken), (other, rank + 1 - taken)) if count]
+        splits.append(functools.reduce(torch.maximum, largest))
     return functools.reduce(torch.minimum, splits)
-
-
-def mirrored(index: Tensor, n: Tensor | int) -> Tensor:
-    """Returns positions in ``0 .. n - 1`` for any integer position, as ``numpy.pad(mode="symmetric")`` repeats them."""
-    if isinstance(n, Tensor):
-        n = n.clamp(min=1)
-    folded = index.remainder(2 * n)
-    return torch.minimum(folded, 2 * n - 1 - folded)
 
 
 def median_over_time(x: Tensor, lengths: Tensor | None, size: int) -> Tensor:
@@ -105,18 +97,14 @@ def median_over_time(x: Tensor, lengths: Tensor | None, size: int) -> Tensor:
         lengths: int64 ``[B]`` on any device, None if all items are full.
         size: steps of a window; one more before than after if it is even.
     """
-    places = torch.arange(-(size // 2), x.shape[-1] + (size - 1) // 2, device=x.device)
-    if lengths is None:
-        return running_median(x[..., mirrored(places, x.shape[-1])], size)
-    ends = lengths.to(x.device, non_blocking=True).unsqueeze(-1)
-    index = mirrored(places, ends).reshape(-1, *[1] * (x.dim() - 2), places.shape[0])
-    return running_median(x.gather(-1, index.expand(*x.shape[:-1], places.shape[0])), size)
+    n = ends(x, lengths).clamp(min=1)
+    places = torch.arange(-(size // 2), x.shape[-1] + (size - 1) // 2, device=x.device).remainder(2 * n)
+    return running_median(take(x, torch.minimum(places, 2 * n - 1 - places)), size)
 
 
 def median_over_bands(x: Tensor, size: int) -> Tensor:
     """Returns medians of ``size`` bands of axis -2 around each, mirrored at both ends."""
-    places = torch.arange(-(size // 2), x.shape[-2] + (size - 1) // 2, device=x.device)
-    return running_median(x.transpose(-1, -2)[..., mirrored(places, x.shape[-2])], size).transpose(-1, -2)
+    return median_over_time(x.transpose(-1, -2), None, size).transpose(-1, -2)
 
 
 def soft_mask(x: Tensor, other: Tensor, power: float, split_zeros: bool) -> Tensor:
@@ -133,18 +121,12 @@ def soft_mask(x: Tensor, other: Tensor, power: float, split_zeros: bool) -> Tens
     top = torch.maximum(x, other)
     silent = top < torch.finfo(top.dtype).tiny
     top = top.masked_fill(silent, 1)
-    one, two = _power(x / top, power), _power(other / top, power)
+    one, two = ((part / top).pow(power) if power >= 1 else safe_power(part / top, power) for part in (x, other))
     total = (one + two).masked_fill(silent, 1)
     return (one / total).masked_fill(silent, 0.5 if split_zeros else 0.0)
 
 
-def _power(x: Tensor, power: float) -> Tensor:
-    if power >= 1:
-        return x.pow(power)
-    silent = x <= 0
-    return torch.where(silent, 1, x).pow(power).masked_fill(silent, 0)
-
-
+@Op
 def hpss(
     x: Tensor,
     lengths: Tensor | None,
@@ -168,17 +150,15 @@ def hpss(
 
     Shape: as ``x``, or ``[B, ..., 2 F, N]``; exactly 0 past each length.
     """
-    if lengths is not None:
-        x = cut(x, lengths)
+    x = cut(x, lengths)
     size = x.abs() if x.is_complex() else x
     if x.shape[-1] == 0:
         return (size if mask else x).repeat_interleave(2 if output == "both" else 1, -2)
     steady, sudden = median_over_time(size, lengths, kernel_size[0]), median_over_bands(size, kernel_size[1])
     split = margin[0] == margin[1] == 1
-    made = []
+    masks = []
     if output != "percussive":
-        made.append(soft_mask(steady, sudden * margin[0], power, split))
+        masks.append(soft_mask(steady, sudden * margin[0], power, split))
     if output != "harmonic":
-        made.append(soft_mask(sudden, steady * margin[1], power, split))
-    out = torch.cat([one if mask else x * one for one in made], -2)
-    return out if lengths is None else cut(out, lengths)
+        masks.append(soft_mask(sudden, steady * margin[1], power, split))
+    return cut(torch.cat([one if mask else x * one for one in masks], -2), lengths)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ontheflyspec import threads
 from ontheflyspec.batch import expand_mask, per_item
-from ontheflyspec.functional.blocks import applicable
 from ontheflyspec.functional.masking import meeting_place, zero_past
+from ontheflyspec.op import Op
 
 
 def partners(ranks: Tensor) -> Tensor:
@@ -35,7 +35,8 @@ def symmetric_beta(unit: Tensor, alpha: float) -> Tensor:
     return (1 + turn.sign() * (far / (near + far)).sqrt()) / 2
 
 
-def mix_pairs(data: Tensor, lengths: Tensor, partner: Tensor, weight: Tensor) -> Tensor:
+@partial(Op, meets=True)
+def mix_pairs(data: Tensor, lengths: Tensor, *, partner: Tensor, weight: Tensor) -> Tensor:
     """Returns ``weight`` of each item plus ``1 - weight`` of its partner, exactly 0 past each item's own length.
 
     A longer partner is cut, a shorter one begins again at its end. Items with a weight of 1 keep their bits.
@@ -46,30 +47,10 @@ def mix_pairs(data: Tensor, lengths: Tensor, partner: Tensor, weight: Tensor) ->
         partner: int64 ``[B]``, positions in the batch.
         weight: float64 ``[B]``.
     """
-    if applicable(data, lengths, partner, weight):
-        return _mix_one_by_one(data, lengths, partner, weight)
     steps = torch.arange(data.shape[-1], device=data.device)
     other = _of_partners(data, lengths, partner, steps.expand(data.shape[0], -1))
     own = per_item(weight, data)
     return zero_past(torch.where(own == 1, data, data * own + other * per_item(1 - weight, data)), lengths)
-
-
-def _mix_one_by_one(data: Tensor, lengths: Tensor, partner: Tensor, weight: Tensor) -> Tensor:
-    out = torch.empty_like(data, memory_format=torch.contiguous_format)
-    sizes, mates, shares = lengths.tolist(), partner.tolist(), weight.tolist()
-
-    def job(row: int) -> None:
-        size, mate, share = sizes[row], mates[row], shares[row]
-        valid, new = data[row, ..., :size], out[row]
-        new[..., size:] = 0
-        if share == 1:
-            new[..., :size] = valid
-        else:
-            torch.mul(valid, share, out=new[..., :size])
-            new[..., :size].add_(_repeated(data[mate, ..., : sizes[mate]], 0, size), alpha=1 - share)
-
-    threads.each(job, len(sizes), data.numel() * 2)
-    return out
 
 
 def stretches(weight: Tensor, place: Tensor, source: Tensor, lengths: Tensor, partner: Tensor) -> tuple[Tensor, ...]:
@@ -92,8 +73,9 @@ def stretches(weight: Tensor, place: Tensor, source: Tensor, lengths: Tensor, pa
     return start, start + sizes, (source * (spare + 1)).long()
 
 
+@partial(Op, meets=True)
 def swap_stretches(
-    data: Tensor, lengths: Tensor, partner: Tensor, start: Tensor, end: Tensor, source: Tensor
+    data: Tensor, lengths: Tensor, *, partner: Tensor, start: Tensor, end: Tensor, source: Tensor
 ) -> Tensor:
     """Returns items with a stretch of each taken from its partner, exactly 0 past each item's own length.
 
@@ -105,42 +87,11 @@ def swap_stretches(
         end: int64 ``[B]``, last plus one, ``start`` for none.
         source: int64 ``[B]``, where the stretch begins in the partner, which begins again at its end.
     """
-    if applicable(data, lengths, partner, start, end, source):
-        return _swap_one_by_one(data, lengths, partner, start, end, source)
     start, end, source = (x.to(data.device, non_blocking=True).unsqueeze(-1) for x in (start, end, source))
     steps = torch.arange(data.shape[-1], device=data.device)
     other = _of_partners(data, lengths, partner, (steps - start + source).clamp(min=0))
     inside = expand_mask((steps >= start) & (steps < end), data)
     return zero_past(torch.where(inside, other, data), lengths)
-
-
-def _swap_one_by_one(
-    data: Tensor, lengths: Tensor, partner: Tensor, start: Tensor, end: Tensor, source: Tensor
-) -> Tensor:
-    out = torch.empty_like(data, memory_format=torch.contiguous_format)
-    sizes, mates = lengths.tolist(), partner.tolist()
-    first, last, begin = start.tolist(), end.tolist(), source.tolist()
-
-    def job(row: int) -> None:
-        size, mate, a, b = sizes[row], mates[row], first[row], last[row]
-        new = out[row]
-        new[..., :a] = data[row, ..., :a]
-        new[..., a:b] = _repeated(data[mate, ..., : sizes[mate]], begin[row], b - a)
-        new[..., b:size] = data[row, ..., b:size]
-        new[..., size:] = 0
-
-    threads.each(job, len(sizes), data.numel())
-    return out
-
-
-def _repeated(part: Tensor, begin: int, count: int) -> Tensor:
-    """Returns ``count`` steps from one on, again from the first where the part ends; zeros of an empty part."""
-    size = part.shape[-1]
-    if size == 0:
-        return part.new_zeros(*part.shape[:-1], count)
-    if begin + count > size:
-        part = part.repeat(*[1] * (part.dim() - 1), -(-(begin + count) // size))
-    return part[..., begin : begin + count]
 
 
 def _of_partners(data: Tensor, lengths: Tensor, partner: Tensor, steps: Tensor) -> Tensor:
@@ -150,10 +101,3 @@ def _of_partners(data: Tensor, lengths: Tensor, partner: Tensor, steps: Tensor) 
     index = expand_mask(steps % sizes.clamp(min=1), data).expand(data.shape)
     found = data.index_select(0, partner).gather(-1, index)
     return torch.where(expand_mask(sizes > 0, data), found, 0)
-
-
-def mix_targets(targets: Tensor, partner: Tensor, weight: Tensor) -> Tensor:
-    """Returns ``weight`` of each row ``[B, K]`` of targets plus ``1 - weight`` of its partner's."""
-    there = targets.device
-    own = weight.to(device=there, dtype=targets.dtype, non_blocking=True).unsqueeze(-1)
-    return own * targets + (1 - own) * targets.index_select(0, partner.to(there, non_blocking=True))

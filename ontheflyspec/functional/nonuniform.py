@@ -7,22 +7,19 @@ samples, which fill half of the FFT's period.
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional import filterbanks, programs
+from ontheflyspec.functional import filterbanks
 from ontheflyspec.functional.filterbanks import Band, Run
-from ontheflyspec.functional.programs import fast
 
 NEIGHBOURS = 16
 """Bins that one frequency is interpolated from."""
 OVERHEAD = 700
 """Cost of one more product, in outputs times bins."""
 SCALES = ("linear", "log")
-BETWEEN = fast(programs.between_bins)
 
 
 def frequencies(scale: str, n_bins: int, fmin: float, fmax: float) -> Tensor:
@@ -90,44 +87,6 @@ def interpolate(spectra: Tensor, pieces: list[Run]) -> tuple[Tensor, Tensor]:
     made = torch.cat([torch.matmul(flat[..., low : low + block.shape[0]], block) for block, low in pieces], -1)
     real, imaginary = made.reshape(*made.shape[:-1], made.shape[-1] // 2, 2).transpose(-2, -3).unbind(-1)
     return real, imaginary
-
-
-def present_spectra(spectra: Tensor, n: int, *, pieces: list[Run], output: str) -> Tensor:
-    """Returns values ``[F, n]``, in a form of `fourier.OUTPUTS`, for the first n half spectra of twice the frame.
-
-    Args:
-        spectra: ``[m, n_fft + 1]``; rows past n may be anything, but whole tiles of rows keep the bits of each.
-        n: rows that count.
-        pieces: from `runs`.
-        output: one of `fourier.OUTPUTS`.
-    """
-    flat = torch.view_as_real(spectra).flatten(1)
-    values = BETWEEN(flat, [block for block, _ in pieces], [low for _, low in pieces])[:n]
-    if output in ("complex", "phase"):
-        spectrum = torch.view_as_complex(values.view(n, -1, 2))
-        return (spectrum if output == "complex" else spectrum.angle()).t()
-    values.mul_(values)
-    power = values[:, 0::2] + values[:, 1::2]
-    return (power if output == "power" else power.sqrt_()).t()
-
-
-def places_agree(pieces: list[Run], columns: int, rows: int) -> bool:
-    """Returns whether `present_spectra` has the same bits in any row; see `filterbanks.places_agree`."""
-    shapes = tuple((*block.shape, low) for block, low in pieces)
-    return _places_agree(shapes, columns, rows, pieces[0][0].dtype, torch.get_num_threads())
-
-
-@functools.lru_cache(maxsize=256)
-def _places_agree(
-    shapes: tuple[tuple[int, int, int], ...],
-    columns: int,
-    rows: int,
-    dtype: torch.dtype,
-    threads_used: int,  # noqa: ARG001
-) -> bool:
-    blocks = [filterbanks.numbers(height, width, dtype) for height, width, _ in shapes]
-    lows = [low for *_, low in shapes]
-    return filterbanks.rows_agree(lambda spectra: BETWEEN(spectra, blocks, lows), columns, rows, dtype)
 
 
 def _neighbours(turns: Tensor, n_fft: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,20 +1,34 @@
-"""Groups of filters on signals that are decimated again and again, at every frame as if on the whole signal."""
+"""Constant-Q spectra: filters on signals that are decimated again and again, at every frame as on the whole signal."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ontheflyspec import threads
-from ontheflyspec.functional import octave_programs, programs
+from ontheflyspec.batch import as_float
+from ontheflyspec.framing import Framing
+from ontheflyspec.functional import fourier
 from ontheflyspec.functional.constant_q import ROW, TAPS, Group, Plan
-from ontheflyspec.functional.framing import edges, extend, frame_count
+from ontheflyspec.functional.framing import cut, extend
+from ontheflyspec.op import Op
 
-CHUNK = 1 << 19
-"""Samples of a signal that are worked on at once, so that an hour of audio needs no more memory than a minute."""
-VALUES = 1 << 20
-"""Values of frames that one product takes."""
-STRETCH, BINS = programs.fast(programs.stretch), octave_programs.fast(octave_programs.octave_bins)
+
+class FilterBank(NamedTuple):
+    """The filters of a constant-Q transform, in the type and on the device of the signals.
+
+    Args:
+        kernels: of each group, real parts above imaginary ones, ``[period, 2 * bins, width]``.
+        decimators: of `decimator`, for every level but the last.
+        plan: which bins run on which signals.
+        framing: where the frames' centres lie, and how a signal goes on beyond its ends.
+    """
+
+    kernels: list[Tensor]
+    decimators: list[Tensor]
+    plan: Plan
+    framing: Framing
 
 
 def decimator(factor: int) -> Tensor:
@@ -49,59 +63,46 @@ def decimate(x: Tensor, start: int, count: int, filters: Tensor) -> Tensor:
     return out.flatten(1)[:, :count]
 
 
-def transform(
-    x: Tensor,
-    lengths: Tensor | None,
-    kernels: list[Tensor],
-    plan: Plan,
-    filters: list[Tensor],
-    *,
-    hop_length: int,
-    pad_mode: str,
-) -> tuple[Tensor, Tensor]:
-    """Returns real and imaginary part of all bins, ``[..., n_bins, N]``, as every device and autograd take it.
+@Op
+def constant_q_spectra(x: Tensor, lengths: Tensor | None, *, bank: FilterBank, output: str) -> Tensor:
+    """Returns constant-Q spectra ``[..., n_bins, N]``, 0 past each item's frames.
 
     Args:
-        x: float samples ``[..., T]``.
-        lengths: int64 ``[B]`` on any device, None if all items are full.
-        kernels: of each group, ``[period, 2 * bins, width]``.
-        plan: which bins run on which signals.
-        filters: of `decimator`, for every level but the last.
-        hop_length: samples between frames.
-        pad_mode: how a signal goes on beyond its ends, ``"reflect"`` or ``"constant"`` (zeros).
+        x: samples ``[B, T]`` or ``[B, C, T]``.
+        lengths: int64 ``[B]``, None if all items are full.
+        bank: filters.
+        output: one of `fourier.OUTPUTS`.
     """
-    count: int = frame_count(x.shape[-1], 1, hop_length, True)
+    plan, framing, x = bank.plan, bank.framing, as_float(x)
+    count: int = framing.count(x.shape[-1])
     if x.shape[-1] == 0:
         x = torch.nn.functional.pad(x, (0, 1))
-    signal = extend(x, lengths, plan.before[0], plan.after[0] + 1, pad_mode)
+    signal = extend(x, lengths, plan.before[0], plan.after[0] + 1, framing.pad_mode)
     frames = max(count, 1)
-    flat = signal.reshape(-1, signal.shape[-1])
-    parts = analyse(flat, kernels, plan, filters, hop_length=hop_length, frames=frames)
-    real = torch.cat([part[:, : part.shape[1] // 2] for part in parts], 1)
-    imaginary = torch.cat([part[:, part.shape[1] // 2 :] for part in parts], 1)
-    shape = (*x.shape[:-1], real.shape[1], frames)
-    return real.reshape(shape)[..., :count], imaginary.reshape(shape)[..., :count]
+    halves = [part.chunk(2, 1) for part in analyse(signal.reshape(-1, signal.shape[-1]), bank, frames)]
+    shape = (*x.shape[:-1], plan.groups[-1].last, frames)
+    parts = [torch.cat([half[place] for half in halves], 1).reshape(shape)[..., :count] for place in range(2)]
+    if lengths is not None:
+        valid = framing.count(lengths)
+        parts = [cut(part, valid) for part in parts]
+    return fourier.present(parts[0], parts[1], output)
 
 
-def analyse(
-    x: Tensor, kernels: list[Tensor], plan: Plan, filters: list[Tensor], *, hop_length: int, frames: int
-) -> list[Tensor]:
+def analyse(x: Tensor, bank: FilterBank, frames: int) -> list[Tensor]:
     """Returns each group's real parts above its imaginary ones, ``[R, 2 * bins, frames]``.
 
     Args:
         x: signals ``[R, n]`` from the margin of level 0 on.
-        kernels: as in `transform`.
-        plan: as in `transform`.
-        filters: as in `transform`.
-        hop_length: as in `transform`.
+        bank: filters.
         frames: how many.
     """
+    plan, hop_length = bank.plan, bank.framing.hop_length
     signals, sizes = [x], plan.sizes((frames - 1) * hop_length)
-    for start, size, taps in zip(plan.starts, sizes[1:], filters, strict=True):
+    for start, size, taps in zip(plan.starts, sizes[1:], bank.decimators, strict=True):
         signals.append(decimate(signals[-1], start, size, taps))
     return [
         _convolve(signals[group.level], kernel, group, plan.before[group.level], hop_length, frames)
-        for group, kernel in zip(plan.groups, kernels, strict=True)
+        for group, kernel in zip(plan.groups, bank.kernels, strict=True)
     ]
 
 
@@ -117,68 +118,3 @@ def _convolve(x: Tensor, kernel: Tensor, group: Group, before: int, hop_length: 
         piece = torch.nn.functional.pad(x[:, start : start + size], (0, max(start + size - x.shape[1], 0)))
         made.append(torch.nn.functional.conv1d(piece.unsqueeze(1), kernel[j].unsqueeze(1), stride=stride))
     return made[0] if period == 1 else torch.stack(made, -1).flatten(-2)[..., :count]
-
-
-def map_chunks(
-    x: Tensor,
-    lengths: Tensor | None,
-    kernels: list[Tensor],
-    plan: Plan,
-    filters: list[Tensor],
-    *,
-    hop_length: int,
-    pad_mode: str,
-    output: str,
-) -> Tensor:
-    """Returns the spectrum ``[..., n_bins, N]`` in the form asked for, on a CPU: each item's own frames, in chunks.
-
-    The arguments are those of `transform`, x may also be int16, and ``lengths`` are on the host.
-    """
-    size, bins, kind = x.shape[-1], plan.groups[-1].last, kernels[0].dtype
-    total = frame_count(size, 1, hop_length, True)
-    channels = x.shape[1] if x.dim() == 3 else 1
-    waves = x.reshape(x.shape[0] * channels, size)
-    sizes = [size] * waves.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
-    out = x.new_empty((*x.shape[:-1], bins, total), dtype=kind.to_complex() if output == "complex" else kind)
-    outs = out.view(waves.shape[0], bins, total)
-    ahead = plan.before[0]
-    spare = plan.after[0] + 1 + 3 * ROW * max(plan.factors, default=1)
-    period = max(group.period for group in plan.groups)
-    chunk = -(-max(CHUNK // hop_length, 1) // period) * period
-    ends = [frame_count(n, 1, hop_length, True) for n in sizes]
-    jobs = [(row, first) for row, end in enumerate(ends) for first in range(0, end, chunk)]
-    silence = torch.zeros(max(ahead, spare), dtype=kind, device="cpu")
-    lows = [plan.before[group.level] + group.low for group in plan.groups]
-    levels = [group.level for group in plan.groups]
-
-    def job(number: int) -> None:
-        row, first = jobs[number]
-        count = min(chunk, ends[row] - first)
-        begin = first * hop_length - ahead
-        rows, room = _room(plan, (count - 1) * hop_length)
-        own, n = waves[row : row + 1], sizes[row]
-        stop = begin + room[0]
-        head = tail = silence
-        if pad_mode != "constant" and (begin < 0 or stop > n):
-            # Made here, not for all items at once: torch would share that out, and its threads linger.
-            heads, tails = edges(own, [n], ahead, spare, pad_mode, kind)
-            head, tail = heads[0], tails[0]
-        wave = STRETCH(own[0, :n], begin, stop, head, tail)
-        target = outs[row, :, first : first + count]
-        decimation, groups = (plan.starts, rows, room[1:]), (levels, plan.steps, lows)
-        BINS(wave, kernels, filters, *decimation, *groups, hop_length, VALUES, output, target)
-
-    for row, end in enumerate(ends):
-        outs[row, :, end:] = 0
-    threads.each(job, len(jobs), sum(ends) * hop_length)
-    return out
-
-
-def _room(plan: Plan, span: int) -> tuple[list[int], list[int]]:
-    """Returns rows of each decimation, and samples at each level that it and the next one need."""
-    sizes = plan.sizes(span)
-    rows = [-(-size // ROW) for size in sizes[1:]]
-    for level, (start, factor, count) in enumerate(zip(plan.starts, plan.factors, rows, strict=True)):
-        sizes[level] = max(sizes[level], start + (count + 2) * factor * ROW)
-        sizes[level + 1] = count * ROW
-    return rows, sizes

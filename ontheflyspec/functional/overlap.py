@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ontheflyspec import threads
-from ontheflyspec.functional import blocks
+from ontheflyspec.framing import Framing
 from ontheflyspec.functional.framing import cut
+from ontheflyspec.op import Op
 
 FLOOR = 1e-10
 """Share of the largest sum of squared windows below which a sample is not known from its frames, and becomes 0."""
 
 
-def sample_count(frames: Any, n_fft: int, hop_length: int, center: bool) -> Any:
+def sample_count(frames: Any, framing: Framing) -> Any:
     """Returns samples between the first and the last known one for frames, an int for an int, a tensor for a tensor.
 
-    ``(n - 1) * hop_length`` if ``center``, else ``n_fft + (n - 1) * hop_length``; 0 for 0 frames.
+    ``(n - 1) * hop_length`` if centred, else ``n_fft + (n - 1) * hop_length``; 0 for 0 frames.
     """
-    extra = 0 if center else n_fft
+    span = (frames - 1) * framing.hop_length + (0 if framing.center else framing.n_fft)
     if isinstance(frames, Tensor):
-        return ((frames - 1) * hop_length + extra) * (frames > 0)
-    return (frames - 1) * hop_length + extra if frames > 0 else 0
+        return span * (frames > 0)
+    return span if frames > 0 else 0
 
 
 def window_sums(window: Tensor, hop_length: int) -> Tensor:
@@ -44,16 +44,16 @@ def inverse_sums(window: Tensor, hop_length: int) -> Tensor:
     return torch.where(known, 1 / torch.where(known, sums, 1), 0).flatten(0, 1)
 
 
-def waves(
+@Op
+def overlap_add(
     spectra: Tensor,
     lengths: Tensor | None,
+    *,
     sizes: Tensor | None,
     size: int,
     window: Tensor,
     inverse: Tensor,
-    *,
-    hop_length: int,
-    center: bool,
+    framing: Framing,
 ) -> Tensor:
     """Returns the signals whose frames come closest to the spectra, each from its own frames alone.
 
@@ -64,19 +64,14 @@ def waves(
         size: samples of the result.
         window: ``[n_fft]``.
         inverse: from `inverse_sums`.
-        hop_length: samples between frames.
-        center: whether the first frame has its centre at sample 0.
+        framing: where frames lie.
 
     Shape: ``[B, size]`` or ``[B, C, size]``, 0 past each item's samples.
     """
-    left = window.shape[0] // 2 if center else 0
-    if blocks.applicable(spectra, *(x for x in (lengths, sizes) if x is not None)):
-        return _by_items(spectra, lengths, sizes, size, window, inverse, hop_length, left)
-    if lengths is not None:
-        spectra = cut(spectra, lengths)
+    spectra = cut(spectra, lengths)
     if spectra.shape[-1] == 0:
         spectra = pad(spectra, (0, 1))
-    n_fft, count = window.shape[0], spectra.shape[-1]
+    n_fft, hop_length, count = framing.n_fft, framing.hop_length, spectra.shape[-1]
     parts = -(-n_fft // hop_length)
     frames = torch.fft.irfft(spectra.transpose(-1, -2), n=n_fft) * window
     frames = pad(frames, (0, parts * hop_length - n_fft))
@@ -85,55 +80,17 @@ def waves(
         added = added + pad(piece, (0, 0, part, parts - 1 - part))
     device = spectra.device
     n = torch.full((1,), count, device=device) if lengths is None else lengths.to(device, non_blocking=True)
-    scale = inverse[_overlaps(n.unsqueeze(-1), count + parts - 1, parts)]
+    scale = inverse[overlaps(n.unsqueeze(-1), count + parts - 1, parts)]
     if spectra.dim() == 4:
         scale = scale.unsqueeze(1)
-    out = (added * scale).flatten(-2)[..., left : left + size]
+    out = (added * scale).flatten(-2)[..., framing.before : framing.before + size]
     out = pad(out, (0, size - out.shape[-1]))
-    return out if sizes is None else cut(out, sizes)
+    return cut(out, sizes)
 
 
-def _overlaps(n: Tensor, segments: int, parts: int) -> Tensor:
+def overlaps(n: Tensor, segments: int, parts: int) -> Tensor:
     """Returns rows of `inverse_sums` for each stretch of ``hop_length`` samples, ``[..., segments]``, for n frames."""
     steps = torch.arange(segments, device=n.device)
     last = steps.clamp(max=parts - 1)
     first = (steps - n + 1).clamp(min=0, max=parts - 1)
     return first * parts + torch.maximum(first, last)
-
-
-def _by_items(
-    spectra: Tensor,
-    lengths: Tensor | None,
-    sizes: Tensor | None,
-    size: int,
-    window: Tensor,
-    inverse: Tensor,
-    hop_length: int,
-    left: int,
-) -> Tensor:
-    """Returns the same, item by item in blocks of frames that stay in the cache."""
-    n_fft, count = window.shape[0], spectra.shape[-1]
-    parts, block = -(-n_fft // hop_length), blocks.rows(n_fft)
-    rows = spectra if spectra.dim() == 3 else spectra.flatten(0, 1)
-    channels = rows.shape[0] // max(spectra.shape[0], 1)
-    counts = [count] * rows.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
-    ends = [size] * rows.shape[0] if sizes is None else sizes.repeat_interleave(channels).tolist()
-    out = window.new_zeros(rows.shape[0], size)
-
-    def job(row: int) -> None:
-        n = counts[row]
-        if n == 0:
-            return
-        added = window.new_zeros(n + parts - 1, hop_length)
-        for first in range(0, n, block):
-            piece = rows[row, :, first : min(first + block, n)].t().contiguous()
-            frames = torch.fft.irfft(piece, n=n_fft).mul_(window)
-            for part in range(parts):
-                columns = frames[:, part * hop_length : (part + 1) * hop_length]
-                added[first + part : first + part + len(columns), : columns.shape[1]] += columns
-        added *= inverse[_overlaps(torch.tensor(n, device=window.device), n + parts - 1, parts)]
-        made = added.view(-1)[left : left + ends[row]]
-        out[row, : made.shape[0]] = made
-
-    threads.each(job, rows.shape[0], sum(counts) * n_fft)
-    return out.view(*spectra.shape[:-2], size)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ontheflyspec.functional.filterbanks import Band
 from ontheflyspec.functional.fourier import raise_power
+from ontheflyspec.op import Op
 
 FLOOR = 1e-12
 """Share of a transform's first value below which the others are rounding, which a power below 1 would blow up."""
@@ -99,8 +101,8 @@ def cuts(n_fft: int, cut_lag: int, cut_bin: int) -> Tensor:
     return torch.stack(made)[:, : n_fft // 2 + 1]
 
 
-def layers(frames: Tensor, gamma: Sequence[float], kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns spectrum, cepstrum and spectrum of the cepstrum, ``[..., n_fft // 2 + 1]`` each.
+def layers(frames: Tensor, gamma: Sequence[float], kept: Tensor) -> list[Tensor]:
+    """Returns spectrum, cepstrum, the cepstrum's spectrum and so on in turn, ``[..., n_fft // 2 + 1]`` each.
 
     Args:
         frames: windowed, ``[..., n_fft]``.
@@ -109,19 +111,14 @@ def layers(frames: Tensor, gamma: Sequence[float], kept: Tensor) -> tuple[Tensor
     """
     n_fft = frames.shape[-1]
     parts = torch.view_as_real(torch.fft.rfft(frames))
-    spectrum = raise_power(parts[..., 0].square() + parts[..., 1].square(), gamma[0])
-    cepstrum, combined = spectrum, spectrum
-    seen = spectrum
+    seen = raise_power(parts[..., 0].square() + parts[..., 1].square(), gamma[0])
+    made = [seen]
     for place, power in enumerate(gamma[1:]):
-        values = torch.fft.irfft(seen, n_fft, norm="ortho")[..., : n_fft // 2 + 1]
-        values = _bend(values, power)
-        shown, even = kept[2 * (place % 2)], kept[2 * (place % 2) + 1]
+        values = _bend(torch.fft.irfft(seen, n_fft, norm="ortho")[..., : n_fft // 2 + 1], power)
+        shown, even = kept.chunk(2)[place % 2]
+        made.append(values * shown)
         seen = values * even
-        if place % 2 == 0:
-            cepstrum = values * shown
-        else:
-            combined = values * shown
-    return spectrum, cepstrum, combined
+    return made
 
 
 def _bend(values: Tensor, power: float) -> Tensor:
@@ -134,31 +131,46 @@ def _bend(values: Tensor, power: float) -> Tensor:
     return values.masked_fill(dropped, 1).pow(power).masked_fill(dropped, 0)
 
 
+Bank = tuple[Tensor, list[Band]]
+"""Filters ``[F, n_fft // 2 + 1]``, and the runs in which to multiply by them quickly."""
+
+
+def at_once(bank: Bank, values: Tensor) -> Tensor:
+    """Returns filter outputs ``[..., F, n]`` of ``[..., n, n_fft // 2 + 1]``."""
+    weights, _ = bank
+    return torch.matmul(weights, values.to(weights.dtype).transpose(-1, -2))
+
+
+@Op
 def combine(
     frames: Tensor,
+    _: Tensor | None,
     *,
     gamma: Sequence[float],
     kept: Tensor,
-    over_bins: Callable[[Tensor], Tensor],
-    over_lags: Callable[[Tensor], Tensor],
+    over_bins: Bank,
+    over_lags: Bank,
     output: str,
+    times: Callable[[Bank, Tensor], Tensor] = at_once,
 ) -> Tensor:
     """Returns features ``[..., F, n]`` of windowed frames ``[..., n, n_fft]``; see `layers`.
 
     Args:
         frames: ``[..., n, n_fft]``.
+        _: lengths, not asked for.
         gamma: as in `layers`.
         kept: of `cuts`.
-        over_bins: makes filter outputs ``[..., F, n]`` of spectra ``[..., n, n_fft // 2 + 1]``.
-        over_lags: the same of cepstra.
+        over_bins: filters of spectra.
+        over_lags: filters of cepstra.
         output: ``"spectrum"``, ``"cepstrum"``, ``"gcos"`` (the cepstrum's spectrum), or ``"cfp"``, which is the product
             of the last two.
+        times: makes filter outputs, as `at_once`.
     """
-    need = {"spectrum": 1, "cepstrum": len(gamma) // 2 * 2}.get(output, len(gamma))
-    spectrum, cepstrum, combined = layers(frames, gamma[:need], kept)
+    even = len(gamma) // 2 * 2
+    made = layers(frames, gamma[: {"spectrum": 1, "cepstrum": even}.get(output, len(gamma))], kept)
     if output == "spectrum":
-        return over_bins(spectrum)
+        return times(over_bins, made[0])
     if output == "cepstrum":
-        return over_lags(cepstrum)
-    high = over_bins(combined)
-    return high if output == "gcos" else high * over_lags(cepstrum)
+        return times(over_lags, made[even - 1])
+    high = times(over_bins, made[(len(gamma) - 1) // 2 * 2])
+    return high if output == "gcos" else high * times(over_lags, made[even - 1])

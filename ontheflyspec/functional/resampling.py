@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from ontheflyspec import threads
-from ontheflyspec.functional.programs import stretch
+from ontheflyspec.batch import as_float, expand_mask
+from ontheflyspec.functional.fourier import full_precision
+from ontheflyspec.functional.framing import cut
+from ontheflyspec.op import Op
+
+Lengths = TypeVar("Lengths", int, Tensor)
 
 ZEROS = 64
 """Zero crossings of the sinc on each side."""
@@ -22,6 +28,8 @@ STEP = 128
 
 Plan = tuple[int, int, int]
 """Samples in and out of one step, and samples before the step that its filters reach back to."""
+Fraction = tuple[int, int]
+"""Old and new steps per second."""
 
 
 def plan(old: int, new: int) -> Plan:
@@ -44,48 +52,39 @@ def kernel(old: int, new: int) -> Tensor:
     return torch.where(t.abs() < ZEROS, cutoff * torch.sinc(t) * window, 0)
 
 
-def resampled_length(lengths: int | Tensor, old: int, new: int) -> int | Tensor:
+def resampled_length(lengths: Lengths, old: int, new: int) -> Lengths:
     """Returns ``ceil(n * new / old)``."""
     return -(-lengths * new // old)
 
 
-def resample(x: Tensor, kernels: Tensor, *, old: int, new: int) -> Tensor:
-    """Returns signals ``[..., T]`` at the new rate, ``[..., ceil(T * new / old)]``, with zeros beyond their ends."""
-    step_in, step_out, reach = plan(old, new)
-    size = int(resampled_length(x.shape[-1], old, new))
-    steps = -(-size // step_out)
-    flat = x.reshape(-1, 1, x.shape[-1])
-    right = (steps - 1) * step_in + kernels.shape[1] - reach - x.shape[-1]
-    out = torch.nn.functional.conv1d(
-        torch.nn.functional.pad(flat, (reach, right)), kernels.unsqueeze(1), stride=step_in
-    )
-    return out.transpose(1, 2).reshape(*x.shape[:-1], steps * step_out)[..., :size]
+@Op
+def resample(data: Tensor, lengths: Tensor | None, *, kernels: Tensor, old: int, new: int) -> Tensor:
+    """Returns signals at the new rate, with zeros beyond their ends, exactly 0 past each new length.
 
+    Args:
+        data: ``[B, T]`` or ``[B, C, T]``, floats or int16, at least one sample.
+        lengths: int64 ``[B]`` on any device, None if all items are full.
+        kernels: filters of `kernel`.
+        old: steps per second.
+        new: steps per second of the result.
 
-def resample_rows(x: Tensor, sizes: list[int], kernels: Tensor, *, old: int, new: int, block: int = 1024) -> Tensor:
-    """Returns the same for rows ``[R, T]`` of which ``sizes`` samples are valid, 0 past each new end.
-
-    Products run over each row's own steps in fixed blocks, so that a row comes out bitwise the same in any batch.
+    Shape: ``[..., ceil(T * new / old)]``.
     """
+    wave = cut(as_float(data), lengths)
+    with full_precision(data.device):
+        out = _strided(wave, kernels, old, new)
+    return out if lengths is None else cut(out, resampled_length(lengths, old, new))
+
+
+def _strided(x: Tensor, kernels: Tensor, old: int, new: int) -> Tensor:
+    """Returns signals ``[..., T]`` at the new rate, by a strided convolution."""
     step_in, step_out, reach = plan(old, new)
-    width = kernels.shape[1]
-    silence = kernels.new_zeros(width)
-    out = kernels.new_zeros(x.shape[0], int(resampled_length(x.shape[-1], old, new)))
-
-    def job(number: int) -> None:
-        row, target, n = x[number], out[number], sizes[number]
-        size = int(resampled_length(n, old, new))
-        steps = -(-size // step_out)
-        for first in range(0, steps, block):
-            m = min(block, steps - first)
-            start = first * step_in - reach
-            piece = stretch(row[:n], start, start + (m - 1) * step_in + width, silence, silence)
-            values = (piece.unfold(0, width, step_in).contiguous() @ kernels.t()).reshape(-1)
-            place = first * step_out
-            target[place : min(place + m * step_out, size)] = values[: size - place]
-
-    threads.each(job, len(sizes), sum(sizes) * width // step_in)
-    return out
+    size = resampled_length(x.shape[-1], old, new)
+    steps = -(-size // step_out)
+    right = (steps - 1) * step_in + kernels.shape[1] - reach - x.shape[-1]
+    padded = pad(x.reshape(-1, 1, x.shape[-1]), (reach, right))
+    out = torch.nn.functional.conv1d(padded, kernels.unsqueeze(1), stride=step_in)
+    return out.transpose(1, 2).reshape(*x.shape[:-1], steps * step_out)[..., :size]
 
 
 SNAP = 1e-3
@@ -93,7 +92,7 @@ SNAP = 1e-3
 
 
 @functools.lru_cache(4096)
-def fraction(factor: float) -> tuple[int, int]:
+def fraction(factor: float) -> Fraction:
     """Returns the fraction ``old, new`` of the smallest numbers whose value lies within `SNAP` of a factor above 0."""
     new = 1
     while abs(round(factor * new) / new / factor - 1) > SNAP:
@@ -107,7 +106,30 @@ def kept_kernel(old: int, new: int, dtype: torch.dtype) -> Tensor:
     return kernel(old, new).to(dtype)
 
 
-def resample_each(x: Tensor, sizes: Tensor, size: int, fractions: list[tuple[int, int]]) -> Tensor:
+@Op
+def change_speeds(
+    data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, fractions: list[Fraction]
+) -> Tensor:
+    """Returns each item resampled by its own fraction, with zeros beyond its ends, exactly 0 past its new length.
+
+    Args:
+        data: ``[B, T]`` or ``[B, C, T]`` floats.
+        lengths: int64 ``[B]`` on any device.
+        active: bool ``[B]``; other items keep their valid part bit for bit.
+        sizes: samples of the results, int64 ``[B]`` on any device.
+        size: samples of the longest.
+        fractions: old and new rate of each item, 1 to 1 if it is not active.
+    """
+    if data.shape[-1] == 0 or size == 0:
+        return data[..., :0]
+    wave = cut(data, lengths)
+    with full_precision(data.device):
+        made = _by_own_kernels(wave, sizes.to(data.device, non_blocking=True), size, fractions)
+    kept = pad(wave, (0, max(size - wave.shape[-1], 0)))[..., :size]
+    return torch.where(expand_mask(active.to(data.device, non_blocking=True).unsqueeze(-1), data), made, kept)
+
+
+def _by_own_kernels(x: Tensor, sizes: Tensor, size: int, fractions: list[Fraction]) -> Tensor:
     """Returns each item ``[B, ..., T]``, 0 past its end, at its own new rate: ``[B, ..., size]``, 0 past its new size.
 
     Args:
@@ -120,11 +142,11 @@ def resample_each(x: Tensor, sizes: Tensor, size: int, fractions: list[tuple[int
     step_in, step_out, reach = torch.tensor(plans, device="cpu").T.to(x.device, non_blocking=True)
     table = [kept_kernel(*one, x.dtype) for one in fractions]
     rows, width = max(one.shape[0] for one in table), max(one.shape[1] for one in table)
-    padded = [torch.nn.functional.pad(one, (0, width - one.shape[1], 0, rows - one.shape[0])) for one in table]
+    padded = [pad(one, (0, width - one.shape[1], 0, rows - one.shape[0])) for one in table]
     kernels = torch.stack(padded).to(x.device, non_blocking=True)
     steps = max(-(-size // one) for _, one, _ in plans)
     before, after = max(one for _, _, one in plans), max(steps * one for one, _, _ in plans) + width
-    signal = torch.nn.functional.pad(x.flatten(1, -2) if x.dim() > 2 else x.unsqueeze(1), (before, after))
+    signal = pad(x.flatten(1, -2) if x.dim() > 2 else x.unsqueeze(1), (before, after))
     first = torch.arange(steps, device=x.device) * step_in.unsqueeze(-1) + (before - reach).unsqueeze(-1)
     last = signal.shape[-1] - width
     places = (first.clamp(max=last).unsqueeze(-1) + torch.arange(width, device=x.device)).flatten(1).unsqueeze(1)

@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv_transpose1d, pad
 
-from ontheflyspec import threads
 from ontheflyspec.batch import length_mask
-from ontheflyspec.functional import blocks
-from ontheflyspec.functional.constant_q import ROW, Group, Plan
+from ontheflyspec.functional.constant_q import ROW, Group
 from ontheflyspec.functional.framing import cut
-from ontheflyspec.functional.octaves import analyse
+from ontheflyspec.functional.octaves import FilterBank, analyse
+from ontheflyspec.op import Op
 
 
-def synthesise(
-    parts: Sequence[Tensor],
-    kernels: list[Tensor],
-    plan: Plan,
-    filters: list[Tensor],
-    *,
-    hop_length: int,
-    size: int,
-) -> Tensor:
+def synthesise(parts: Sequence[Tensor], bank: FilterBank, size: int) -> Tensor:
     """Returns what the transpose of `octaves.analyse` makes of spectra, signals ``[R, size]``.
 
     Args:
         parts: of each group, ``[R, 2 * bins, frames]``.
-        kernels: of each group, ``[period, 2 * bins, width]``.
-        plan: which bins run on which signals.
-        filters: of `octaves.decimator`, for every level but the last.
-        hop_length: samples between frames.
+        bank: filters.
         size: samples of the signals, from the margin of level 0 on.
     """
+    plan, hop_length = bank.plan, bank.framing.hop_length
     sizes = [size, *plan.sizes((parts[0].shape[-1] - 1) * hop_length)[1:]]
     total: Tensor | None = None
     for level in range(len(sizes) - 1, -1, -1):
-        made = [] if total is None else [_raise(total, plan.starts[level], sizes[level], filters[level])]
-        for part, kernel, group in zip(parts, kernels, plan.groups, strict=True):
+        made = [] if total is None else [_raise(total, plan.starts[level], sizes[level], bank.decimators[level])]
+        for part, kernel, group in zip(parts, bank.kernels, plan.groups, strict=True):
             if group.level == level:
                 made.append(_spread(part, kernel, group, plan.before[level], hop_length, sizes[level]))
         total = made[0] if made else parts[0].new_zeros(parts[0].shape[0], sizes[level])
@@ -77,89 +64,63 @@ def _place(x: Tensor, start: int, size: int) -> Tensor:
     return pad(x, (start, max(size - start - x.shape[1], 0)))[:, :size]
 
 
-def waves(
+@Op
+def resynthesise(
     spectra: Tensor,
     lengths: Tensor | None,
+    *,
     sizes: Tensor | None,
     size: int,
-    kernels: list[Tensor],
+    bank: FilterBank,
     gains: Tensor,
-    plan: Plan,
-    filters: list[Tensor],
-    *,
-    hop_length: int,
     n_iter: int,
 ) -> Tensor:
-    """Returns the signals whose spectra come closest, each from its own frames alone.
+    """Returns the signals whose constant-Q spectra come closest, each from its own frames alone.
 
     Args:
         spectra: complex ``[B, K, N]`` or ``[B, C, K, N]``.
         lengths: frames of each item, int64 ``[B]`` on any device, None if all items are full.
         sizes: samples of each item, likewise; None for ``size``.
         size: samples of the result.
-        kernels: of each group, ``[period, 2 * bins, width]``, of gain 1.
+        bank: filters of gain 1.
         gains: that the spectra have, ``[K]``.
-        plan: which bins run on which signals.
-        filters: of `octaves.decimator`, for every level but the last.
-        hop_length: samples between frames.
         n_iter: steps of conjugate gradients.
 
     Shape: ``[B, size]`` or ``[B, C, size]``, 0 past each item's samples.
     """
-    lead = spectra.shape[:-2]
-    solve_for = partial(_solve, kernels=kernels, plan=plan, filters=filters, hop_length=hop_length, n_iter=n_iter)
-    if not blocks.applicable(spectra, *kernels, *(x for x in (lengths, sizes) if x is not None)):
-        frames = None if lengths is None else length_mask(lengths, spectra.shape[-1], spectra.device)
-        samples = None if sizes is None else length_mask(sizes, size, spectra.device)
-        if size == 0 or spectra.shape[-1] == 0:
-            return pad(spectra.real[..., 0, :0], (0, size))
-        scaled = spectra if frames is None else cut(spectra, lengths)  # type: ignore[arg-type]
-        channels = spectra.shape[1] if spectra.dim() == 4 else 1
-        flat = (scaled / gains.unsqueeze(-1)).reshape(-1, *spectra.shape[-2:])
-        masks = [mask if mask is None else mask.repeat_interleave(channels, 0) for mask in (frames, samples)]
-        return solve_for(flat, size, *masks).reshape(*lead, size)
-    out = spectra.real.new_zeros(*lead, size)
-    ends = [spectra.shape[-1]] * len(out) if lengths is None else lengths.tolist()
-    counts = [size] * len(out) if sizes is None else sizes.tolist()
-
-    def job(place: int) -> None:
-        if ends[place] and counts[place]:
-            own = spectra[place, ..., : ends[place]].reshape(-1, spectra.shape[-2], ends[place])
-            made = solve_for(own / gains.unsqueeze(-1), counts[place], None, None)
-            out[place, ..., : counts[place]] = made.view(*lead[1:], counts[place])
-
-    threads.each(job, len(out), spectra.numel() * n_iter)
-    return out
+    if size == 0 or spectra.shape[-1] == 0:
+        return pad(spectra.real[..., 0, :0], (0, size))
+    channels = spectra.shape[1] if spectra.dim() == 4 else 1
+    frames = None if lengths is None else length_mask(lengths, spectra.shape[-1], spectra.device)
+    samples = None if sizes is None else length_mask(sizes, size, spectra.device)
+    masks = [mask if mask is None else mask.repeat_interleave(channels, 0) for mask in (frames, samples)]
+    flat = cut(spectra, lengths) / gains.unsqueeze(-1)
+    made = least_squares(flat.reshape(-1, *spectra.shape[-2:]), size, bank, n_iter, *masks)
+    return made.reshape(*spectra.shape[:-2], size)
 
 
-def _solve(
+def least_squares(
     spectra: Tensor,
     size: int,
-    frame_mask: Tensor | None,
-    sample_mask: Tensor | None,
-    *,
-    kernels: list[Tensor],
-    plan: Plan,
-    filters: list[Tensor],
-    hop_length: int,
+    bank: FilterBank,
     n_iter: int,
+    frame_mask: Tensor | None = None,
+    sample_mask: Tensor | None = None,
 ) -> Tensor:
     """Returns signals ``[R, size]`` for spectra ``[R, K, N]`` of gain 1; masks say which frames and samples count."""
-    before, after = plan.before[0], plan.after[0] + 1
-    room = before + size + after
+    before, after = bank.plan.before[0], bank.plan.after[0] + 1
     count = spectra.shape[-1]
-    options: dict[str, Any] = {"kernels": kernels, "plan": plan, "filters": filters, "hop_length": hop_length}
 
     def back(parts: Sequence[Tensor]) -> Tensor:
-        wave = synthesise(parts, size=room, **options)[:, before : before + size]
+        wave = synthesise(parts, bank, before + size + after)[:, before : before + size]
         return wave if sample_mask is None else wave.masked_fill(~sample_mask, 0)
 
     def there_and_back(x: Tensor) -> Tensor:
-        parts = analyse(pad(x, (before, after)), frames=count, **options)
+        parts = analyse(pad(x, (before, after)), bank, count)
         return back(parts if frame_mask is None else [part.masked_fill(~frame_mask.unsqueeze(1), 0) for part in parts])
 
     halves = torch.view_as_real(spectra)
-    rows = [halves[:, group.first : group.last] for group in plan.groups]
+    rows = [halves[:, group.first : group.last] for group in bank.plan.groups]
     return solve(there_and_back, back([torch.cat([row[..., 0], row[..., 1]], 1) for row in rows]), n_iter)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,34 @@ def reverberation_samples(rt60: float) -> int:
     return 1 + math.ceil(rt60)
 
 
+class Rooms(NamedTuple):
+    """Made-up rooms of items, see `room_responses`.
+
+    Args:
+        rt60: float64 ``[B]`` on any device, samples in which the level falls by 60 dB, above 0.
+        drr_db: float64 ``[B]``, likewise, dB of the direct path's energy over that of all that follows.
+        keys: int64 ``[B]``, likewise, what each item's generator is seeded by.
+        longest: no ``rt60`` is above it, for compilers, to whom the numbers of a table are not known.
+    """
+
+    rt60: Tensor
+    drr_db: Tensor
+    keys: Tensor
+    longest: float
+
+    def together(self, like: Tensor, active: Tensor) -> tuple[Tensor, int]:
+        """Returns the responses of all active items, ``[B, 1, m]``, and their sample without delay."""
+        rt60, drr_db, keys = (one.cpu() for one in self[:3])
+        size = reverberation_samples(self.longest if torch.compiler.is_compiling() else max(rt60.tolist()))
+        return room_responses(like, rt60, drr_db, keys, active.cpu(), size).unsqueeze(1), 0
+
+    def alone(self, like: Tensor, row: int, most: int) -> tuple[Tensor, int]:
+        """Returns the response of an item, ``[1, m]`` with ``most`` delays at most, and its sample without delay."""
+        rt60, drr_db, keys = (one[row : row + 1] for one in self[:3])
+        size, active = min(reverberation_samples(float(rt60)), most), torch.ones(1, dtype=torch.bool, device="cpu")
+        return room_responses(like, rt60, drr_db, keys, active, size), 0
+
+
 def room_responses(like: Tensor, rt60: Tensor, drr_db: Tensor, keys: Tensor, active: Tensor, size: int) -> Tensor:
     """Returns responses of rooms, ``[B, size]``, each of energy 1, whose first sample is the direct path.
 
@@ -27,9 +56,9 @@ def room_responses(like: Tensor, rt60: Tensor, drr_db: Tensor, keys: Tensor, act
 
     Args:
         like: for type and device.
-        rt60: float64 ``[B]`` on the host, samples in which the level falls by 60 dB, above 0.
-        drr_db: float64 ``[B]`` on the host, dB of the direct path's energy over that of all that follows.
-        keys: int64 ``[B]`` on the host, what each item's generator is seeded by.
+        rt60: as in `Rooms`, on the host, as the next two.
+        drr_db: likewise.
+        keys: likewise.
         active: bool ``[B]`` on the host; others get any response.
         size: samples; longer responses are cut.
     """
@@ -55,12 +84,10 @@ def _responses(like: Tensor, rt60: Tensor, drr_db: Tensor, keys: Tensor, active:
     return made
 
 
-@torch.library.custom_op("ontheflyspec::room_responses", mutates_args=())
-def _traced_responses(like: Tensor, rt60: Tensor, drr_db: Tensor, keys: Tensor, active: Tensor, size: int) -> Tensor:
-    """Responses as one node of a compiled graph: generators cannot be traced."""
-    return _responses(like, rt60, drr_db, keys, active, size)
+# As one node of a compiled graph: generators cannot be traced.
+_traced_responses = torch.library.custom_op("ontheflyspec::room_responses", _responses, mutates_args=())
 
 
 @_traced_responses.register_fake
-def _(like: Tensor, rt60: Tensor, drr_db: Tensor, keys: Tensor, active: Tensor, size: int) -> Tensor:  # noqa: ARG001
-    return like.new_empty(rt60.shape[0], size)
+def _alike(like: Tensor, rt60: Tensor, *others: Any) -> Tensor:
+    return like.new_empty(rt60.shape[0], others[-1])

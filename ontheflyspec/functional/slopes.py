@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.framing import cut
+from ontheflyspec.functional.framing import cut, ends, take
+from ontheflyspec.op import Op
 
 
 def slope_weights(width: int, order: int) -> Tensor:
@@ -21,7 +22,8 @@ def slope_weights(width: int, order: int) -> Tensor:
     return math.factorial(order) * fits[order]
 
 
-def slopes(x: Tensor, lengths: Tensor | None, weights: Tensor) -> Tensor:
+@Op
+def slopes(x: Tensor, lengths: Tensor | None, *, weights: Tensor) -> Tensor:
     """Returns weighted sums over the steps around each step, of the item's own valid steps only.
 
     Near an item's ends the sum around the nearest step with a full surrounding is held; in an item shorter than the
@@ -37,19 +39,15 @@ def slopes(x: Tensor, lengths: Tensor | None, weights: Tensor) -> Tensor:
     width, size = weights.shape[0], x.shape[-1]
     if size == 0:
         return x.clone()
-    half = width // 2
-    n = torch.full((1,), size, device=x.device) if lengths is None else lengths.to(x.device, non_blocking=True)
-    n = n.unsqueeze(-1)
-    steps = torch.arange(size, device=x.device).unsqueeze(0)
+    half, n, steps = width // 2, ends(x, lengths), torch.arange(size, device=x.device)
     centres = torch.where(n < width, steps, torch.minimum(steps.clamp(min=half), n - 1 - half))
     last = (n - 1).clamp(min=0)
 
     def beside(offset: int) -> Tensor:
-        at = torch.minimum((centres + offset).clamp(min=0), last)
-        return x.gather(-1, at.reshape(at.shape[0], *[1] * (x.dim() - 2), size).expand(x.shape))
+        return take(x, torch.minimum((centres + offset).clamp(min=0), last))
 
     middle, out = beside(0), torch.zeros_like(x)
     for place, weight in enumerate(weights.unbind()):
         # The weights add up to 0, so the middle may be taken off: what stays the same has a slope of exactly 0.
         out = out + weight * (beside(place - half) - middle)
-    return out if lengths is None else cut(out, lengths)
+    return cut(out, lengths)

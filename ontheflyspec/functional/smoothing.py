@@ -7,7 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from ontheflyspec.functional.fourier import safe_power
 from ontheflyspec.functional.framing import cut
+from ontheflyspec.op import Op
 
 BLOCK = 64
 """Steps of one triangular product; the states between blocks are found in the same way."""
@@ -63,6 +65,7 @@ def smooth(x: Tensor, weight: Tensor, start: str) -> Tensor:
     return recursion(x * weight.unsqueeze(-1), log_decay, before)
 
 
+@Op
 def pcen(
     x: Tensor,
     lengths: Tensor | None,
@@ -71,9 +74,9 @@ def pcen(
     bias: Tensor,
     power: Tensor,
     weight: Tensor,
-    eps: float,
-    start: str,
-    form: str,
+    eps: float = 1e-6,
+    start: str = "one",
+    form: str = "root",
 ) -> Tensor:
     """Returns ``(x / (eps + m)^gain + bias)^power - bias^power``, energies over a power of their smoothed past m.
 
@@ -90,16 +93,14 @@ def pcen(
 
     Shape: as ``x``, exactly 0 past each length.
     """
-    if lengths is not None:
-        x = cut(x, lengths)
+    x = cut(x, lengths)
     past = (smooth(x, weight, start) / eps).log1p() + math.log(eps)
     level = x * (-gain.unsqueeze(-1) * past).exp()
     bias, power = bias.unsqueeze(-1), power.unsqueeze(-1)
     if form == "log":
         out = level.log1p()
     elif form == "power":
-        nothing = level <= 0
-        out = level.masked_fill(nothing, 1).pow(power).masked_fill(nothing, 0)
+        out = safe_power(level, power)
     else:
         out = bias.pow(power) * (power * (level / bias).log1p()).expm1()
-    return out if lengths is None else cut(out, lengths)
+    return cut(out, lengths)

@@ -7,10 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ontheflyspec import threads
 from ontheflyspec.batch import expand_mask, length_mask
-from ontheflyspec.functional.blocks import applicable
 from ontheflyspec.functional.fourier import safe_sqrt
+from ontheflyspec.op import Op
 
 Per = Literal["item", "feature"]
 
@@ -58,36 +57,18 @@ def valid_variance(data: Tensor, lengths: Tensor | None, mean: Tensor, *, per: P
 
 
 def _mean(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None, *, squared: bool, ddof: int) -> Tensor:
-    known = [x for x in (data, lengths, centre) if x is not None]
-    sums = _sums_one_by_one if applicable(*known) else _sums_masked
     shared = data.shape[1:-1] if per == "item" else data.shape[1:-2]
     shape = (-1, *[1] * (data.dim() - 1)) if per == "item" else (-1, *[1] * (data.dim() - 3), data.shape[-2], 1)
-    total = sums(data, lengths, per, centre, squared).reshape(shape)
+    total = valid_sums(data, lengths, per=per, centre=centre, squared=squared).reshape(shape)
     if lengths is None:
         return total / max(data.shape[-1] * shared.numel() - ddof, 1)
     count = (lengths * shared.numel() - ddof).clamp(min=1).to(data.device, non_blocking=True)
     return total / count.reshape(-1, *[1] * (data.dim() - 1)).to(data.dtype)
 
 
-def _sums_one_by_one(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None, squared: bool) -> Tensor:
-    """Returns ``[B]`` or ``[B, F]`` sums, each item's from a contiguous copy of its valid part."""
-    sizes = [data.shape[-1]] * data.shape[0] if lengths is None else lengths.tolist()
-    sums = data.new_empty((data.shape[0],) if per == "item" else (data.shape[0], data.shape[-2]))
-
-    def job(row: int) -> None:
-        part = data[row, ..., : sizes[row]]
-        part = (part if per == "item" else part.movedim(-2, 0)).contiguous()
-        if centre is not None:
-            part = part - (centre[row] if per == "item" else centre[row].movedim(-2, 0))
-        part = part * part if squared else part
-        sums[row] = part.sum() if per == "item" else part.flatten(1).sum(1)
-
-    threads.each(job, len(sizes), data.numel())
-    return sums
-
-
-def _sums_masked(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None, squared: bool) -> Tensor:
-    """Returns ``[B]`` or ``[B, F]`` sums over the whole batch at once."""
+@Op
+def valid_sums(data: Tensor, lengths: Tensor | None, *, per: Per, centre: Tensor | None, squared: bool) -> Tensor:
+    """Returns ``[B]`` or ``[B, F]`` sums over what is valid, of distances from a centre, squared if asked for."""
     mask = None
     if lengths is not None:
         mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
@@ -99,28 +80,26 @@ def _sums_masked(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor 
     return data.flatten(1).sum(1) if per == "item" else data.movedim(-2, 1).flatten(2).sum(2)
 
 
+@Op
 def normalise(data: Tensor, lengths: Tensor | None, *, per: Per, eps: float, ddof: int) -> Tensor:
     """Returns ``(x - mean) / (std + eps)`` by each item's own valid statistics, exactly 0 past each length."""
     mean = valid_mean(data, lengths, per=per)
     variance = valid_variance(data, lengths, mean, per=per, ddof=ddof)
-    return standardise(data, lengths, mean=mean, std=safe_sqrt(variance), eps=eps)
+    return standardise.reference(data, lengths, mean=mean, std=safe_sqrt(variance), eps=eps)
 
 
+@Op
 def standardise(data: Tensor, lengths: Tensor | None, *, mean: Tensor, std: Tensor, eps: float) -> Tensor:
     """Returns ``(x - mean) / (std + eps)``, exactly 0 past each length and where ``std + eps`` is 0."""
-    scale = _scale(std, eps, data.dtype)
+    scale = scale_for(std, eps, data.dtype)
     if lengths is None:
         return (data - mean.to(data.dtype)) * scale
     mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
     return torch.where(mask, (torch.where(mask, data, 0) - mean.to(data.dtype)) * scale, 0)
 
 
-def standardise_(data: Tensor, *, mean: Tensor, std: Tensor, eps: float) -> None:
-    """Overwrites data with ``(x - mean) / (std + eps)``, 0 where ``std + eps`` is 0."""
-    data.sub_(mean.to(data.dtype)).mul_(_scale(std, eps, data.dtype))
-
-
-def _scale(std: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+def scale_for(std: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+    """Returns ``1 / (std + eps)``, 0 where there is nothing to divide by."""
     scale = (std + eps).to(dtype)
     kept = scale > 0
     return torch.where(kept, torch.where(kept, scale, 1).reciprocal(), 0)

@@ -5,29 +5,21 @@ before is measured between the signal's frame at that place and the one a hop ea
 turn with their neighbours, each counted by its power: what belongs to one partial stays together (loose phase locking,
 after Puckette). No decision is taken on the way.
 """
-# ruff: noqa: UP006, UP035, UP045
 
 from __future__ import annotations
-
-from typing import List, Optional
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ontheflyspec import threads
 from ontheflyspec.batch import expand_mask
-from ontheflyspec.functional.blocks import KEEP, applicable
+from ontheflyspec.functional.fourier import full_precision
 from ontheflyspec.functional.framing import cut
-from ontheflyspec.functional.programs import compiled
-from ontheflyspec.functional.vocoder_tables import HOPS, chirps, prepared
+from ontheflyspec.functional.vocoder_tables import HOPS, Reading, chirps, prepared
+from ontheflyspec.op import Op
 
-CHUNK = 64
-"""Frames that are worked on at a time on a CPU, so that they stay in the cache."""
 WIDE = 256
-"""Frames that are worked on at a time elsewhere."""
-MOST = 16
-"""Items that turn side by side on one thread of a CPU."""
+"""Frames that are worked on at a time."""
 
 
 def turns(real: Tensor, imag: Tensor, state: Tensor) -> Tensor:
@@ -97,165 +89,38 @@ def read_middle(spectra: Tensor, points: int, n_fft: int, width: int) -> Tensor:
     return torch.cat([frames.narrow(-1, points - half, half), frames.narrow(-1, 0, half)], -1)
 
 
-def turned_items(
-    signal: Tensor,
-    starts: Tensor,
-    shapes: Tensor,
-    rest: Optional[Tensor],
-    signs: Tensor,
-    fades: Tensor,
-    points: List[int],
-    chunk: int,
-) -> Tensor:
-    """Returns items turned side by side, ``[B, C, frames + parts - 1, hop]``.
-
-    What might depend on the shape of its operands sees one item and ``chunk`` frames at a time, always.
-
-    Args:
-        signal: ``[B, C, T]``.
-        starts: see `Tables`, for signals of an item in a row, ``[2, B, C, frames]``.
-        shapes: see `Tables`.
-        rest: likewise.
-        signs: likewise.
-        fades: windows of the parts of a frame that was read off, ``[parts, hop]``.
-        points: of the inverse transforms of each item; 0 for those read off as they are.
-        chunk: frames at a time, which divides their number.
-    """
-    items, channels, n_fft, frames = signal.size(0), signal.size(1), shapes.size(-1), starts.size(3)
-    bins, parts, hop = n_fft // 2 + 1, fades.size(0), fades.size(1)
-    state = signal.new_zeros([2, items, bins])
-    state[0].fill_(1.0)
-    spectra = torch.view_as_complex(signal.new_zeros([items, channels, chunk + 1, bins, 2]))
-    products = signal.new_empty([2, chunk, items, bins])
-    out = signal.new_zeros([items, channels, frames + parts - 1, hop])
-    for first in range(0, frames, chunk):
-        for row in range(items):
-            own, cuts = spectra[row], signal[row].view(-1).unfold(0, n_fft, 1)
-            which = row if shapes.size(1) > 1 else 0
-            here = starts[0, row].narrow(1, first, chunk).reshape(-1)
-            before = starts[1, row].narrow(1, first, chunk).reshape(-1)
-            new = cuts.index_select(0, here).view([channels, chunk, n_fft]).mul_(shapes[0, which])
-            old = cuts.index_select(0, before).view([channels, chunk, n_fft]).mul_(shapes[1, which])
-            own.select(1, 0).copy_(own.select(1, chunk))
-            own.narrow(1, 1, chunk).copy_(torch.fft.rfft(new))
-            step = steps_between(own.narrow(1, 0, chunk), torch.fft.rfft(old))
-            if rest is not None:
-                step = step * rest[row]
-            products.select(2, row).copy_(torch.view_as_real(step).permute(2, 0, 1))
-        run = turns(products[0], products[1], state)
-        state = run[chunk]
-        for row in range(items):
-            turn = run.narrow(0, 1, chunk).select(2, row)
-            if points[row] > 0:
-                turn = turn * signs
-            new = spectra[row].narrow(1, 1, chunk) * torch.complex(turn.select(1, 0), turn.select(1, 1))
-            read = read_middle(new, points[row], n_fft, parts * hop)
-            for part in range(parts):
-                target = out[row].narrow(1, first + part, chunk)
-                target.addcmul_(read.narrow(2, part * hop, hop), fades[part])
-    return out
-
-
-_TURNED = compiled([turns, steps_between, read_middle, turned_items])(turned_items)
-
-
-def vocode(
-    x: Tensor,
-    lengths: Tensor,
-    sizes: Tensor,
-    size: int,
-    active: Tensor,
-    tempo: Tensor,
-    points: Tensor | None,
-    *,
-    hop: int,
-    n_fft: int,
-) -> Tensor:
+@Op
+def vocode(data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, reading: Reading) -> Tensor:
     """Returns each item at its own pace or pitch, exactly 0 past its new end; gradients take turns as constants.
 
     Args:
-        x: ``[B, T]`` or ``[B, C, T]`` floats; all channels of an item turn together.
+        data: ``[B, T]`` or ``[B, C, T]`` floats; all channels of an item turn together.
         lengths: int64 ``[B]`` on any device.
-        sizes: samples of the result, likewise.
+        active: bool ``[B]``; other items, whose lengths stay, come back bit for bit.
+        sizes: samples of the result, int64 ``[B]`` on any device.
         size: samples of the longest.
-        active: bool ``[B]`` on the host; other items come back bit for bit.
-        tempo: samples in for one out, float64 ``[B]`` on the host.
-        points: of the inverse transforms, int64 ``[B]`` on the host: frequencies rise by ``n_fft / points``; None
-            where they stay.
-        hop: samples between frames of the result.
-        n_fft: points of the transforms.
+        reading: pace and pitch.
     """
-    wave = x.unsqueeze(1) if x.dim() == 2 else x
-    if applicable(x, lengths, sizes):
-        out = _by_groups(wave, lengths, sizes, size, active, tempo, points, hop, n_fft)
-    else:
-        wave = cut(wave, lengths)
-        made = cut(_together(wave, size, tempo, points, hop, n_fft), sizes) if size and len(wave) else wave
-        kept = pad(wave, (0, max(size - wave.shape[-1], 0)))[..., :size]
-        chosen = active.to(x.device, non_blocking=True).unsqueeze(-1)
-        out = torch.where(expand_mask(chosen, made), made, kept)
-    return out.squeeze(1) if x.dim() == 2 else out
+    wave = cut(data.unsqueeze(1) if data.dim() == 2 else data, lengths)
+    with full_precision(data.device):
+        made = cut(_together(wave, size, reading), sizes) if size and len(wave) else wave
+    kept = pad(wave, (0, max(size - wave.shape[-1], 0)))[..., :size]
+    chosen = active.to(data.device, non_blocking=True).unsqueeze(-1)
+    out = torch.where(expand_mask(chosen, made), made, kept)
+    return out.squeeze(1) if data.dim() == 2 else out
 
 
-def _by_groups(
-    wave: Tensor,
-    lengths: Tensor,
-    sizes: Tensor,
-    size: int,
-    active: Tensor,
-    tempo: Tensor,
-    points: Tensor | None,
-    hop: int,
-    n_fft: int,
-) -> Tensor:
-    """Returns the same, a few items of about one length at a time."""
-    out = wave.new_empty(*wave.shape[:-1], size)
-    ends, news = lengths.tolist(), sizes.tolist()
-    wanted = [on and n > 0 for on, n in zip(active.tolist(), ends, strict=True)]
-    rows = sorted((row for row, on in enumerate(wanted) if on), key=lambda row: -news[row])
-    share = min(max(-(-len(rows) // torch.get_num_threads()), 1), MOST)
-    groups = [rows[first : first + share] for first in range(0, len(rows), share)]
-    kept = [row for row, on in enumerate(wanted) if not on]
-    stops = [new if on else end for on, new, end in zip(wanted, news, ends, strict=True)]
-
-    def job(number: int) -> None:
-        if number == len(groups):
-            KEEP(out, wave, ends, stops, kept, [row for row, stop in enumerate(stops) if stop < size])
-            return
-        group = groups[number]
-        signal = wave.new_zeros(len(group), wave.shape[1], max(ends[row] for row in group))
-        for target, row in zip(signal, group, strict=True):
-            target[:, : ends[row]] = wave[row, :, : ends[row]]
-        read = None if points is None else points[group]
-        made = _side_by_side(signal, news[group[0]], tempo[group], read, hop, n_fft)
-        for source, row in zip(made, group, strict=True):
-            out[row, :, : news[row]] = source[:, : news[row]]
-
-    threads.each(job, len(groups) + 1, 16 * sum(news))
-    return out
-
-
-def _side_by_side(wave: Tensor, size: int, tempo: Tensor, points: Tensor | None, hop: int, n_fft: int) -> Tensor:
-    """Returns what `_together` does, of a few items, where nothing asks for gradients."""
-    scale = _scale(wave)
-    signal, tables = prepared(wave * scale, size, tempo, points, hop, n_fft, CHUNK)
-    starts = tables.starts + torch.arange(wave.shape[1], device=wave.device).unsqueeze(-1) * signal.shape[-1]
-    read = [0] * wave.shape[0] if points is None else points.tolist()
-    fades = tables.fade.view(HOPS, hop)
-    out = _TURNED(signal, starts, tables.shapes, tables.rest, tables.signs, fades, read, CHUNK)
-    first = hop + HOPS * hop // 2
-    return out.flatten(2)[..., first : first + size] / scale
-
-
-def _together(wave: Tensor, size: int, tempo: Tensor, points: Tensor | None, hop: int, n_fft: int) -> Tensor:
+def _together(wave: Tensor, size: int, reading: Reading) -> Tensor:
     """Returns ``size`` samples of every signal ``[B, C, T]``, 0 past its end."""
+    hop, n_fft = reading.hop, reading.n_fft
     items, channels, bins = wave.shape[0], wave.shape[1], n_fft // 2 + 1
-    scale = _scale(wave)
-    signal, tables = prepared(wave * scale, size, tempo, points, hop, n_fft, 1)
+    scale = peak_scale(wave)
+    signal, tables = prepared(wave * scale, size, reading, 1)
     rows = torch.arange(items * channels, device=wave.device).view(items, channels, 1) * signal.shape[-1]
     starts, flat = tables.starts + rows, signal.reshape(-1)
-    read = None if points is None else _chirps(points.tolist(), n_fft, HOPS * hop, tables.signs)
-    state = _unturned(wave, bins)
+    read = None if reading.points is None else _chirps(reading.points.tolist(), n_fft, HOPS * hop, tables.signs)
+    state = wave.new_zeros(2, items, bins)
+    state[0] = 1
     past = wave.new_zeros(items, channels, 1, bins, dtype=wave.dtype.to_complex())
     carry, parts = wave.new_zeros(items, channels, HOPS - 1, hop), []
     for first in range(0, tables.n_frames, WIDE):
@@ -280,18 +145,12 @@ def _together(wave: Tensor, size: int, tempo: Tensor, points: Tensor | None, hop
     return torch.cat(parts, -2).flatten(-2)[..., first : first + size] / scale
 
 
-def _scale(wave: Tensor) -> Tensor:
+def peak_scale(wave: Tensor) -> Tensor:
     """Returns powers of two that bring items to a peak of about 1, ``[B, 1, 1]``, so that no product vanishes."""
     if wave.shape[-1] == 0:
         return wave.new_ones(1, 1, 1)
     peak = wave.detach().abs().flatten(1).amax(1).clamp(min=1e-30)
     return (torch.frexp(peak).mantissa / peak)[:, None, None]
-
-
-def _unturned(wave: Tensor, bins: int) -> Tensor:
-    none = wave.new_zeros(2, wave.shape[0], bins)
-    none[0] = 1
-    return none
 
 
 def _gathered(flat: Tensor, places: Tensor, shape: Tensor) -> Tensor:

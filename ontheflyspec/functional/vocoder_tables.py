@@ -79,6 +79,27 @@ def chirps(n_fft: int, points: int, width: int) -> tuple[Tensor, Tensor, Tensor]
     return chirp(bins) * weight, torch.fft.fft(chirp(place).conj()), chirp(place[:width])
 
 
+class Reading(NamedTuple):
+    """Pace and pitch at which the frames of a batch are read.
+
+    Args:
+        tempo: samples in for one out, float64 ``[B]`` on the host.
+        points: of the inverse transforms, int64 ``[B]`` on the host: frequencies rise by ``n_fft / points``; None
+            where they stay.
+        hop: samples between frames of the result.
+        n_fft: points of the transforms.
+    """
+
+    tempo: Tensor
+    points: Tensor | None
+    hop: int
+    n_fft: int
+
+    def of(self, rows: list[int]) -> Reading:
+        """Returns that of some items."""
+        return self._replace(tempo=self.tempo[rows], points=None if self.points is None else self.points[rows])
+
+
 class Tables(NamedTuple):
     """What frames of a batch are made and read with.
 
@@ -100,20 +121,16 @@ class Tables(NamedTuple):
     fade: Tensor
 
 
-def prepared(
-    wave: Tensor, size: int, tempo: Tensor, points: Tensor | None, hop: int, n_fft: int, chunk: int
-) -> tuple[Tensor, Tables]:
+def prepared(wave: Tensor, size: int, reading: Reading, chunk: int) -> tuple[Tensor, Tables]:
     """Returns signals ``[B, C, T]`` with silence around them, and the tables for them.
 
     Args:
         wave: ``[B, C, T]``, 0 past each item's end.
         size: samples of the result.
-        tempo: samples in for one out, float64 ``[B]`` on the host.
-        points: of the inverse transforms, int64 ``[B]`` on the host, None if frames are read off as they are.
-        hop: samples between frames of the result.
-        n_fft: points of the transforms.
+        reading: pace and pitch.
         chunk: what the count of frames is a multiple of.
     """
+    tempo, points, hop, n_fft = reading
     count = -(-(-(-size // hop) + HOPS) // chunk) * chunk
     steps = torch.arange(-1, count - 1, dtype=torch.float64, device="cpu") * hop
     centres = torch.round(steps * tempo.unsqueeze(-1)).long()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ontheflyspec import threads
-from ontheflyspec.functional.blocks import applicable
-from ontheflyspec.functional.masking import meeting_place, zero_past
+from ontheflyspec.functional.masking import Fill, Spans, mask_spans, meeting_place, zero_past
+from ontheflyspec.op import Op
 
 
 def warp_knots(at: Tensor, by: Tensor, sizes: Tensor, reach: float) -> tuple[Tensor, Tensor]:
@@ -47,7 +46,8 @@ def warp_positions(before: Tensor, after: Tensor, sizes: Tensor, size: int) -> T
     return torch.minimum(positions.clamp(min=0), last)
 
 
-def read_between(data: Tensor, lengths: Tensor, positions: Tensor, *, axis: int = -1) -> Tensor:
+@Op
+def read_between(data: Tensor, lengths: Tensor, *, positions: Tensor, axis: int) -> Tensor:
     """Returns values of an axis read linearly between their neighbours, exactly 0 past each length.
 
     Args:
@@ -57,39 +57,38 @@ def read_between(data: Tensor, lengths: Tensor, positions: Tensor, *, axis: int 
             bits that stand there.
         axis: -1 for steps, -2 for bands.
     """
+    shape = [data.shape[0], *[1] * (data.dim() - 1)]
+    shape[axis] = data.shape[axis]
+    parts = neighbours(positions, lengths, data.shape[axis], data.dtype, axis)
+    first, second, share = (x.to(data.device, non_blocking=True).reshape(shape) for x in parts)
+    low, high = data.gather(axis, first.expand(data.shape)), data.gather(axis, second.expand(data.shape))
+    return zero_past(blend(low, high, share), lengths)
+
+
+@Op
+def mask_warped(data: Tensor, lengths: Tensor, *, positions: Tensor, frames: Spans, bands: Spans, fill: Fill) -> Tensor:
+    """Returns spectrograms whose steps are read between their neighbours, then masked.
+
+    Arguments as in `read_between` for steps and in `mask_spans`; a mean fill is that of the warped item.
+    """
+    warped = read_between(data, lengths, positions=positions, axis=-1)
+    return mask_spans(warped, lengths, frames=frames, bands=bands, fill=fill)
+
+
+def neighbours(
+    positions: Tensor, lengths: Tensor, size: int, dtype: torch.dtype, axis: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the places right before and after positions ``[B, size]``, and how far these are on the way between."""
     if axis == -1:
         last = (lengths.to(positions.device, non_blocking=True) - 1).clamp(min=0).unsqueeze(-1)
     else:
-        last = torch.full_like(positions[:, :1], data.shape[axis] - 1, dtype=torch.int64)
+        last = torch.full_like(positions[:, :1], size - 1, dtype=torch.int64)
     whole = positions.long()
-    share = (positions - whole).to(dtype=data.dtype)
-    indices = whole, torch.minimum(whole + 1, last)
-    if applicable(data, lengths, positions):
-        return _read_one_by_one(data, lengths, indices, share, axis)
-    shape = [data.shape[0], *[1] * (data.dim() - 1)]
-    shape[axis] = data.shape[axis]
-    first, second, share = (x.to(data.device, non_blocking=True).reshape(shape) for x in (*indices, share))
-    low, high = data.gather(axis, first.expand(data.shape)), data.gather(axis, second.expand(data.shape))
-    return zero_past(_blend(low, high, share), lengths)
+    return whole, torch.minimum(whole + 1, last), (positions - whole).to(dtype=dtype)
 
 
-def _read_one_by_one(data: Tensor, lengths: Tensor, indices: tuple[Tensor, Tensor], share: Tensor, axis: int) -> Tensor:
-    out = torch.empty_like(data, memory_format=torch.contiguous_format)
-    sizes = lengths.tolist()
-
-    def job(row: int) -> None:
-        size, valid = sizes[row], data[row, ..., : sizes[row]]
-        own = slice(0, size if axis == -1 else None)
-        low, high = (valid.index_select(axis, index[row, own]) for index in indices)
-        weight = share[row, own] if axis == -1 else share[row].unsqueeze(-1)
-        out[row, ..., :size] = _blend(low, high, weight)
-        out[row, ..., size:] = 0
-
-    threads.each(job, len(sizes), data.numel() * 4)
-    return out
-
-
-def _blend(low: Tensor, high: Tensor, share: Tensor) -> Tensor:
+def blend(low: Tensor, high: Tensor, share: Tensor) -> Tensor:
+    """Returns what lies between two values, the first bit for bit for a share of 0."""
     return torch.where(share == 0, low, low + (high - low) * share)
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.functional import filterbanks, scales
-from ontheflyspec.functional.stages import Stage
-from ontheflyspec.transforms import banks
-from ontheflyspec.transforms.base import Pointwise, Transform
-from ontheflyspec.transforms.stft import STFT, Backend, PadMode
+from ontheflyspec.options import Unpack, hands_on
+from ontheflyspec.transforms.banks import BandSpectrogram
+from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
+from ontheflyspec.transforms.stft import STFT
 
 
-class BarkSpectrogram(Transform):
+class BarkSpectrogram(BandSpectrogram):
     """Bark spectrogram of each item as if it stood alone: STFT, power, triangular filters evenly spaced in bark.
 
     Args:
@@ -67,75 +66,25 @@ class BarkSpectrogram(Transform):
         torch.Size([2, 24, 101])
     """
 
-    frames_of: ClassVar[str | None] = "stft"
-    sample_rate: float
-    filterbank: Tensor
-    bands: list[filterbanks.Band]
-
+    @hands_on(STFT, without=NOT_FRAMES)
     def __init__(
         self,
         *,
-        sample_rate: float,
-        n_fft: int = 2048,
-        win_length: int | None = None,
-        hop_length: int | None = None,
-        window: str = "hann",
-        center: bool = True,
-        pad_mode: PadMode = "reflect",
         n_bands: int = 24,
         fmin: float = 0.0,
         fmax: float | None = None,
         bark_scale: Literal["traunmuller", "zwicker", "schroeder", "wang"] = "traunmuller",
         norm: Literal["slaney"] | None = None,
         power: float = 2.0,
-        backend: Backend = "auto",
-        trainable: bool = False,
+        **frames: Unpack[FrameOptions],
     ) -> None:
-        super().__init__()
-        where = "BarkSpectrogram"
-        with checks.of_part("STFT", "BarkSpectrogram"):
-            self.stft = STFT(
-                sample_rate=sample_rate,
-                n_fft=n_fft,
-                win_length=win_length,
-                hop_length=hop_length,
-                window=window,
-                center=center,
-                pad_mode=pad_mode,
-                backend=backend,
-                trainable=trainable,
-            )
-        self.sample_rate = self.stft.sample_rate
-        self.n_bands = checks.integer(where, "n_bands", n_bands)
-        self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, self.sample_rate)
-        self.bark_scale = checks.choice(where, "bark_scale", bark_scale, scales.BARK_SCALES)
-        if norm is not None:
-            checks.choice(where, "norm", norm, ("slaney",))
-        self.norm = norm
-        self.power = checks.positive(where, "power", power)
-        maker = partial(
-            filterbanks.bark_filterbank, self.sample_rate, n_fft, n_bands, self.fmin, self.fmax, bark_scale, norm
-        )
-        self.bands = banks.keep_filters(self, maker, "bark", "n_bands", trainable=trainable)
-
-    @property
-    def n_features(self) -> int:
-        """Bark bands."""
-        return self.n_bands
+        super().__init__(frames, fmin, fmax, norm=norm, power=power)
+        self.n_features = self.n_bands = checks.integer("BarkSpectrogram", "n_bands", n_bands)
+        self.bark_scale = checks.choice("BarkSpectrogram", "bark_scale", bark_scale, scales.BARK_SCALES)
+        shape = (self.sample_rate, self.framing.n_fft, n_bands, self.fmin, self.fmax)
+        self.keep_filters(partial(filterbanks.bark_filterbank, *shape, bark_scale, norm), "bark", "n_bands")
 
     @property
     def frequencies(self) -> Tensor:
         """Hz of the filters' centres, float64 ``[n_bands]``."""
         return filterbanks.bark_frequencies(self.n_bands, self.fmin, self.fmax, self.bark_scale)[1:-1]
-
-    def stage(self, data: Tensor) -> Stage | None:
-        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
-        return banks.stage(self, self.stft, self.bands, self.power, data)
-
-    def finishes(self, data: Tensor) -> bool:
-        """Returns whether items go through in blocks, where pointwise steps can follow at once."""
-        return banks.finishes(self.stft, data)
-
-    def transform(self, data: Tensor, lengths: Tensor | None, after: Sequence[Pointwise] = ()) -> Tensor:
-        """Returns the bark spectrogram of ``[B, T]`` or ``[B, C, T]`` samples."""
-        return banks.filtered(self, data, lengths, after)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.functional import blocks, cepstra, compression, filterbanks, fourier
-from ontheflyspec.functional.stages import Stage
-from ontheflyspec.transforms import banks
-from ontheflyspec.transforms.base import Transform
+from ontheflyspec.functional import cepstra, compression, filterbanks
+from ontheflyspec.options import Unpack, hands_on
+from ontheflyspec.pipeline import Node, Pipeline
+from ontheflyspec.transforms.banks import BandSpectrogram
+from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.mel import MelSpectrogram
-from ontheflyspec.transforms.post import AmplitudeToDB
-from ontheflyspec.transforms.stft import STFT, Backend, PadMode
+from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions, MelOptions
+from ontheflyspec.transforms.stft import STFT
 
 LOG_OFFSET = 1e-6
 """What torchaudio adds to the bands before it takes their natural logarithm."""
 
 
-class MFCC(Transform):
+class MFCC(FrameTransform):
     """Mel-frequency cepstral coefficients of each item as if it stood alone: mel spectrogram, decibels, cosines.
 
     Args:
@@ -70,76 +71,26 @@ class MFCC(Transform):
         torch.Size([2, 13, 101])
     """
 
-    frames_of: ClassVar[str | None] = "mel"
-    sample_rate: float
-
+    @hands_on(MelSpectrogram, first=("n_mfcc", "lifter", "top_db"))
     def __init__(
-        self,
-        *,
-        sample_rate: float,
-        n_mfcc: int = 20,
-        lifter: float = 0.0,
-        top_db: float | None = 80.0,
-        n_fft: int = 2048,
-        win_length: int | None = None,
-        hop_length: int | None = None,
-        window: str = "hann",
-        center: bool = True,
-        pad_mode: PadMode = "reflect",
-        n_mels: int = 128,
-        fmin: float = 0.0,
-        fmax: float | None = None,
-        mel_scale: Literal["slaney", "htk", "kaldi"] = "slaney",
-        norm: Literal["slaney"] | None = "slaney",
-        power: float = 2.0,
-        backend: Backend = "auto",
-        trainable: bool = False,
+        self, *, n_mfcc: int = 20, lifter: float = 0.0, top_db: float | None = 80.0, **mel: Unpack[MelOptions]
     ) -> None:
         super().__init__()
-        with checks.of_part("MelSpectrogram", "MFCC"):
-            self.mel = MelSpectrogram(
-                sample_rate=sample_rate,
-                n_fft=n_fft,
-                win_length=win_length,
-                hop_length=hop_length,
-                window=window,
-                center=center,
-                pad_mode=pad_mode,
-                n_mels=n_mels,
-                fmin=fmin,
-                fmax=fmax,
-                mel_scale=mel_scale,
-                norm=norm,
-                power=power,
-                backend=backend,
-                trainable=trainable,
-            )
-        self.sample_rate = self.mel.sample_rate
-        self.decibels = AmplitudeToDB(top_db=top_db)
-        self.n_mfcc = checks.integer("MFCC", "n_mfcc", n_mfcc, high=n_mels)
-        self.lifter = checks.number("MFCC", "lifter", lifter, low=0.0)
-        self.keep("cosines", partial(cepstra.cosine_matrix, self.n_mfcc, n_mels, self.lifter))
+        where = "MFCC"
+        self.mel = MelSpectrogram(**mel)
+        self.sample_rate, self.framing = self.mel.sample_rate, self.mel.framing
+        self.top_db = checked_top_db(where, top_db)
+        self.n_features = self.n_mfcc = checks.integer(where, "n_mfcc", n_mfcc, high=self.mel.n_mels)
+        self.lifter = checks.number(where, "lifter", lifter, low=0.0)
+        self.keep("cosines", partial(cepstra.cosine_matrix, self.n_mfcc, self.mel.n_mels, self.lifter))
 
-    @property
-    def n_features(self) -> int:
-        """Coefficients."""
-        return self.n_mfcc
-
-    def stage(self, data: Tensor) -> Stage | None:
-        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
-        return self.mel.stage(data)
-
-    def complete(self, features: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns the coefficients of mel bands."""
-        return _coefficients(self, self.decibels.transform(features, lengths), lengths)
-
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns the coefficients of ``[B, T]`` or ``[B, C, T]`` samples."""
-        valid = None if lengths is None else self.output_lengths(lengths)
-        return self.complete(self.mel.transform(data, lengths), valid)
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
+        """Returns mel bands, their decibels, and cosines of these."""
+        bands = self.mel.filtered(like)
+        return bands.then([decibels(self.top_db), cosines(self, bands)])
 
 
-class LFCC(Transform):
+class LFCC(BandSpectrogram):
     """Linear-frequency cepstral coefficients of each item as if it stood alone: linear filters, logarithm, cosines.
 
     Args:
@@ -187,85 +138,51 @@ class LFCC(Transform):
         torch.Size([2, 20, 101])
     """
 
-    frames_of: ClassVar[str | None] = "stft"
-    sample_rate: float
-    filterbank: Tensor
-    bands: list[filterbanks.Band]
-
+    @hands_on(STFT, first=("n_lfcc", "n_filter", "log", "top_db"), without=NOT_FRAMES)
     def __init__(
         self,
         *,
-        sample_rate: float,
         n_lfcc: int = 40,
         n_filter: int = 128,
         log: Literal["db", "log"] = "db",
         top_db: float | None = 80.0,
-        n_fft: int = 2048,
-        win_length: int | None = None,
-        hop_length: int | None = None,
-        window: str = "hann",
-        center: bool = True,
-        pad_mode: PadMode = "reflect",
         fmin: float = 0.0,
         fmax: float | None = None,
         power: float = 2.0,
-        backend: Backend = "auto",
-        trainable: bool = False,
+        **frames: Unpack[FrameOptions],
     ) -> None:
-        super().__init__()
+        super().__init__(frames, fmin, fmax, power=power)
         where = "LFCC"
-        with checks.of_part("STFT", "LFCC"):
-            self.stft = STFT(
-                sample_rate=sample_rate,
-                n_fft=n_fft,
-                win_length=win_length,
-                hop_length=hop_length,
-                window=window,
-                center=center,
-                pad_mode=pad_mode,
-                backend=backend,
-                trainable=trainable,
-            )
-        self.sample_rate = self.stft.sample_rate
         self.n_filter = checks.integer(where, "n_filter", n_filter)
-        self.n_lfcc = checks.integer(where, "n_lfcc", n_lfcc, high=self.n_filter)
-        self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, self.sample_rate)
-        self.power = checks.positive(where, "power", power)
+        self.n_features = self.n_lfcc = checks.integer(where, "n_lfcc", n_lfcc, high=self.n_filter)
         self.log = checks.choice(where, "log", log, ("db", "log"))
         if self.log == "log" and top_db is not None:
             checks.unused(where, 'log="db"', {"top_db": top_db}, top_db=80.0)
-        self.decibels = AmplitudeToDB(top_db=top_db)
-        maker = partial(filterbanks.linear_filterbank, self.sample_rate, n_fft, n_filter, self.fmin, self.fmax)
-        self.bands = banks.keep_filters(self, maker, "linear", "n_filter", trainable=trainable)
+        self.top_db = checked_top_db(where, top_db)
+        shape = (self.sample_rate, self.framing.n_fft, n_filter, self.fmin, self.fmax)
+        self.keep_filters(partial(filterbanks.linear_filterbank, *shape), "linear", "n_filter")
         self.keep("cosines", partial(cepstra.cosine_matrix, self.n_lfcc, n_filter, 0.0))
 
-    @property
-    def n_features(self) -> int:
-        """Coefficients."""
-        return self.n_lfcc
-
-    def stage(self, data: Tensor) -> Stage | None:
-        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
-        return banks.stage(self, self.stft, self.bands, self.power, data)
-
-    def complete(self, features: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns the coefficients of linear bands."""
-        if self.log == "db":
-            bands = self.decibels.transform(features, lengths)
-        elif blocks.applicable(features):
-            compute: Any = lambda part, own, _: compression.log_above(part, own, LOG_OFFSET)  # noqa: E731
-            bands = blocks.map_items(features, lengths, compute)
-        else:
-            bands = compression.log_above(features, lengths, LOG_OFFSET)
-        return _coefficients(self, bands, lengths)
-
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns the coefficients of ``[B, T]`` or ``[B, C, T]`` samples."""
-        valid = None if lengths is None else self.output_lengths(lengths)
-        return self.complete(banks.filtered(self, data, lengths), valid)
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
+        """Returns linear bands, their logarithms, and cosines of these."""
+        bands = self.filtered(like)
+        logarithm = decibels(self.top_db) if self.log == "db" else Node(compression.log_above, {"offset": LOG_OFFSET})
+        return bands.then([logarithm, cosines(self, bands)])
 
 
-def _coefficients(owner: Transform, bands: Tensor, valid: Tensor | None) -> Tensor:
-    """Returns the owner's cosines times every frame of bands."""
-    with fourier.full_precision(bands.device):
-        return cepstra.project(bands, valid, owner.constant("cosines", bands))
+def checked_top_db(where: str, top_db: float | None) -> float | None:
+    """Returns dB that a band may lie below the item's maximum, None for any, or raises."""
+    return None if top_db is None else checks.number(where, "top_db", top_db, low=0.0)
+
+
+def decibels(top_db: float | None) -> Node:
+    """Returns the decibels of bands, not below a floor."""
+    return Node(compression.decibels, {"stype": "power", "ref": 1.0, "amin": 1e-10, "top_db": top_db})
+
+
+def cosines(owner: FrameTransform, bands: Pipeline) -> Node:
+    """Returns the owner's cosines times every frame of what a pipeline gives."""
+    like = bands.nodes[-1].like
+    assert like is not None
+    matrix = owner.constant("cosines", like)
+    return Node(cepstra.project, {"matrix": matrix}, matrix[:, 0])

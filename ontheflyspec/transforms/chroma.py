@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from functools import partial
 from numbers import Real
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import as_float
-from ontheflyspec.functional import cepstra, chroma, filterbanks, fourier, stages
-from ontheflyspec.functional.stages import Stage
+from ontheflyspec.functional import cepstra, chroma, filterbanks, fourier
+from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms import banks
-from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.constant_q import CQT
-from ontheflyspec.transforms.stft import STFT, Backend, PadMode
+from ontheflyspec.transforms.options import Backend, PadMode
+from ontheflyspec.transforms.stft import STFT
 
 Source = Literal["stft", "cqt", "cens"]
 SOURCES = ("stft", "cqt", "cens")
@@ -26,8 +25,8 @@ OCTAVES: dict[str, Any] = {"fmin": 32.703, "bins_per_octave": 36, "threshold": 0
 MOST_OCTAVES = 7
 
 
-class Chroma(Transform):
-    """Energy of each pitch class, all octaves together, of each item as if it stood alone.
+class Chroma(FrameTransform):
+    """Chroma of each item as if it stood alone: energy of each pitch class, all octaves together.
 
     From the power spectrum (``source="stft"``) by Gaussian filters around every pitch; or from a constant-Q transform
     (``"cqt"``), whose magnitudes around each pitch are added up; or, from the latter, CENS (``"cens"``): each class's
@@ -87,8 +86,6 @@ class Chroma(Transform):
         tensor(9)
     """
 
-    frames_of: ClassVar[str | None] = "front"
-    sample_rate: float
     filterbank: Tensor
 
     def __init__(
@@ -119,7 +116,7 @@ class Chroma(Transform):
         super().__init__()
         where = "Chroma"
         self.source = checks.choice(where, "source", source, SOURCES)
-        self.n_chroma = checks.integer(where, "n_chroma", n_chroma)
+        self.n_features = self.n_chroma = checks.integer(where, "n_chroma", n_chroma)
         self.norm = _norm(where, norm)
         spectral: dict[str, Any] = {"octwidth": octwidth, "backend": backend, "center": center, "ctroct": ctroct}
         spectral |= {"n_fft": n_fft, "win_length": win_length, "window": window}
@@ -142,6 +139,7 @@ class Chroma(Transform):
             maker = self._spectral(common, (tuning, bool(base_c)), **_with_defaults(spectral, SPECTRAL))
         else:
             maker = self._octaves(common, (tuning, bool(base_c)), **_with_defaults(octaves, OCTAVES))
+        self.framing = self.front.framing
         self.keep("filterbank", maker, trainable=trainable)
         if source == "stft":
             self.bands = filterbanks.bands(self.filterbank.detach())
@@ -189,39 +187,25 @@ class Chroma(Transform):
             self.front = CQT(**common, **bins, fmin=fmin * 2 ** (tuning / bins_per_octave), output="magnitude")
         return partial(chroma.fold_matrix, n_bins, bins_per_octave, self.n_chroma, fmin, base_c)
 
-    @property
-    def n_features(self) -> int:
-        """Pitch classes."""
-        return self.n_chroma
-
-    def stage(self, data: Tensor) -> Stage | None:
-        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
-        own = None if isinstance(self.front, CQT) else banks.stage(self, self.front, self.bands, 2.0, data)
-        if own is None:
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline | None:  # noqa: ARG002
+        """Returns power, filters around every pitch, and their norm; None for a source other than the STFT."""
+        if isinstance(self.front, CQT):
             return None
-        make, finish = (partial(chroma.unit_of, fold=fold, norm=self.norm) for fold in (own.make, own.finish))
-        return own._replace(make=make, finish=finish)
+        bands = banks.filters(self, self.front, self.bands, 2.0, like)
+        return bands.then([Node(chroma.unit, {"norm": self.norm})])
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the chroma of ``[B, T]`` or ``[B, C, T]`` samples."""
-        if isinstance(self.front, CQT):
-            return self._fold(self.front, data, lengths)
-        own = self.stage(data)
-        if own is not None:
-            return stages.features(data, lengths, [own], [()])[0]
-        data = as_float(data)
-        with fourier.full_precision(data.device):
-            energy = fourier.present(*self.front.convolved(data, lengths), "power")
-            return chroma.unit(torch.matmul(self.constant("filterbank", data), energy), self.norm)
-
-    def _fold(self, cqt: CQT, data: Tensor, lengths: Tensor | None) -> Tensor:
+        if not isinstance(self.front, CQT):
+            return super().transform(data, lengths)
         valid = None if lengths is None else self.output_lengths(lengths)
-        bins = cqt.transform(data, lengths)
+        bins = self.front.transform(data, lengths)
         with fourier.full_precision(bins.device):
-            sums = cepstra.project(bins, valid, self.constant("filterbank", bins))
+            sums: Tensor = cepstra.project(bins, valid, matrix=self.constant("filterbank", bins))
         sums = sums.masked_fill(sums < self.threshold, 0)
         if self.source == "cqt":
-            return chroma.unit(sums, self.norm)
+            out: Tensor = chroma.unit(sums, valid, norm=self.norm)
+            return out
         return chroma.energy_statistics(sums, valid, self.constant("weights", bins) if self.smooth else None, self.norm)
 
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
-from ontheflyspec import checks
+from ontheflyspec import checks, windows
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, constant_q, fourier, octaves, windows
-from ontheflyspec.functional.framing import cut, frame_count
-from ontheflyspec.transforms.base import Transform
-from ontheflyspec.transforms.stft import Output, PadMode
+from ontheflyspec.framing import Framing
+from ontheflyspec.functional import constant_q, fourier, octaves
+from ontheflyspec.options import Unpack, hands_on
+from ontheflyspec.transforms.base import FrameTransform
+from ontheflyspec.transforms.options import Output, PadMode, VQTOptions
 
 Filters = Literal["librosa", "nnaudio"]
 Method = Literal["auto", "direct", "octaves"]
 
 
-class VQT(Transform):
+class VQT(FrameTransform):
     """Variable-Q transform of each item as if it stood alone: constant-Q filters widened by ``gamma`` Hz.
 
     Bin k at frame t is the sum over n of ``x[t * hop_length + n] * conj(b_k[n]) * sqrt(length_k)`` with filters
@@ -75,8 +74,6 @@ class VQT(Transform):
         torch.Size([2, 60, 44])
     """
 
-    sample_rate: float
-
     def __init__(
         self,
         *,
@@ -98,73 +95,50 @@ class VQT(Transform):
         super().__init__()
         where = "VQT"
         self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
-        self.hop_length = checks.integer(where, "hop_length", hop_length)
+        hop_length = checks.integer(where, "hop_length", hop_length)
         self.fmin, self.n_bins, self.bins_per_octave = checked_bins(where, sample_rate, fmin, n_bins, bins_per_octave)
+        self.n_features = self.n_bins
         self.gamma = None if gamma is None else checks.number(where, "gamma", gamma, low=0.0)
         self.filter_scale = checks.positive(where, "filter_scale", filter_scale)
-        self.window_name = checks.choice(where, "window", window, windows.NAMES)
-        self.norm = norm if norm is None or norm == math.inf else checks.number(where, "norm", norm, low=1.0)
-        self.pad_mode = checks.choice(where, "pad_mode", pad_mode, ("reflect", "constant"))
-        self.output = checks.choice(where, "output", output, fourier.OUTPUTS)
-        self.filters = checks.choice(where, "filters", filters, ("librosa", "nnaudio"))
+        window = checks.choice(where, "window", window, windows.NAMES)
+        norm = norm if norm is None or norm == math.inf else checks.number(where, "norm", norm, low=1.0)
+        ends = checks.choice(where, "pad_mode", pad_mode, ("reflect", "constant"))
+        self.output: Any = checks.choice(where, "output", output, fourier.OUTPUTS)
+        kind = checks.choice(where, "filters", filters, ("librosa", "nnaudio"))
         self.trainable = bool(trainable)
         self.method = choose_method(where, method, self.trainable)
-        shape = (self.sample_rate, self.bins_per_octave, self.filter_scale, self.gamma, self.filters)
-        hertz = self.frequencies
-        self.filter_lengths = constant_q.filter_lengths(hertz, *shape)
-        self.plan = constant_q.plan(
-            hertz, self.filter_lengths, self.sample_rate, self.hop_length, window, octaves=self.method == "octaves"
-        )
-        options = (hertz, self.filter_lengths, self.sample_rate, self.hop_length, window, self.norm, self.filters)
+        self.framing = Framing(self.sample_rate, 1, hop_length, 1, window, pad_mode=ends)
+        shape = (self.sample_rate, self.bins_per_octave, self.filter_scale, self.gamma, kind)
+        lengths = constant_q.filter_lengths(self.frequencies, *shape)
+        self.wavelets = constant_q.Wavelets(self.frequencies, lengths, self.sample_rate, window, norm, kind)
+        self.plan = constant_q.plan(self.wavelets, hop_length, octaves=self.method == "octaves")
         for place, group in enumerate(self.plan.groups):
-            self.keep(f"kernels_{place}", partial(constant_q.kernels, group, *options), trainable=self.trainable)
+            maker = partial(constant_q.kernels, group, self.wavelets, hop_length)
+            self.keep(f"kernels_{place}", maker, trainable=self.trainable)
         for level, factor in enumerate(self.plan.factors):
             self.keep(f"decimator_{level}", partial(octaves.decimator, factor))
-
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return frame_count(lengths, 1, self.hop_length, True)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return rate / self.hop_length
-
-    @property
-    def n_features(self) -> int:
-        """Bins."""
-        return self.n_bins
 
     @property
     def frequencies(self) -> Tensor:
         """Hz of the bins, float64 ``[n_bins]``."""
         return constant_q.bin_frequencies(self.fmin, self.n_bins, self.bins_per_octave)
 
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return torch.arange(n_frames, dtype=torch.float64) * self.hop_length / self.sample_rate
-
-    def taps(self, data: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Returns the kernels of each group and the decimating filters, float64 if ``data`` is."""
+    def filter_bank(self, data: Tensor) -> octaves.FilterBank:
+        """Returns the filters for such samples."""
         like = as_float(data[..., :0])
         kernels = [self.constant(f"kernels_{place}", like) for place in range(len(self.plan.groups))]
-        return kernels, [self.constant(f"decimator_{level}", like) for level in range(len(self.plan.factors))]
+        decimators = [self.constant(f"decimator_{level}", like) for level in range(len(self.plan.factors))]
+        return octaves.FilterBank(kernels, decimators, self.plan, self.framing)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the spectrum of ``[B, T]`` or ``[B, C, T]`` samples."""
-        kernels, filters = self.taps(data)
-        framing: dict[str, Any] = {"hop_length": self.hop_length, "pad_mode": self.pad_mode}
-        if blocks.applicable(data, *kernels):
-            return octaves.map_chunks(data, lengths, kernels, self.plan, filters, output=self.output, **framing)
-        data = as_float(data)
+        bank = self.filter_bank(data)
         with fourier.full_precision(data.device):
-            parts: Sequence[Tensor] = octaves.transform(data, lengths, kernels, self.plan, filters, **framing)
-            if lengths is not None:
-                valid = self.output_lengths(lengths)
-                parts = [cut(part, valid) for part in parts]
-            return fourier.present(parts[0], parts[1], self.output)
+            out: Tensor = octaves.constant_q_spectra(data, lengths, bank=bank, output=self.output)
+        return out
 
 
-class CQT(Transform):
+class CQT(FrameTransform):
     """Constant-Q transform of each item as if it stood alone: bins evenly spaced in pitch, filters of as many periods.
 
     Args:
@@ -211,50 +185,13 @@ class CQT(Transform):
         (torch.Size([2, 84, 44]), [44, 10])
     """
 
-    frames_of: ClassVar[str | None] = "vqt"
-    sample_rate: float
-
-    def __init__(
-        self,
-        *,
-        sample_rate: float,
-        hop_length: int = 512,
-        fmin: float = 32.703,
-        n_bins: int = 84,
-        bins_per_octave: int = 12,
-        filter_scale: float = 1.0,
-        window: str = "hann",
-        norm: float | None = 1,
-        pad_mode: PadMode = "constant",
-        output: Output = "complex",
-        filters: Filters = "librosa",
-        method: Method = "auto",
-        trainable: bool = False,
-    ) -> None:
+    @hands_on(VQT, without=("gamma",))
+    def __init__(self, **options: Unpack[VQTOptions]) -> None:
         super().__init__()
-        with checks.of_part("VQT", "CQT"):
-            self.vqt = VQT(
-                sample_rate=sample_rate,
-                hop_length=hop_length,
-                fmin=fmin,
-                n_bins=n_bins,
-                bins_per_octave=bins_per_octave,
-                gamma=0.0,
-                filter_scale=filter_scale,
-                window=window,
-                norm=norm,
-                pad_mode=pad_mode,
-                output=output,
-                filters=filters,
-                method=method,
-                trainable=trainable,
-            )
-        self.sample_rate = self.vqt.sample_rate
-
-    @property
-    def n_features(self) -> int:
-        """Bins."""
-        return self.vqt.n_features
+        options["gamma"] = 0.0
+        self.vqt = VQT(**options)
+        self.sample_rate, self.framing = self.vqt.sample_rate, self.vqt.framing
+        self.n_features = self.vqt.n_bins
 
     @property
     def frequencies(self) -> Tensor:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ontheflyspec import checks
+from ontheflyspec import checks, pipeline
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, descriptors, fourier, scales
-from ontheflyspec.functional.framing import cut
-from ontheflyspec.transforms.base import Transform
-from ontheflyspec.transforms.stft import STFT, PadMode
+from ontheflyspec.functional import descriptors, scales
+from ontheflyspec.options import Unpack, hands_on
+from ontheflyspec.pipeline import Node, Pipeline
+from ontheflyspec.transforms.base import FrameTransform
+from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
+from ontheflyspec.transforms.stft import STFT
 
 FEATURES = ("centroid", "bandwidth", "rolloff", "flatness", "contrast", "rms", "zero_crossing_rate")
 
 MOST_BANDS = 6
 
 
-class SpectralDescriptors(Transform):
+class SpectralDescriptors(FrameTransform):
     """Descriptors of each frame, of each item as if it stood alone, with one Fourier transform for all of them.
 
     Rows stand in the order asked for; `names` lists them. All but the last two are taken of the magnitudes S:
@@ -83,13 +85,14 @@ class SpectralDescriptors(Transform):
         (torch.Size([2, 2, 126]), ['centroid', 'rms'])
     """
 
-    frames_of: ClassVar[str | None] = "stft"
-    sample_rate: float
-
+    @hands_on(
+        STFT,
+        first=("features", "roll_percent", "n_contrast_bands", "fmin", "quantile", "p", "amin"),
+        without=(*NOT_FRAMES, "backend", "trainable"),
+    )
     def __init__(
         self,
         *,
-        sample_rate: float,
         features: Sequence[str] = FEATURES,
         roll_percent: float | None = None,
         n_contrast_bands: int | None = None,
@@ -97,26 +100,12 @@ class SpectralDescriptors(Transform):
         quantile: float | None = None,
         p: float | None = None,
         amin: float | None = None,
-        n_fft: int = 2048,
-        win_length: int | None = None,
-        hop_length: int | None = None,
-        window: str = "hann",
-        center: bool = True,
-        pad_mode: PadMode = "reflect",
+        **frames: Unpack[FrameOptions],
     ) -> None:
         super().__init__()
         where = "SpectralDescriptors"
-        with checks.of_part("STFT", "SpectralDescriptors"):
-            self.stft = STFT(
-                sample_rate=sample_rate,
-                n_fft=n_fft,
-                win_length=win_length,
-                hop_length=hop_length,
-                window=window,
-                center=center,
-                pad_mode=pad_mode,
-            )
-        self.sample_rate = self.stft.sample_rate
+        self.stft = STFT(**frames)
+        self.sample_rate, self.framing = self.stft.sample_rate, self.stft.framing
         asked = checks.sequence(where, "features", features)
         self.features = tuple(checks.choice(where, "each of features", feature, FEATURES) for feature in asked)
         if not self.features or len(set(self.features)) < len(self.features):
@@ -137,7 +126,8 @@ class SpectralDescriptors(Transform):
         self.p = checks.number(where, "p", 2.0 if p is None else p, low=1.0)
         self.amin = checks.positive(where, "amin", 1e-10 if amin is None else amin)
         self.bands = self._bands() if "contrast" in self.features else []
-        self.keep("hertz", partial(scales.bin_frequencies, self.sample_rate, self.stft.n_fft))
+        self.n_features = len(self.names)
+        self.keep("hertz", partial(scales.bin_frequencies, self.sample_rate, self.framing.n_fft))
 
     @property
     def names(self) -> list[str]:
@@ -145,71 +135,45 @@ class SpectralDescriptors(Transform):
         contrasts = [f"contrast_{band}" for band in range(self.n_contrast_bands + 1)]
         return [row for name in self.features for row in (contrasts if name == "contrast" else [name])]
 
-    @property
-    def n_features(self) -> int:
-        """Rows."""
-        return len(self.names)
-
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns descriptors of ``[B, T]`` or ``[B, C, T]`` samples."""
-        wave = as_float(data)
-        valid = None if lengths is None else self.output_lengths(lengths)
+        wave, valid = as_float(data), None if lengths is None else self.framing.count(lengths)
+        # Zero crossings are counted over the whole signal, all else is of frames.
         framed = [feature for feature in self.features if feature != "zero_crossing_rate"]
-        rows = self._framed(wave, lengths, valid, framed) if framed else wave.new_empty(0)
+        rows = pipeline.run([self._framed(wave, framed)], wave, lengths)[0] if framed else wave.new_empty(0)
         made = []
         for feature in self.features:
             if feature == "zero_crossing_rate":
-                made.append(self._crossings(wave, lengths, valid))
+                made.append(descriptors.crossing_rate(wave, lengths, self.framing))
                 continue
             width = 2 * len(self.bands) if feature == "contrast" else 1
             part, rows = rows[..., :width, :], rows[..., width:, :]
-            made.append(self._contrast(part, valid) if feature == "contrast" else part)
+            made.append(descriptors.contrast(part, valid) if feature == "contrast" else part)
         return torch.cat(made, -2)
 
-    def _framed(self, wave: Tensor, lengths: Tensor | None, valid: Tensor | None, features: list[str]) -> Tensor:
-        """Returns what comes of frames, peaks and valleys in place of their contrast."""
+    def _framed(self, wave: Tensor, features: list[str]) -> Pipeline:
+        """Returns the pipeline to descriptors of frames, peaks and valleys in place of their contrast."""
         window = self.stft.constant("window", wave)
-        compute = partial(
-            descriptors.frame_rows,
-            features=features,
-            window=window,
-            hertz=self.constant("hertz", wave),
-            roll_percent=self.roll_percent,
-            bands=self.bands,
-            p=self.p,
-            amin=self.amin,
-        )
-        framing, plain = self.stft.framing, torch.ones_like(window)
-        if blocks.applicable(wave):
-            like = window.new_empty(sum(2 * len(self.bands) if name == "contrast" else 1 for name in features))
-            return blocks.map_frames(wave, lengths, compute, together=False, like=like, window=plain, **framing)
-        with fourier.full_precision(wave.device):
-            pieces, count = fourier.windowed(wave, lengths, plain, **framing)
-            rows = compute(pieces)[..., :count]
-            return rows if valid is None else cut(rows, valid)
-
-    def _contrast(self, ends: Tensor, valid: Tensor | None) -> Tensor:
-        if not blocks.applicable(ends):
-            return descriptors.contrast(ends, valid)
-        compute: Callable[..., Tensor] = lambda part, own, _: descriptors.contrast(part, own)  # noqa: E731
-        return blocks.map_items(ends, valid, compute, like=ends.new_empty(len(self.bands)))
-
-    def _crossings(self, wave: Tensor, lengths: Tensor | None, valid: Tensor | None) -> Tensor:
-        n_fft, left = self.stft.n_fft, self.stft.n_fft // 2 if self.stft.center else 0
-        count = self.output_lengths(wave.shape[-1])
-        options = {"n_fft": n_fft, "hop_length": self.stft.hop_length, "left": left}
-        rate = descriptors.crossing_rate(wave, lengths, count, **options)
-        return rate if valid is None else cut(rate, valid)
+        options: dict[str, Any] = {
+            "features": features,
+            "window": window,
+            "hertz": self.constant("hertz", wave),
+            "bands": self.bands,
+        }
+        options |= {"roll_percent": self.roll_percent, "p": self.p, "amin": self.amin}
+        like = window.new_empty(sum(2 * len(self.bands) if name == "contrast" else 1 for name in features))
+        node = Node(descriptors.frame_rows, options, like)
+        return Pipeline((node,), self.framing, "frames", torch.ones_like(window))
 
     def _bands(self) -> list[descriptors.ContrastBand]:
         where, rate = "SpectralDescriptors", self.sample_rate
         if (edge := self.fmin * 2.0 ** (self.n_contrast_bands - 1)) >= rate / 2:
             rule = f"the last contrast band to begin below sample_rate / 2 = {rate / 2} Hz"
             raise ValueError(checks.message(where, rule, f"{edge} Hz", "Lower n_contrast_bands or fmin."))
-        bands = descriptors.contrast_bands(rate, self.stft.n_fft, self.n_contrast_bands, self.fmin, self.quantile)
+        bands = descriptors.contrast_bands(rate, self.framing.n_fft, self.n_contrast_bands, self.fmin, self.quantile)
         for place, (first, last, _) in enumerate(bands):
             if last <= first:
-                rule = f"FFT bins in every contrast band (they lie {rate / self.stft.n_fft:g} Hz apart)"
+                rule = f"FFT bins in every contrast band (they lie {rate / self.framing.n_fft:g} Hz apart)"
                 raise ValueError(checks.message(where, rule, f"none in band {place}", "Raise n_fft or fmin."))
         return bands
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import filterbanks, fourier, gammatones
-from ontheflyspec.functional.stages import Stage
-from ontheflyspec.transforms import banks
-from ontheflyspec.transforms.base import Pointwise, Transform
-from ontheflyspec.transforms.stft import STFT, Backend, PadMode
+from ontheflyspec.functional import fourier, gammatones
+from ontheflyspec.options import Unpack, hands_on
+from ontheflyspec.pipeline import Pipeline
+from ontheflyspec.transforms.banks import BandSpectrogram
+from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
+from ontheflyspec.transforms.stft import STFT
 
 
-class Gammatonegram(Transform):
+class Gammatonegram(BandSpectrogram):
     """What fourth-order gammatone filters let through in each frame, of each item as if it stood alone.
 
     Centres stand evenly in bandwidths of the ear, from ``fmin`` to below ``fmax``. ``method="fft"`` weighs the bins of
@@ -69,83 +69,51 @@ class Gammatonegram(Transform):
         torch.Size([2, 64, 101])
     """
 
-    frames_of: ClassVar[str | None] = "stft"
-    sample_rate: float
-    filterbank: Tensor
-    bands: list[filterbanks.Band]
-
+    @hands_on(STFT, without=NOT_FRAMES)
     def __init__(
         self,
         *,
-        sample_rate: float,
-        n_fft: int = 2048,
-        win_length: int | None = None,
-        hop_length: int | None = None,
-        window: str = "hann",
-        center: bool = True,
-        pad_mode: PadMode = "reflect",
         n_bins: int = 64,
         fmin: float = 20.0,
         fmax: float | None = None,
         norm: Literal["slaney"] | None = None,
         power: float = 2.0,
         method: Literal["fft", "impulse"] = "fft",
-        backend: Backend = "auto",
-        trainable: bool = False,
+        **frames: Unpack[FrameOptions],
     ) -> None:
-        super().__init__()
         where = "Gammatonegram"
-        self.method = checks.choice(where, "method", method, ("fft", "impulse"))
-        if self.method == "impulse":
-            checks.unused(where, 'method="fft"', {"backend": backend}, backend="auto")
-        with checks.of_part("STFT", "Gammatonegram"):
-            self.stft = STFT(
-                sample_rate=sample_rate,
-                n_fft=n_fft,
-                win_length=win_length,
-                hop_length=hop_length,
-                window=window,
-                center=center,
-                pad_mode=pad_mode,
-                backend=backend,
-                trainable=trainable and self.method == "fft",
-            )
-        self.sample_rate = self.stft.sample_rate
-        self.n_bins = checks.integer(where, "n_bins", n_bins)
-        self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, self.sample_rate)
-        self.norm = norm if norm is None else checks.choice(where, "norm", norm, ("slaney",))
-        self.power = checks.positive(where, "power", power)
+        checks.choice(where, "method", method, ("fft", "impulse"))
+        if method == "impulse":
+            checks.unused(where, 'method="fft"', {"backend": frames["backend"]}, backend="auto")
+        trainable = bool(frames["trainable"])
+        frames["trainable"] = trainable and method == "fft"
+        super().__init__(frames, fmin, fmax, norm=norm, power=power)
+        self.method = method
+        self.n_features = self.n_bins = checks.integer(where, "n_bins", n_bins)
         options: dict[str, Any] = {"centres": self.frequencies, "power": self.power, "norm": self.norm}
         if self.method == "fft":
-            maker = partial(gammatones.gammatone_filterbank, self.sample_rate, n_fft, **options)
-            self.bands = banks.keep_filters(self, maker, "gammatone", "n_bins", trainable=trainable)
+            maker = partial(gammatones.gammatone_filterbank, self.sample_rate, self.framing.n_fft, **options)
+            self.keep_filters(maker, "gammatone", "n_bins")
         else:
             maker = partial(gammatones.impulse_responses, self.sample_rate, **options)
             self.keep("responses", maker, trainable=trainable)
-
-    @property
-    def n_features(self) -> int:
-        """Filters."""
-        return self.n_bins
 
     @property
     def frequencies(self) -> Tensor:
         """Hz of the filters' centres, float64 ``[n_bins]``."""
         return gammatones.erb_frequencies(self.n_bins, self.fmin, self.fmax)
 
-    def stage(self, data: Tensor) -> Stage | None:
-        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
-        return banks.stage(self, self.stft, self.bands, self.power, data) if self.method == "fft" else None
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline | None:  # noqa: ARG002
+        """Returns power, then gammatone filters, None for filters in time."""
+        return self.filtered(like) if self.method == "fft" else None
 
-    def finishes(self, data: Tensor) -> bool:
-        """Returns whether items go through in blocks, where pointwise steps can follow at once."""
-        return self.method == "fft" and banks.finishes(self.stft, data)
-
-    def transform(self, data: Tensor, lengths: Tensor | None, after: Sequence[Pointwise] = ()) -> Tensor:
+    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the gammatonegram of ``[B, T]`` or ``[B, C, T]`` samples."""
         if self.method == "fft":
-            return banks.filtered(self, data, lengths, after)
+            return super().transform(data, lengths)
         data = as_float(data)
+        responses, window = self.constant("responses", data), self.stft.constant("window", data)
         with fourier.full_precision(data.device):
-            responses, window = self.constant("responses", data), self.stft.constant("window", data)
-            return gammatones.magnitudes(data, lengths, responses, window, power=self.power, **self.stft.framing)
+            return gammatones.magnitudes(
+                data, lengths, responses=responses, window=window, framing=self.stft.framing, power=self.power
+            )

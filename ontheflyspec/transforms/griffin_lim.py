@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
-from ontheflyspec import checks, threads
+from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, phases
-from ontheflyspec.functional.framing import cut
-from ontheflyspec.transforms.base import Transform
+from ontheflyspec.functional import phases
+from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.transforms.inverse import InverseSTFT, check_bins
-from ontheflyspec.transforms.sized import waves_rate
-from ontheflyspec.transforms.stft import STFT, PadMode
+from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
+from ontheflyspec.transforms.sized import WaveTransform
+from ontheflyspec.transforms.stft import STFT
 
 
-class GriffinLim(Transform):
-    """Waves whose `STFT` has the given magnitudes as nearly as may be, by the fast algorithm of Griffin and Lim.
+class GriffinLim(WaveTransform):
+    """Fast Griffin-Lim algorithm: waves whose `STFT` has the given magnitudes as nearly as may be.
 
     Phases are found by going from spectrum to wave and back, each time keeping the phases and a share of the last
     step. An item's own frames alone take part, in every round. The phases to begin with are drawn once and for all
@@ -68,87 +66,39 @@ class GriffinLim(Transform):
         (torch.Size([2, 16000]), [16000, 7936], 16000.0)
     """
 
-    item_rank: ClassVar[int] = 2
-    makes_waves: ClassVar[bool] = True
-    dtypes: ClassVar[tuple[torch.dtype, ...]] = checks.FEATURE_DTYPES
-    sample_rate: float
     points: Tensor
 
+    @hands_on(STFT, without=(*NOT_FRAMES, "backend", "trainable"))
     def __init__(
         self,
         *,
-        sample_rate: float,
-        n_fft: int = 2048,
-        win_length: int | None = None,
-        hop_length: int | None = None,
-        window: str = "hann",
-        center: bool = True,
-        pad_mode: PadMode = "reflect",
         n_iter: int = 32,
         momentum: float = 0.99,
         init: Literal["random", "zero"] = "random",
+        **frames: Unpack[FrameOptions],
     ) -> None:
         super().__init__()
         where = "GriffinLim"
-        options: dict[str, Any] = {
-            "sample_rate": sample_rate,
-            "n_fft": n_fft,
-            "win_length": win_length,
-            "hop_length": hop_length,
-            "window": window,
-            "center": center,
-        }
-        with checks.of_part("STFT", "GriffinLim"):
-            self.stft = STFT(**options, pad_mode=pad_mode)
-        with checks.of_part("InverseSTFT", "GriffinLim"):
-            self.inverse = InverseSTFT(**options)
-        self.sample_rate = self.stft.sample_rate
+        self.stft = STFT(**frames)
+        frames.pop("pad_mode")
+        with checks.of_part("InverseSTFT", where):
+            self.inverse = InverseSTFT(**frames)
+        self.sample_rate, self.frames = self.stft.sample_rate, self.stft.framing
         self.n_iter = checks.integer(where, "n_iter", n_iter)
         self.momentum = checks.number(where, "momentum", momentum, low=0.0, high=1.0)
         self.init = checks.choice(where, "init", init, ("random", "zero"))
         self.keep("points", phases.circle)
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns samples for frames."""
-        return self.inverse.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns the sample rate, if ``rate`` is that of its frames."""
-        return waves_rate("GriffinLim", self.sample_rate, self.stft.hop_length, rate)
-
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the waves of ``[B, F, N]`` or ``[B, C, F, N]`` magnitudes."""
-        check_bins("GriffinLim", self.stft.n_fft, data)
+        check_bins("GriffinLim", self.frames.n_fft, data)
         data = as_float(data)
         points = self.constant("points", data)
         if self.init == "random":
             first = phases.random_units(data.shape[-2], data.shape[-1], points)
         else:
             first = points[:1].expand(*data.shape[-2:], 2)
-        if not blocks.applicable(data):
-            if lengths is None:
-                return self._waves(data, first, None, None)
-            lengths = lengths.to(data.device, non_blocking=True)  # once, not in every round
-            return self._waves(cut(data, lengths), first, lengths, self.output_lengths(lengths))
-        counts = [data.shape[-1]] * data.shape[0] if lengths is None else lengths.tolist()
-        out = data.new_zeros(*data.shape[:-2], self.output_lengths(data.shape[-1]))
-
-        def job(row: int) -> None:
-            n = counts[row]
-            wave = self._waves(data[row : row + 1, ..., :n], first[:, :n], None, None)
-            out[row, ..., : wave.shape[-1]] = wave[0]
-
-        threads.each(job, len(counts), self.n_iter * data.numel())
+        trip = phases.RoundTrip(self.inverse.waves, self.stft.transform, self.output_lengths)
+        steps: dict[str, Any] = {"n_iter": self.n_iter, "momentum": self.momentum}
+        out: Tensor = phases.griffin_lim(data, lengths, first=first, trip=trip, **steps)
         return out
-
-    def _waves(self, data: Tensor, first: Tensor, lengths: Tensor | None, sizes: Tensor | None) -> Tensor:
-        """Returns the waves of items that are 0 past their frames, from the phases to begin with."""
-        size = self.output_lengths(data.shape[-1])
-        return phases.griffin_lim(
-            data,
-            first,
-            partial(self.inverse.waves, lengths=lengths, sizes=sizes, size=size),
-            partial(self.stft.transform, lengths=sizes),
-            n_iter=self.n_iter if size else 0,
-            momentum=self.momentum,
-        )

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ontheflyspec import checks
 from ontheflyspec.functional import constant_q
-from ontheflyspec.transforms.base import Transform
-from ontheflyspec.transforms.constant_q import CQT, Filters, Method, check_top
-from ontheflyspec.transforms.stft import Output, PadMode
+from ontheflyspec.options import Unpack, hands_on
+from ontheflyspec.transforms.base import FrameTransform
+from ontheflyspec.transforms.constant_q import CQT, check_top
+from ontheflyspec.transforms.options import VQTOptions
 
 
-class HarmonicCQT(Transform):
-    """Constant-Q transforms of each item as if it stood alone, one for each harmonic, laid over each other.
+class HarmonicCQT(FrameTransform):
+    """Harmonic constant-Q transform of each item as if it stood alone: one for each harmonic, laid over each other.
 
     Bin k of harmonic h lies at ``h * fmin * 2 ** (k / bins_per_octave)`` Hz: what a sound at the frequency of bin k has
     at its harmonics stands in one place, along an axis of harmonics. Harmonics whose bins fall on each other's, as
@@ -66,32 +67,14 @@ class HarmonicCQT(Transform):
         torch.Size([2, 6, 72, 87])
     """
 
-    sample_rate: float
-
-    def __init__(
-        self,
-        *,
-        sample_rate: float,
-        harmonics: Sequence[float] = (0.5, 1, 2, 3, 4, 5),
-        hop_length: int = 256,
-        fmin: float = 32.703,
-        n_bins: int = 360,
-        bins_per_octave: int = 60,
-        filter_scale: float = 1.0,
-        window: str = "hann",
-        norm: float | None = 1,
-        pad_mode: PadMode = "constant",
-        output: Output = "magnitude",
-        filters: Filters = "librosa",
-        method: Method = "auto",
-        trainable: bool = False,
-    ) -> None:
+    @hands_on(CQT, first=("harmonics",), hop_length=256, n_bins=360, bins_per_octave=60, output="magnitude")
+    def __init__(self, *, harmonics: Sequence[float] = (0.5, 1, 2, 3, 4, 5), **options: Unpack[VQTOptions]) -> None:
         super().__init__()
         where = "HarmonicCQT"
-        self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
-        self.fmin = checks.positive(where, "fmin", fmin)
-        self.n_bins = checks.integer(where, "n_bins", n_bins)
-        self.bins_per_octave = checks.integer(where, "bins_per_octave", bins_per_octave)
+        self.sample_rate = checks.positive(where, "sample_rate", options["sample_rate"])
+        self.fmin = checks.positive(where, "fmin", options["fmin"])
+        self.n_features = self.n_bins = checks.integer(where, "n_bins", options["n_bins"])
+        self.bins_per_octave = checks.integer(where, "bins_per_octave", options["bins_per_octave"])
         given = checks.sequence(where, "harmonics", harmonics)
         self.harmonics = tuple(checks.positive(where, "harmonics", harmonic) for harmonic in given)
         if not self.harmonics:
@@ -99,44 +82,20 @@ class HarmonicCQT(Transform):
         top, shape = max(self.harmonics), (self.n_bins, self.bins_per_octave)
         what, remedy = f"top bin of harmonic {top:g}", "Leave out high harmonics"
         check_top(where, what, self.sample_rate, self.fmin * top, *shape, remedy)
-        spans = shared_spans(self.harmonics, self.n_bins, self.bins_per_octave)
-        common: dict[str, Any] = {"hop_length": hop_length, "filter_scale": filter_scale, "window": window}
-        common |= {"norm": norm, "pad_mode": pad_mode, "output": output, "filters": filters, "method": method}
-        common |= {"sample_rate": sample_rate, "bins_per_octave": bins_per_octave, "trainable": trainable}
         self.cqts = nn.ModuleList()
         self.places = [(0, 0)] * len(self.harmonics)
-        for number, span in enumerate(spans):
-            lowest = self.harmonics[next(iter(span))]
-            with checks.of_part("CQT", "HarmonicCQT"):
-                self.cqts.append(CQT(fmin=self.fmin * lowest, n_bins=max(span.values()) + self.n_bins, **common))
+        for number, span in enumerate(shared_spans(self.harmonics, *shape)):
+            options["fmin"] = self.fmin * self.harmonics[next(iter(span))]
+            options["n_bins"] = max(span.values()) + self.n_bins
+            self.cqts.append(CQT(**options))
             for place, offset in span.items():
                 self.places[place] = number, offset
-
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return self._first.output_lengths(lengths)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return self._first.output_rate(rate)
-
-    @property
-    def n_features(self) -> int:
-        """Bins of each harmonic."""
-        return self.n_bins
+        self.framing = cast(CQT, self.cqts[0]).framing
 
     @property
     def frequencies(self) -> Tensor:
         """Hz of the bins of harmonic 1, float64 ``[n_bins]``."""
         return constant_q.bin_frequencies(self.fmin, self.n_bins, self.bins_per_octave)
-
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return self._first.frame_times(n_frames)
-
-    @property
-    def _first(self) -> CQT:
-        return cast(CQT, self.cqts[0])
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the spectra of ``[B, T]`` or ``[B, C, T]`` samples."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, medians
+from ontheflyspec.functional import medians
+from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import Transform
 
 
@@ -54,8 +54,8 @@ class HPSS(Transform):
         torch.Size([2, 257, 126])
     """
 
-    item_rank: ClassVar[int] = 2
-    dtypes: ClassVar[tuple[torch.dtype, ...]] = (*checks.FEATURE_DTYPES, torch.complex64, torch.complex128)
+    item_rank = 2
+    dtypes = (*checks.FEATURE_DTYPES, torch.complex64, torch.complex128)
 
     def __init__(
         self,
@@ -80,23 +80,12 @@ class HPSS(Transform):
         """Returns bins out for bins in."""
         return 2 * n_features if self.output == "both" else n_features
 
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns a part, or its mask, of ``[B, ..., F, N]`` spectra."""
-        data = as_float(data)
-        compute = partial(
-            medians.hpss,
-            kernel_size=self.kernel_size,
-            power=self.power,
-            margin=self.margin,
-            output=self.output,
-            mask=self.mask,
-        )
-        if not blocks.applicable(data):
-            return compute(data, lengths)
-        like = data.new_empty(
-            self.output_features(data.shape[-2]), dtype=data.dtype.to_real() if self.mask else data.dtype
-        )
-        return blocks.map_items(data, lengths, lambda part, own, _: compute(part, own), like)
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline:
+        """Returns a part, or its mask."""
+        options = {"kernel_size": self.kernel_size, "power": self.power, "margin": self.margin}
+        made = as_float(like.new_empty(self.output_features(n_features)))
+        made = made.abs() if self.mask else made  # masks of complex spectra are real
+        return Pipeline((Node(medians.hpss, {**options, "output": self.output, "mask": self.mask}, made),))
 
 
 def _pair(name: str, value: Any) -> tuple[Any, Any]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.functional import fourier, overlap, windows
-from ontheflyspec.functional.framing import frame_count
-from ontheflyspec.transforms.base import Pointwise, Transform
-from ontheflyspec.transforms.sized import at_lengths, waves_rate
-from ontheflyspec.transforms.stft import checked_frames
+from ontheflyspec.framing import Framing
+from ontheflyspec.functional import fourier, overlap
+from ontheflyspec.options import Unpack, hands_on
+from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
+from ontheflyspec.transforms.sized import InverseTransform
+from ontheflyspec.transforms.stft import STFT
 
 
-class InverseSTFT(Transform):
-    """Waves from complex spectra, of each item as if it stood alone: the exact inverse of `STFT`.
+class InverseSTFT(InverseTransform):
+    """Inverse short-time Fourier transform of each item as if it stood alone: overlap-add, exact for `STFT`.
 
     Frames are windowed again and added where they overlap, over the sum of the squared windows of the item's own
     frames there: of all waves the one whose frames come closest to the spectra. It takes the FFT's own bins; those of
@@ -67,78 +66,34 @@ class InverseSTFT(Transform):
         ([16000, 8001], True)
     """
 
-    item_rank: ClassVar[int] = 2
-    makes_waves: ClassVar[bool] = True
-    dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.complex64, torch.complex128)
-    sample_rate: float
     window: Tensor
 
-    def __init__(
-        self,
-        *,
-        sample_rate: float,
-        n_fft: int = 2048,
-        win_length: int | None = None,
-        hop_length: int | None = None,
-        window: str = "hann",
-        center: bool = True,
-        freq_scale: str | None = None,
-    ) -> None:
+    @hands_on(STFT, without=(*NOT_FRAMES, "pad_mode", "backend", "trainable"))
+    def __init__(self, *, freq_scale: str | None = None, **frames: Unpack[FrameOptions]) -> None:
         super().__init__()
         where = "InverseSTFT"
         if freq_scale is not None:
             remedy = "Spectra at other frequencies do not determine a wave: make the STFT without freq_scale."
             raise ValueError(checks.message(where, "freq_scale None, the FFT's own bins", repr(freq_scale), remedy))
-        self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
-        self.n_fft, self.win_length, self.hop_length = checked_frames(where, n_fft, win_length, hop_length)
-        self.window_name = checks.choice(where, "window", window, windows.NAMES)
-        self.center = bool(center)
-        make_window = partial(windows.window, window, self.win_length, self.n_fft)
-        sums = overlap.window_sums(make_window(), self.hop_length)[0, -1]
+        self.frames = STFT(**frames).framing
+        self.sample_rate, hop_length = self.frames.sample_rate, self.frames.hop_length
+        sums = overlap.window_sums(self.frames.taper(), hop_length)[0, -1]
         if float(sums.min()) <= overlap.FLOOR * float(sums.max()):
-            rule = (
-                f"hop_length at which {window!r} windows of {self.win_length} samples overlap to more than 0 everywhere"
-            )
-            remedy = f"Lower hop_length to {max(self.win_length // 2, 1)} or less, or choose another window."
-            raise ValueError(checks.message(where, rule, self.hop_length, remedy))
-        self.keep("window", make_window)
-        self.keep("inverse", partial(_inverse, make_window, self.hop_length))
-
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns samples for frames."""
-        return overlap.sample_count(lengths, self.n_fft, self.hop_length, self.center)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns the sample rate, if ``rate`` is that of its frames."""
-        return waves_rate("InverseSTFT", self.sample_rate, self.hop_length, rate)
-
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns the waves of ``[B, F, N]`` or ``[B, C, F, N]`` spectra."""
-        sizes = None if lengths is None else self.output_lengths(lengths)
-        return self.waves(data, lengths, sizes, self.output_lengths(data.shape[-1]))
+            name, size = self.frames.window, self.frames.win_length
+            rule = f"hop_length at which {name!r} windows of {size} samples overlap to more than 0 everywhere"
+            remedy = f"Lower hop_length to {max(size // 2, 1)} or less, or choose another window."
+            raise ValueError(checks.message(where, rule, hop_length, remedy))
+        self.keep("window", self.frames.taper)
+        self.keep("inverse", partial(_inverse, self.frames))
 
     def waves(self, data: Tensor, lengths: Tensor | None, sizes: Tensor | None, size: int) -> Tensor:
-        """Returns waves of ``sizes`` samples, of ``size`` in all; see `functional.overlap.waves`."""
-        check_bins("InverseSTFT", self.n_fft, data)
+        """Returns waves of ``sizes`` samples, of ``size`` in all; see `functional.overlap.overlap_add`."""
+        check_bins("InverseSTFT", self.frames.n_fft, data)
         like = data.real if data.dtype == torch.complex128 else self.window
-        window, inverse = self.constant("window", like), self.constant("inverse", like)
+        options = {"window": self.constant("window", like), "inverse": self.constant("inverse", like)}
         with fourier.full_precision(data.device):
-            return overlap.waves(
-                data, lengths, sizes, size, window, inverse, hop_length=self.hop_length, center=self.center
-            )
-
-    def frame_lengths(self, sizes: Tensor) -> Tensor:
-        """Returns frames of waves of so many samples."""
-        frames: Tensor = frame_count(sizes, self.n_fft, self.hop_length, self.center)
-        return frames
-
-    def __call__(self, x: Any, *, lengths: Any = None) -> Any:
-        """Transforms what loaders yield; ``lengths`` asks for so many samples of each item."""
-        return nn.Module.__call__(self, x, lengths=lengths)
-
-    def forward(self, x: Any, after: Sequence[Pointwise] = (), *, lengths: Any = None) -> Any:
-        """Transforms what loaders yield; ``lengths`` asks for so many samples of each item."""
-        return super().forward(x, after) if lengths is None else at_lengths(self, x, lengths)
+            out: Tensor = overlap.overlap_add(data, lengths, sizes=sizes, size=size, framing=self.frames, **options)
+        return out
 
 
 def check_bins(where: str, n_fft: int, data: Tensor) -> None:
@@ -149,5 +104,5 @@ def check_bins(where: str, n_fft: int, data: Tensor) -> None:
         raise ValueError(checks.message(where, rule, data.shape[-2], remedy))
 
 
-def _inverse(make_window: partial[Tensor], hop_length: int) -> Tensor:
-    return overlap.inverse_sums(make_window(), hop_length)
+def _inverse(framing: Framing) -> Tensor:
+    return overlap.inverse_sums(framing.taper(), framing.hop_length)

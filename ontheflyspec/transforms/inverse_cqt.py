@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.functional import constant_q, fourier, overlap, resynthesis
-from ontheflyspec.functional.framing import frame_count
-from ontheflyspec.transforms.base import Pointwise, Transform
-from ontheflyspec.transforms.constant_q import VQT, Filters
-from ontheflyspec.transforms.sized import at_lengths, waves_rate
+from ontheflyspec.functional import constant_q, fourier, resynthesis
+from ontheflyspec.options import Unpack, hands_on
+from ontheflyspec.transforms.constant_q import VQT
+from ontheflyspec.transforms.options import VQTOptions
+from ontheflyspec.transforms.sized import InverseTransform
 
 
-class InverseCQT(Transform):
-    """Waves from complex `CQT` or `VQT` spectra with zeros around each clip, each item as if it stood alone.
+class InverseCQT(InverseTransform):
+    """Inverse constant-Q transform of each item as if it stood alone: waves from complex `CQT` or `VQT` spectra.
 
-    Of all waves the one whose spectrum comes closest, every bin scaled to gain 1: least squares, by conjugate
-    gradients. What it gives back is the part of the signal in the bins' band. That part is determined only if frames
-    follow each other closely enough for the shortest filter, that of the highest bin; a warning says so if they do not.
+    Of all waves with zeros around, the one whose spectrum comes closest, every bin scaled to gain 1: least squares, by
+    conjugate gradients. What it gives back is the part of the signal in the bins' band. That part is determined only if
+    frames follow each other closely enough for the shortest filter, that of the highest bin; a warning says so if they
+    do not.
 
     An item of n frames gives ``(n - 1) * hop_length`` samples. Called as ``inverse(spectra, lengths=samples)`` it gives
     exactly so many, int64 ``[B]`` on the host, as the waves had.
@@ -71,87 +71,35 @@ class InverseCQT(Transform):
         True
     """
 
-    item_rank: ClassVar[int] = 2
-    makes_waves: ClassVar[bool] = True
-    dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.complex64, torch.complex128)
-    sample_rate: float
     gains: Tensor
 
-    def __init__(
-        self,
-        *,
-        sample_rate: float,
-        hop_length: int = 512,
-        fmin: float = 32.703,
-        n_bins: int = 84,
-        bins_per_octave: int = 12,
-        gamma: float | None = 0.0,
-        filter_scale: float = 1.0,
-        window: str = "hann",
-        norm: float | None = 1,
-        filters: Filters = "librosa",
-        n_iter: int = 16,
-    ) -> None:
+    @hands_on(VQT, last=("n_iter",), without=("pad_mode", "output", "method", "trainable"), gamma=0.0)
+    def __init__(self, *, n_iter: int = 16, **options: Unpack[VQTOptions]) -> None:
         super().__init__()
         where = "InverseCQT"
-        self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
+        self.sample_rate = checks.positive(where, "sample_rate", options["sample_rate"])
         self.n_iter = checks.integer(where, "n_iter", n_iter)
-        with checks.of_part("VQT", "InverseCQT"):
-            self.vqt = VQT(
-                sample_rate=sample_rate,
-                hop_length=hop_length,
-                fmin=fmin,
-                n_bins=n_bins,
-                bins_per_octave=bins_per_octave,
-                gamma=gamma,
-                filter_scale=filter_scale,
-                window=window,
-                norm=norm,
-                filters=filters,
-            )
-        shortest = float(self.vqt.filter_lengths.min())
+        self.vqt = VQT(**options)
+        self.frames = self.vqt.framing
+        shortest, hop_length = float(self.vqt.wavelets.lengths.min()), self.frames.hop_length
         if hop_length > 2 / 3 * shortest:
             rule = f"hop_length of at most 2/3 of the shortest filter, {shortest:.0f} samples at the top bin"
             remedy = "The signal is not determined there: lower hop_length, or n_bins."
             checks.warn(checks.message(where, rule, hop_length, remedy))
-        self.keep("gains", partial(constant_q.gains, self.vqt.filter_lengths, window, norm, filters))
-
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns samples for frames."""
-        return overlap.sample_count(lengths, 0, self.vqt.hop_length, True)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns the sample rate, if ``rate`` is that of its frames."""
-        return waves_rate("InverseCQT", self.sample_rate, self.vqt.hop_length, rate)
-
-    def frame_lengths(self, sizes: Tensor) -> Tensor:
-        """Returns frames of waves of so many samples."""
-        frames: Tensor = frame_count(sizes, 1, self.vqt.hop_length, True)
-        return frames
-
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns the waves of ``[B, n_bins, N]`` or ``[B, C, n_bins, N]`` spectra."""
-        sizes = None if lengths is None else self.output_lengths(lengths)
-        return self.waves(data, lengths, sizes, self.output_lengths(data.shape[-1]))
+        self.keep("gains", partial(constant_q.gains, self.vqt.wavelets))
 
     def waves(self, data: Tensor, lengths: Tensor | None, sizes: Tensor | None, size: int) -> Tensor:
-        """Returns waves of ``sizes`` samples, of ``size`` in all; see `functional.resynthesis.waves`."""
+        """Returns waves of ``sizes`` samples, of ``size`` in all; see `functional.resynthesis.resynthesise`."""
         if data.shape[-2] != self.vqt.n_bins:
             rule = f"spectra of {self.vqt.n_bins} bins (n_bins)"
             raise ValueError(checks.message("InverseCQT", rule, data.shape[-2], "Use the options of the CQT."))
         like = data.real if data.dtype == torch.complex128 else self.gains
-        gains, plan = self.constant("gains", like), self.vqt.plan
-        kernels, filters = self.vqt.taps(like)
-        for place, group in enumerate(plan.groups):
-            kernels[place] = kernels[place] / gains[group.first : group.last].repeat(2).unsqueeze(-1)
-        options: dict[str, Any] = {"hop_length": self.vqt.hop_length, "n_iter": self.n_iter}
+        gains, bank = self.constant("gains", like), self.vqt.filter_bank(like)
+        scaled = [
+            kernel / gains[group.first : group.last].repeat(2).unsqueeze(-1)
+            for kernel, group in zip(bank.kernels, bank.plan.groups, strict=True)
+        ]
+        options: dict[str, Any] = {"bank": bank._replace(kernels=scaled), "gains": gains, "n_iter": self.n_iter}
         with fourier.full_precision(data.device):
-            return resynthesis.waves(data, lengths, sizes, size, kernels, gains, plan, filters, **options)
-
-    def __call__(self, x: Any, *, lengths: Any = None) -> Any:
-        """Transforms what loaders yield; ``lengths`` asks for so many samples of each item."""
-        return nn.Module.__call__(self, x, lengths=lengths)
-
-    def forward(self, x: Any, after: Sequence[Pointwise] = (), *, lengths: Any = None) -> Any:
-        """Transforms what loaders yield; ``lengths`` asks for so many samples of each item."""
-        return super().forward(x, after) if lengths is None else at_lengths(self, x, lengths)
+            out: Tensor = resynthesis.resynthesise(data, lengths, sizes=sizes, size=size, **options)
+        return out

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import filterbanks, fourier, nonnegative, scales
-from ontheflyspec.transforms import banks
+from ontheflyspec.functional import fourier, nonnegative
+from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.mel import MelSpectrogram
+from ontheflyspec.transforms.options import MelOptions
+
+NOT_BANDS = ("win_length", "hop_length", "window", "center", "pad_mode", "backend", "trainable")
+"""Options of `MelSpectrogram` that make no difference to its filters."""
 
 
 class InverseMel(Transform):
-    """Spectra of which a mel spectrogram may have been made, each frame of each item by itself.
+    """Inverse of the mel spectrogram by non-negative least squares, each frame of each item by itself.
 
     Of all spectra nowhere below 0 it seeks one whose mel bands come nearest in least squares, by a fixed number of
     Douglas and Rachford's steps: no random start, no tolerance, no frame that waits for another.
@@ -63,61 +67,41 @@ class InverseMel(Transform):
         torch.Size([2, 257, 126])
     """
 
-    item_rank: ClassVar[int] = 2
-    dtypes: ClassVar[tuple[torch.dtype, ...]] = checks.FEATURE_DTYPES
-    filterbank: Tensor
+    item_rank = 2
 
+    @hands_on(MelSpectrogram, without=NOT_BANDS)
     def __init__(
-        self,
-        *,
-        sample_rate: float,
-        n_fft: int = 2048,
-        n_mels: int = 128,
-        fmin: float = 0.0,
-        fmax: float | None = None,
-        mel_scale: Literal["slaney", "htk", "kaldi"] = "slaney",
-        norm: Literal["slaney"] | None = "slaney",
-        power: float = 2.0,
-        output: Literal["magnitude", "power"] = "magnitude",
-        n_iter: int = 128,
+        self, *, output: Literal["magnitude", "power"] = "magnitude", n_iter: int = 128, **mel: Unpack[MelOptions]
     ) -> None:
         super().__init__()
         where = "InverseMel"
-        hertz = checks.positive(where, "sample_rate", sample_rate)
-        self.n_fft = checks.integer(where, "n_fft", n_fft)
-        self.n_mels = checks.integer(where, "n_mels", n_mels)
-        self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, hertz)
-        self.mel_scale = checks.choice(where, "mel_scale", mel_scale, scales.MEL_SCALES)
-        self.norm = norm if norm is None else checks.choice(where, "norm", norm, ("slaney",))
-        self.power = checks.positive(where, "power", power)
+        self.mel = MelSpectrogram(**mel)
+        self.n_features = self.mel.stft.n_features
         self.output = checks.choice(where, "output", output, ("magnitude", "power"))
         self.n_iter = checks.integer(where, "n_iter", n_iter)
-        self.bins = (hertz, self.n_fft)
-        maker = partial(filterbanks.mel_filterbank, hertz, n_fft, n_mels, self.fmin, self.fmax, mel_scale, norm)
-        self.keep("inverse", partial(_inverse, maker))
-        self.bands = banks.keep_filters(self, maker, "mel", "n_mels", trainable=False)
+        self.keep("inverse", partial(_inverse, self.mel))
 
-    @property
-    def n_features(self) -> int:
-        """Frequency bins."""
-        return self.n_fft // 2 + 1
+    def output_features(self, n_features: int) -> int:  # noqa: ARG002
+        """Returns frequency bins."""
+        return self.n_features
 
     @property
     def frequencies(self) -> Tensor:
         """Hz of the bins, float64 ``[F]``."""
-        return scales.bin_frequencies(*self.bins)
+        return self.mel.stft.frequencies
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns spectra ``[B, ..., F, N]`` for ``[B, ..., n_mels, N]`` mel bands."""
-        if data.shape[-2] != self.n_mels:
-            rule = f"{self.n_mels} mel bands (its n_mels)"
+        if data.shape[-2] != self.mel.n_mels:
+            rule = f"{self.mel.n_mels} mel bands (its n_mels)"
             raise ValueError(checks.message("InverseMel", rule, data.shape[-2], "Build it as the mel spectrogram was."))
         data = as_float(data)
+        weights, inverse = self.mel.constant("filterbank", data), self.constant("inverse", data)
+        options: dict[str, Any] = {"weights": weights, "inverse": inverse, "bands": self.mel.bands}
         with fourier.full_precision(data.device):
-            weights, inverse = self.constant("filterbank", data), self.constant("inverse", data)
-            spectra = nonnegative.solve(data, lengths, weights, inverse, self.bands, self.n_iter)
-            return fourier.raise_power(spectra, (2 if self.output == "magnitude" else 4) / self.power)
+            spectra = nonnegative.nonnegative_least_squares(data, lengths, n_iter=self.n_iter, **options)
+            return fourier.raise_power(spectra, (2 if self.output == "magnitude" else 4) / self.mel.power)
 
 
-def _inverse(maker: Callable[[], Tensor]) -> Tensor:
-    return nonnegative.ridge_inverse(maker())
+def _inverse(mel: MelSpectrogram) -> Tensor:
+    return nonnegative.ridge_inverse(mel.constant("filterbank", torch.empty(0, dtype=torch.float64, device="cpu")))

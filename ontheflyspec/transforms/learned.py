@@ -11,17 +11,18 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
+from ontheflyspec.framing import Framing
 from ontheflyspec.functional import fourier, learned
-from ontheflyspec.functional.framing import cut, frame_count
+from ontheflyspec.functional.framing import cut
 from ontheflyspec.transforms import banks
-from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.pcen import PCEN, filled
 
 FLOOR = 1e-5
 """Least energy that goes into the normalisation, as in LEAF."""
 
 
-class LearnableFilterbank(Transform):
+class LearnableFilterbank(FrameTransform):
     """Energies of learnable band-pass filters of each item as if it stood alone: LEAF, or SincNet's filters.
 
     Filters with two parameters each run over the samples; their output is squared, pooled around each frame's centre
@@ -69,8 +70,6 @@ class LearnableFilterbank(Transform):
         (torch.Size([2, 40, 101]), 280)
     """
 
-    sample_rate: float
-
     def __init__(
         self,
         *,
@@ -90,12 +89,13 @@ class LearnableFilterbank(Transform):
         super().__init__()
         where = "LearnableFilterbank"
         self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
-        self.n_filters = checks.integer(where, "n_filters", n_filters)
+        self.n_features = self.n_filters = checks.integer(where, "n_filters", n_filters)
         self.filter_length = _odd("filter_length", filter_length)
-        self.hop_length = checks.integer(where, "hop_length", hop_length)
+        hop_length = checks.integer(where, "hop_length", hop_length)
         self.kind = checks.choice(where, "kind", kind, ("gabor", "sinc"))
         self.pooling = checks.choice(where, "pooling", pooling, ("gaussian", "mean"))
-        self.pooling_length = _odd("pooling_length", pooling_length)
+        pooling_length = _odd("pooling_length", pooling_length)
+        self.framing = Framing(self.sample_rate, pooling_length, hop_length, pooling_length, pad_mode="constant")
         self.init = checks.choice(where, "init", init, ("mel", "linear"))
         self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, self.sample_rate)
         self.trainable = bool(trainable)
@@ -111,19 +111,6 @@ class LearnableFilterbank(Transform):
             options: dict[str, Any] = {"trainable": self.trainable, "n_bands": self.n_filters}
             self.pcen = PCEN(b=0.04, gain=0.96, bias=2.0, power=0.5, eps=1e-12, start="first", **options)
 
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return frame_count(lengths, self.filter_length, self.hop_length, center=True)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return rate / self.hop_length
-
-    @property
-    def n_features(self) -> int:
-        """Filters."""
-        return self.n_filters
-
     @property
     def frequencies(self) -> Tensor:
         """Hz of the filters' centres as they are now, float64 ``[n_filters]`` on the host."""
@@ -133,17 +120,13 @@ class LearnableFilterbank(Transform):
         low, high = learned.held_edges(first, second, self.sample_rate)
         return (low + high) / 2
 
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        return torch.arange(n_frames, dtype=torch.float64) * self.hop_length / self.sample_rate
-
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the filters' energies of ``[B, T]`` or ``[B, C, T]`` samples."""
-        data, count = as_float(data), self.output_lengths(data.shape[-1])
-        valid = None if lengths is None else self.output_lengths(lengths)
+        data, valid = as_float(data), None if lengths is None else self.framing.count(lengths)
+        pools: dict[str, Any] = {"hop_length": self.framing.hop_length, "count": self.framing.count(data.shape[-1])}
         with fourier.full_precision(data.device):
-            filters, pools = self._filters(data), self._pools(data)
-            out = learned.pooled_energies(data, lengths, filters, pools, hop_length=self.hop_length, count=count)
+            pools |= {"filters": self._filters(data), "pools": self._pools(data)}
+            out: Tensor = learned.pooled_energies(data, lengths, **pools)
             if self.pcen is not None:
                 return self.pcen.transform(out.clamp(min=FLOOR), valid)
             return out if valid is None else cut(out, valid)
@@ -161,9 +144,10 @@ class LearnableFilterbank(Transform):
         return learned.sinc_filters(first, second, self.sample_rate, self.filter_length)
 
     def _pools(self, like: Tensor) -> Tensor:
+        size = self.framing.n_fft
         if self.pooling == "mean":
-            return like.new_full((1, self.pooling_length), 1 / self.pooling_length)
-        return learned.gaussian_pools(self.constant("pool_widths", like), self.pooling_length)
+            return like.new_full((1, size), 1 / size)
+        return learned.gaussian_pools(self.constant("pool_widths", like), size)
 
 
 def _odd(name: str, value: int) -> int:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.functional import filterbanks, scales
-from ontheflyspec.functional.stages import Stage
-from ontheflyspec.transforms import banks
-from ontheflyspec.transforms.base import Pointwise, Transform
-from ontheflyspec.transforms.stft import STFT, Backend, PadMode
+from ontheflyspec.options import Unpack, hands_on
+from ontheflyspec.transforms.banks import BandSpectrogram
+from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
+from ontheflyspec.transforms.stft import STFT
 
 
-class MelSpectrogram(Transform):
+class MelSpectrogram(BandSpectrogram):
     """Mel spectrogram of each item as if it stood alone: STFT, power, mel filters.
 
     On a CPU, where nothing requires grad, each item's valid frames go through window, real FFT, square and filters in
@@ -68,75 +67,25 @@ class MelSpectrogram(Transform):
         (torch.Size([2, 80, 101]), [101, 51], 100.0)
     """
 
-    frames_of: ClassVar[str | None] = "stft"
-    sample_rate: float
-    filterbank: Tensor
-    bands: list[filterbanks.Band]
-
+    @hands_on(STFT, without=NOT_FRAMES)
     def __init__(
         self,
         *,
-        sample_rate: float,
-        n_fft: int = 2048,
-        win_length: int | None = None,
-        hop_length: int | None = None,
-        window: str = "hann",
-        center: bool = True,
-        pad_mode: PadMode = "reflect",
         n_mels: int = 128,
         fmin: float = 0.0,
         fmax: float | None = None,
         mel_scale: Literal["slaney", "htk", "kaldi"] = "slaney",
         norm: Literal["slaney"] | None = "slaney",
         power: float = 2.0,
-        backend: Backend = "auto",
-        trainable: bool = False,
+        **frames: Unpack[FrameOptions],
     ) -> None:
-        super().__init__()
-        where = "MelSpectrogram"
-        with checks.of_part("STFT", "MelSpectrogram"):
-            self.stft = STFT(
-                sample_rate=sample_rate,
-                n_fft=n_fft,
-                win_length=win_length,
-                hop_length=hop_length,
-                window=window,
-                center=center,
-                pad_mode=pad_mode,
-                backend=backend,
-                trainable=trainable,
-            )
-        self.sample_rate = self.stft.sample_rate
-        self.n_mels = checks.integer(where, "n_mels", n_mels)
-        self.fmin, self.fmax = banks.frequency_range(where, fmin, fmax, self.sample_rate)
-        self.mel_scale = checks.choice(where, "mel_scale", mel_scale, scales.MEL_SCALES)
-        if norm is not None:
-            checks.choice(where, "norm", norm, ("slaney",))
-        self.norm = norm
-        self.power = checks.positive(where, "power", power)
-        maker = partial(
-            filterbanks.mel_filterbank, self.sample_rate, n_fft, n_mels, self.fmin, self.fmax, mel_scale, norm
-        )
-        self.bands = banks.keep_filters(self, maker, "mel", "n_mels", trainable=trainable)
-
-    @property
-    def n_features(self) -> int:
-        """Mel bands."""
-        return self.n_mels
+        super().__init__(frames, fmin, fmax, norm=norm, power=power)
+        self.n_features = self.n_mels = checks.integer("MelSpectrogram", "n_mels", n_mels)
+        self.mel_scale = checks.choice("MelSpectrogram", "mel_scale", mel_scale, scales.MEL_SCALES)
+        shape = (self.sample_rate, self.framing.n_fft, n_mels, self.fmin, self.fmax)
+        self.keep_filters(partial(filterbanks.mel_filterbank, *shape, mel_scale, norm), "mel", "n_mels")
 
     @property
     def frequencies(self) -> Tensor:
         """Hz of the filters' centres, float64 ``[n_mels]``."""
         return filterbanks.mel_frequencies(self.n_mels, self.fmin, self.fmax, self.mel_scale)[1:-1]
-
-    def stage(self, data: Tensor) -> Stage | None:
-        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
-        return banks.stage(self, self.stft, self.bands, self.power, data)
-
-    def finishes(self, data: Tensor) -> bool:
-        """Returns whether items go through in blocks, where pointwise steps can follow at once."""
-        return banks.finishes(self.stft, data)
-
-    def transform(self, data: Tensor, lengths: Tensor | None, after: Sequence[Pointwise] = ()) -> Tensor:
-        """Returns the mel spectrogram of ``[B, T]`` or ``[B, C, T]`` samples."""
-        return banks.filtered(self, data, lengths, after)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import PaddedBatch, as_float
-from ontheflyspec.functional import blocks, statistics
-from ontheflyspec.transforms.base import Pointwise, Transform
+from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.functional import statistics
+from ontheflyspec.pipeline import Node, Pipeline
+from ontheflyspec.transforms.base import Transform
 
 
 class Normalize(Transform):
@@ -45,8 +45,7 @@ class Normalize(Transform):
         tensor([[1., 2.]])
     """
 
-    item_rank: ClassVar[int] = 2
-    dtypes: ClassVar[tuple[torch.dtype, ...]] = checks.FEATURE_DTYPES
+    item_rank = 2
     mean: Tensor
     std: Tensor
 
@@ -105,25 +104,17 @@ class Normalize(Transform):
         self.mean, self.std = (value.float().to(self.mean.device)[:, None] for value in (mean, std))
         return self
 
-    def pointwise(self, n_features: int) -> Pointwise | None:
-        """Returns the normalisation of each value by fixed statistics, None where they are the item's or do not fit."""
-        if self.per != "global" or self.mean.numel() not in (1, n_features):
-            return None
-        return partial(statistics.standardise_, mean=self.mean, std=self.std, eps=self.eps)
-
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns normalised ``[B, ..., F, N]`` features."""
-        data = as_float(data)
-        if self.per == "global":
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
+        """Returns the normalisation by statistics of the item, or by fixed ones."""
+        if self.per != "global":
+            return Pipeline((Node(statistics.normalise, {"per": self.per, "eps": self.eps, "ddof": self.ddof}),))
+        if self.mean.numel() not in (1, n_features):
             if self.mean.numel() == 0:
                 rule = 'mean and std for per="global"'
                 raise ValueError(checks.message("Normalize", rule, "none", "Pass them or call fit(batches) first."))
-            compute = partial(statistics.standardise, mean=self.mean, std=self.std, eps=self.eps)
-        else:
-            compute = partial(statistics.normalise, per=self.per, eps=self.eps, ddof=self.ddof)
-        if blocks.applicable(data):
-            return blocks.map_items(data, lengths, lambda part, own, _: compute(part, own))
-        return compute(data, lengths)
+            rule = f"features of {self.mean.numel()} bands, as its mean and std have"
+            raise ValueError(checks.message("Normalize", rule, n_features, "Fit it to these features."))
+        return Pipeline((Node(statistics.standardise, {"mean": self.mean, "std": self.std, "eps": self.eps}),))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Takes fitted statistics of any shape."""

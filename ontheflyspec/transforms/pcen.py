@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import PaddedBatch, as_float
-from ontheflyspec.functional import blocks, fourier, smoothing
+from ontheflyspec.batch import as_float
+from ontheflyspec.functional import smoothing
+from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import Transform
 from ontheflyspec.transforms.sized import waves_rate
 
+PARAMETERS = ("gain", "bias", "power", "b")
 LEAST = 1e-4
 """Trained bias and power stay at or above this."""
 SMALLEST = 1e-30
@@ -71,8 +72,7 @@ class PCEN(Transform):
         torch.Size([2, 40, 101])
     """
 
-    item_rank: ClassVar[int] = 2
-    dtypes: ClassVar[tuple[torch.dtype, ...]] = checks.FEATURE_DTYPES
+    item_rank = 2
 
     def __init__(
         self,
@@ -107,48 +107,35 @@ class PCEN(Transform):
             raise ValueError(checks.message(where, "n_bands with trainable=True", None, "Pass the number of bands."))
         self.n_bands = None if n_bands is None else checks.integer(where, "n_bands", n_bands)
         least = LEAST if self.trainable else 0.0
-        values = {
-            "gain": checks.number(where, "gain", gain, low=0.0),
-            "bias": checks.number(where, "bias", bias, low=least),
-            "power": checks.number(where, "power", power, low=least),
-            "b": b,
-        }
-        if 0 < values["bias"] < SMALLEST:
+        gain = checks.number(where, "gain", gain, low=0.0)
+        bias = checks.number(where, "bias", bias, low=least)
+        power = checks.number(where, "power", power, low=least)
+        if 0 < bias < SMALLEST:
             rule = f"bias to be 0 or at least {SMALLEST:g}"
-            raise ValueError(checks.message(where, rule, values["bias"], "Change bias."))
-        self.form = "log" if values["power"] == 0 else "power" if values["bias"] == 0 else "root"
+            raise ValueError(checks.message(where, rule, bias, "Change bias."))
+        self.form = "log" if power == 0 else "power" if bias == 0 else "root"
         count = self.n_bands if self.trainable and self.n_bands else 1
-        for name, value in values.items():
+        for name, value in zip(PARAMETERS, (gain, bias, power, b), strict=True):
             self.keep(name, partial(filled, count, value), trainable=self.trainable)
 
-    def check(self, x: Tensor | PaddedBatch) -> None:
-        """Raises unless the transform takes this, at the rate of the frames that the time constant is meant for."""
-        super().check(x)
-        if self.frames is not None and isinstance(x, PaddedBatch):
-            waves_rate("PCEN", *self.frames, x.rate)
+    def output_rate(self, rate: float | None) -> float | None:
+        """Returns the same rate, or raises unless it is that of the frames that the time constant is meant for."""
+        if self.frames is not None and rate is not None:
+            waves_rate("PCEN", *self.frames, rate)
+        return rate
 
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns normalised energies of ``[B, ..., F, N]`` features."""
-        data = as_float(data)
-        if self.n_bands is not None and data.shape[-2] != self.n_bands:
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline:
+        """Returns the normalisation of energies."""
+        if self.n_bands is not None and n_features != self.n_bands:
             rule = f"features of n_bands = {self.n_bands} bands"
-            raise ValueError(checks.message("PCEN", rule, data.shape[-2], "Change n_bands."))
-        options: dict[str, Any] = {
-            "gain": self.constant("gain", data).clamp(min=0),
-            "bias": self.constant("bias", data),
-            "power": self.constant("power", data),
-            "weight": self.constant("b", data),
-            "eps": self.eps,
-            "start": self.start,
-            "form": self.form,
-        }
+            raise ValueError(checks.message("PCEN", rule, n_features, "Change n_bands."))
+        gain, bias, power, weight = (self.constant(name, as_float(like[..., :0])) for name in PARAMETERS)
         if self.trainable:
-            options |= {name: options[name].clamp(min=LEAST) for name in ("bias", "power")}
-        compute: Callable[..., Tensor] = partial(smoothing.pcen, **options)
-        with fourier.full_precision(data.device):
-            if blocks.applicable(data, *(value for value in options.values() if isinstance(value, Tensor))):
-                return blocks.map_items(data, lengths, blocks.one_by_one(lambda part: compute(part, None)))
-            return compute(data, lengths)
+            bias, power = bias.clamp(min=LEAST), power.clamp(min=LEAST)
+        parameters = {"gain": gain.clamp(min=0), "bias": bias, "power": power, "weight": weight}
+        return Pipeline(
+            (Node(smoothing.pcen, {**parameters, "eps": self.eps, "start": self.start, "form": self.form}),)
+        )
 
 
 def _frames(sample_rate: float | None, hop_length: int | None) -> tuple[float, int]:

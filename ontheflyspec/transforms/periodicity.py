@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ontheflyspec import checks
-from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, filterbanks, fourier, periodicity, windows
-from ontheflyspec.functional.framing import cut
-from ontheflyspec.transforms.base import Transform
-from ontheflyspec.transforms.stft import STFT, PadMode
+from ontheflyspec import checks, windows
+from ontheflyspec.functional import filterbanks, periodicity
+from ontheflyspec.options import Unpack, hands_on
+from ontheflyspec.pipeline import Node, Pipeline
+from ontheflyspec.transforms.base import FrameTransform
+from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
+from ontheflyspec.transforms.stft import STFT
 
 
-class CFP(Transform):
+class CFP(FrameTransform):
     """Combined frequency and periodicity of each item as if it stood alone: peaks of spectrum and cepstrum alike.
 
     The magnitude spectrum to the power ``gamma[0]`` is Fourier transformed to a generalised cepstrum, this, to the
@@ -71,48 +72,41 @@ class CFP(Transform):
         torch.Size([2, 175, 51])
     """
 
-    frames_of: ClassVar[str | None] = "stft"
-    sample_rate: float
     window: Tensor
     window_rest: Tensor
     kept: Tensor
     over_bins: Tensor
     over_lags: Tensor
 
+    @hands_on(
+        STFT,
+        without=(*NOT_FRAMES, "backend", "trainable"),
+        n_fft=None,
+        win_length=2049,
+        hop_length=320,
+        window="blackmanharris",
+        pad_mode="constant",
+    )
     def __init__(
         self,
         *,
-        sample_rate: float,
-        n_fft: int | None = None,
-        win_length: int = 2049,
-        hop_length: int = 320,
-        window: str = "blackmanharris",
-        center: bool = True,
-        pad_mode: PadMode = "constant",
         fmin: float = 80.0,
         fmax: float = 1000.0,
         bins_per_octave: int = 48,
         gamma: Sequence[float] = (0.24, 0.6, 1.0),
         filters: Literal["triangular", "published"] = "triangular",
         output: Literal["cfp", "spectrum", "cepstrum", "gcos"] = "cfp",
+        **frames: Unpack[FrameOptions],
     ) -> None:
         super().__init__()
         where = "CFP"
-        rate = checks.positive(where, "sample_rate", sample_rate)
-        win_length = checks.integer(where, "win_length", win_length)
+        self.sample_rate = rate = checks.positive(where, "sample_rate", frames["sample_rate"])
+        win_length = checks.integer(where, "win_length", frames["win_length"])
+        n_fft: Any = frames["n_fft"]
         n_fft = max(int(rate / 2), win_length) if n_fft is None else n_fft
-        n_fft = checks.integer(where, "n_fft", n_fft, low=4)
-        with checks.of_part("STFT", "CFP"):
-            self.stft = STFT(
-                sample_rate=rate,
-                n_fft=n_fft,
-                win_length=win_length,
-                hop_length=hop_length,
-                window=window,
-                center=center,
-                pad_mode=pad_mode,
-            )
-        self.sample_rate = rate
+        frames["n_fft"] = checks.integer(where, "n_fft", n_fft, low=4)
+        self.stft = STFT(**frames)
+        self.framing = self.stft.framing
         self.fmax = checks.number(where, "fmax", fmax, low=0.0, high=rate / 2)
         self.fmin = checks.number(where, "fmin", fmin, low=rate / (n_fft // 2))
         if self.fmin >= self.fmax:
@@ -136,7 +130,8 @@ class CFP(Transform):
         self._keep_constants()
 
     def _keep_constants(self) -> None:
-        n_fft, frame = self.stft.n_fft, (self.stft.window_name, self.stft.win_length, self.stft.n_fft)
+        n_fft = self.framing.n_fft
+        frame = (self.framing.window, self.framing.win_length, n_fft)
         self.keep("window", partial(_window, *frame))
         self.keep("window_rest", partial(_window_rest, *frame))
         cut_lag, cut_bin = round(self.sample_rate / self.fmax), round(self.fmin * n_fft / self.sample_rate)
@@ -144,42 +139,23 @@ class CFP(Transform):
         options = (self.sample_rate, n_fft, self.fmin, self.fmax, self.bins_per_octave, self.filters == "published")
         self.keep("over_bins", partial(periodicity.filters, "bins", *options))
         self.keep("over_lags", partial(periodicity.filters, "lags", *options))
+        self.n_features = len(self.over_bins)
         self.bands = {name: filterbanks.bands(getattr(self, name)) for name in ("over_bins", "over_lags")}
-
-    @property
-    def n_features(self) -> int:
-        """Bands."""
-        return self.over_bins.shape[0]
 
     @property
     def frequencies(self) -> Tensor:
         """Hz of the bands, float64 ``[F]``."""
         return periodicity.centres(self.fmin, self.fmax, self.bins_per_octave)[: self.n_features]
 
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns the features of ``[B, T]`` or ``[B, C, T]`` samples."""
-        wide = torch.float32 if data.device.type == "mps" else torch.float64
-        like = data if data.dtype == torch.float64 else self.over_bins
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
+        """Returns windowed frames, then the features of their spectra and cepstra."""
+        wide = torch.float32 if like.device.type == "mps" else torch.float64
         window = self.window.to(wide) + self.window_rest.to(wide)
-        compute = partial(periodicity.combine, gamma=self.gamma, kept=self.kept.to(wide), output=self.output)
-        if blocks.applicable(data):
-            over: dict[str, Any] = {name: self._in_runs(name, like) for name in self.bands}
-            options: dict[str, Any] = {"together": False, "like": like.new_empty(self.n_features), "window": window}
-            return blocks.map_frames(data, lengths, partial(compute, **over), **options, **self.stft.framing)
-        with fourier.full_precision(data.device):
-            pieces, count = fourier.windowed(as_float(data, wide), lengths, window, **self.stft.framing)
-            over = {name: partial(_filtered, weights=self.constant(name, like)) for name in self.bands}
-            out: Tensor = compute(pieces, **over)[..., :count]
-            return out if lengths is None else cut(out, self.output_lengths(lengths))
-
-    def _in_runs(self, name: str, like: Tensor) -> Callable[[Tensor], Tensor]:
-        weights = self.constant(name, like)
-        runs = [(weights[first:last, low:high], low) for first, last, low, high in self.bands[name]]
-        return lambda values: filterbanks.products(values.to(like.dtype), runs, values.shape[0])
-
-
-def _filtered(values: Tensor, weights: Tensor) -> Tensor:
-    return torch.matmul(weights, values.to(weights.dtype).transpose(-1, -2))
+        kind = like if like.dtype == torch.float64 else self.over_bins
+        banks = {name: (self.constant(name, kind), bands) for name, bands in self.bands.items()}
+        options = {**banks, "gamma": self.gamma, "kept": self.kept.to(wide), "output": self.output}
+        node = Node(periodicity.combine, options, banks["over_bins"][0][:, 0])
+        return Pipeline((node,), self.framing, "frames", window)
 
 
 def _window(name: str, win_length: int, n_fft: int) -> Tensor:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import ClassVar, Literal
+from typing import Literal
 
-import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, compression
-from ontheflyspec.transforms.base import Pointwise, Transform
+from ontheflyspec.functional import compression
+from ontheflyspec.pipeline import Node, Pipeline
+from ontheflyspec.transforms.base import Transform
 
 
 class AmplitudeToDB(Transform):
@@ -42,8 +40,7 @@ class AmplitudeToDB(Transform):
         tensor([[  0., -10.]])
     """
 
-    item_rank: ClassVar[int] = 2
-    dtypes: ClassVar[tuple[torch.dtype, ...]] = checks.FEATURE_DTYPES
+    item_rank = 2
 
     def __init__(
         self,
@@ -64,19 +61,10 @@ class AmplitudeToDB(Transform):
         self.amin = checks.positive(where, "amin", amin)
         self.top_db = None if top_db is None else checks.number(where, "top_db", top_db, low=0.0)
 
-    def pointwise(self, n_features: int) -> Pointwise | None:  # noqa: ARG002
-        """Returns decibels of each value, None where an item's maximum counts."""
-        if isinstance(self.ref, str) or self.top_db is not None:
-            return None
-        return partial(compression.decibels_, stype=self.stype, ref=self.ref, amin=self.amin)
-
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns decibels of ``[B, ..., N]`` features."""
-        data = as_float(data)
-        compute = partial(compression.decibels, stype=self.stype, ref=self.ref, amin=self.amin, top_db=self.top_db)
-        if blocks.applicable(data):
-            return blocks.map_items(data, lengths, lambda part, own, _: compute(part, own))
-        return compute(data, lengths)
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
+        """Returns the decibels of each value or item."""
+        options = {"stype": self.stype, "ref": self.ref, "amin": self.amin, "top_db": self.top_db}
+        return Pipeline((Node(compression.decibels, options),))
 
 
 class Log(Transform):
@@ -104,21 +92,12 @@ class Log(Transform):
         tensor([[0., 0.]])
     """
 
-    item_rank: ClassVar[int] = 2
-    dtypes: ClassVar[tuple[torch.dtype, ...]] = checks.FEATURE_DTYPES
+    item_rank = 2
 
     def __init__(self, *, floor: float = 1e-10) -> None:
         super().__init__()
         self.floor = checks.positive("Log", "floor", floor)
 
-    def pointwise(self, n_features: int) -> Pointwise | None:  # noqa: ARG002
-        """Returns logarithms of each value."""
-        return lambda x: x.clamp_(min=self.floor).log_()
-
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns logarithms of ``[B, ..., N]`` features."""
-        data = as_float(data)
-        compute = partial(compression.log, floor=self.floor)
-        if blocks.applicable(data):
-            return blocks.map_items(data, lengths, lambda part, own, _: compute(part, own))
-        return compute(data, lengths)
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
+        """Returns the logarithm of each value."""
+        return Pipeline((Node(compression.log, {"floor": self.floor}),))

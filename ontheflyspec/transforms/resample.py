@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, fourier, resampling
-from ontheflyspec.functional.framing import cut
+from ontheflyspec.functional import resampling
+from ontheflyspec.functional.masking import zero_past
 from ontheflyspec.transforms.base import Transform
 
 LARGEST_KERNEL = 2**24
@@ -71,7 +70,7 @@ class Resample(Transform):
         """Returns ``ceil(n * new / old)``."""
         return resampling.resampled_length(lengths, **self.rates)
 
-    def output_rate(self, rate: float) -> float:  # noqa: ARG002
+    def output_rate(self, rate: float | None) -> float | None:  # noqa: ARG002
         """Returns the new sample rate."""
         return self.new_sample_rate
 
@@ -79,19 +78,6 @@ class Resample(Transform):
         """Returns ``[B, T]`` or ``[B, C, T]`` samples at the new rate."""
         if self.rates["old"] == self.rates["new"] or data.shape[-1] == 0:
             out = as_float(data).clone()
-            return out if lengths is None else cut(out, lengths)
-        if blocks.applicable(data):
-            like = data if data.dtype == torch.float64 else self.kernels
-            rows = data.reshape(-1, data.shape[-1])
-            repeats = rows.shape[0] // max(data.shape[0], 1)
-            sizes = [data.shape[-1]] * rows.shape[0]
-            if lengths is not None:
-                sizes = lengths.repeat_interleave(repeats).tolist()
-            out = resampling.resample_rows(rows, sizes, self.constant("kernels", like), **self.rates)
-            return out.reshape(*data.shape[:-1], out.shape[-1])
-        data = as_float(data)
-        if lengths is not None:
-            data = cut(data, lengths)
-        with fourier.full_precision(data.device):
-            out = resampling.resample(data, self.constant("kernels", data), **self.rates)
-        return out if lengths is None else cut(out, self.output_lengths(lengths))
+            return out if lengths is None else zero_past(out, lengths)
+        kernels = self.constant("kernels", data)
+        return resampling.resample(data, lengths, kernels=kernels, **self.rates)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import as_float
 from ontheflyspec.functional import slopes
+from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import Transform
 
 
@@ -48,8 +46,7 @@ class Deltas(Transform):
         tensor([[2., 2., 4., 4.]])
     """
 
-    item_rank: ClassVar[int] = 2
-    dtypes: ClassVar[tuple[torch.dtype, ...]] = checks.FEATURE_DTYPES
+    item_rank = 2
     weights: Tensor
 
     def __init__(self, *, width: int = 9, order: int = 1) -> None:
@@ -62,7 +59,6 @@ class Deltas(Transform):
             raise ValueError(checks.message(where, rule, self.width, f"Take {self.width + 1}."))
         self.keep("weights", partial(slopes.slope_weights, self.width, self.order))
 
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns slopes of ``[B, ..., N]`` features."""
-        data = as_float(data)
-        return slopes.slopes(data, lengths, self.constant("weights", data))
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
+        """Returns the slopes of each band."""
+        return Pipeline((Node(slopes.slopes, {"weights": self.constant("weights", like)}),))

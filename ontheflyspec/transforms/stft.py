@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ontheflyspec import checks
+from ontheflyspec import checks, windows
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import blocks, fourier, nonuniform, stages, windows
-from ontheflyspec.functional.framing import cut, frame_count
-from ontheflyspec.functional.stages import Stage
-from ontheflyspec.transforms.base import Pointwise, Transform
+from ontheflyspec.framing import Framing
+from ontheflyspec.functional import fourier, nonuniform
+from ontheflyspec.pipeline import Pipeline
+from ontheflyspec.transforms.base import FrameTransform
+from ontheflyspec.transforms.options import Backend, Output, PadMode
 
-Backend = Literal["auto", "fft", "conv"]
-PadMode = Literal["reflect", "constant"]
-Output = Literal["complex", "magnitude", "power", "phase"]
 FreqScale = Literal["linear", "log"]
 
 
-class STFT(Transform):
+class STFT(FrameTransform):
     """Short-time Fourier transform of each item as if it stood alone.
 
     Frame t has its centre at sample ``t * hop_length`` (``center``) or begins there. Reflection happens at each
@@ -77,7 +75,6 @@ class STFT(Transform):
         torch.Size([2, 257, 126])
     """
 
-    sample_rate: float
     window: Tensor
 
     def __init__(
@@ -101,11 +98,13 @@ class STFT(Transform):
         super().__init__()
         where = "STFT"
         self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
-        self.n_fft, self.win_length, self.hop_length = checked_frames(where, n_fft, win_length, hop_length)
-        self.window_name = checks.choice(where, "window", window, windows.NAMES)
-        self.center = bool(center)
-        self.pad_mode = checks.choice(where, "pad_mode", pad_mode, ("reflect", "constant"))
-        self.output = checks.choice(where, "output", output, fourier.OUTPUTS)
+        n_fft = checks.integer(where, "n_fft", n_fft)
+        win_length = checks.integer(where, "win_length", n_fft if win_length is None else win_length, high=n_fft)
+        hop_length = checks.integer(where, "hop_length", max(n_fft // 4, 1) if hop_length is None else hop_length)
+        checks.choice(where, "window", window, windows.NAMES)
+        checks.choice(where, "pad_mode", pad_mode, ("reflect", "constant"))
+        self.framing = Framing(self.sample_rate, n_fft, hop_length, win_length, window, bool(center), pad_mode)
+        self.output: Any = checks.choice(where, "output", output, fourier.OUTPUTS)
         self.trainable = bool(trainable)
         self.backend = choose_backend(where, backend, self.trainable)
         self._set_scale(freq_scale, fmin, fmax, n_bins)
@@ -115,7 +114,7 @@ class STFT(Transform):
         """Sets the frequencies."""
         where, nyquist = "STFT", self.sample_rate / 2
         self.freq_scale = freq_scale
-        self._n_bins, self._range = self.n_fft // 2 + 1, (0.0, nyquist)
+        self.n_features, self._range = self.framing.n_fft // 2 + 1, (0.0, nyquist)
         if freq_scale is None:
             checks.unused(where, "a freq_scale", {"fmin": fmin, "fmax": fmax, "n_bins": n_bins})
             return
@@ -125,114 +124,41 @@ class STFT(Transform):
         if low >= high or (freq_scale == "log" and low == 0):
             rule = f"fmin{' above 0 and' if freq_scale == 'log' else ''} below fmax = {high} Hz"
             raise ValueError(checks.message(where, rule, f"{low} Hz", "Change fmin or raise fmax."))
-        self._n_bins = self._n_bins if n_bins is None else checks.integer(where, "n_bins", n_bins)
+        self.n_features = self.n_features if n_bins is None else checks.integer(where, "n_bins", n_bins)
         self._range = (low, high)
 
     def _keep_constants(self) -> None:
         """Makes window or kernels, and what interpolates where frequencies are not those of the FFT."""
-        make_window = partial(windows.window, self.window_name, self.win_length, self.n_fft)
+        make_window, n_fft = self.framing.taper, self.framing.n_fft
         turns = None if self.freq_scale is None else self.frequencies / self.sample_rate
         if self.backend == "fft":
             self.keep("window", make_window)
             if turns is not None:
-                self.bands = nonuniform.bands(turns, self.n_fft)
-                self.keep("interpolation", partial(nonuniform.weights, turns, self.n_fft, self.bands))
+                self.bands = nonuniform.bands(turns, n_fft)
+                self.keep("interpolation", partial(nonuniform.weights, turns, n_fft, self.bands))
         else:
             self.keep("kernels", partial(_kernels, make_window, turns), trainable=self.trainable)
-
-    def output_lengths(self, lengths: Any) -> Any:
-        """Returns frames for samples."""
-        return frame_count(lengths, self.n_fft, self.hop_length, self.center)
-
-    def output_rate(self, rate: float) -> float:
-        """Returns frames per second."""
-        return rate / self.hop_length
-
-    @property
-    def n_features(self) -> int:
-        """Frequency bins."""
-        return self._n_bins
 
     @property
     def frequencies(self) -> Tensor:
         """Hz of the bins, float64 ``[F]``."""
         if self.freq_scale is not None:
-            return nonuniform.frequencies(self.freq_scale, self._n_bins, *self._range)
-        return torch.arange(self.n_features, dtype=torch.float64) * (self.sample_rate / self.n_fft)
+            return nonuniform.frequencies(self.freq_scale, self.n_features, *self._range)
+        return torch.arange(self.n_features, dtype=torch.float64) * (self.sample_rate / self.framing.n_fft)
 
-    def frame_times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
-        first = 0 if self.center else self.n_fft // 2
-        return (torch.arange(n_frames, dtype=torch.float64) * self.hop_length + first) / self.sample_rate
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
+        """Returns the frames' spectra in the form asked for."""
+        return self.spectra(like)._replace(source=self.output)
 
-    def finishes(self, data: Tensor) -> bool:
-        """Returns whether items go through in blocks, where pointwise steps can follow at once."""
-        return self.backend == "fft" and self.output != "complex" and blocks.applicable(data)
-
-    def stage(self, data: Tensor) -> Stage | None:
-        """Returns what this makes of a Fourier stage that others may share, None if it is a convolution."""
+    def spectra(self, like: Tensor) -> Pipeline:
+        """Returns a pipeline to the power of the frames' spectra, for data of the type of ``like``."""
         if self.backend == "conv":
-            return None
-        window = self.constant("window", data if data.dtype == torch.float64 else self.window)
-        of_power, wide = self.output in ("power", "magnitude"), window.dtype == torch.float64
-        kind = (torch.complex128 if wide else torch.complex64) if self.output == "complex" else window.dtype
-        stage = Stage(
-            key=self.frame_key,
-            window=window,
-            framing=self.framing,
-            like=window.new_empty(self.n_features, dtype=kind),
-            together=lambda: self.output != "phase",
-            of_power=of_power,
-            make=partial(fourier.present_rows, output=self.output),
-            finish=partial(fourier.present_power if of_power else fourier.present, output=self.output),
-        )
+            return Pipeline((), self.framing, kernels=self.constant("kernels", as_float(like[..., :0])))
+        taper = self.constant("window", like)
         if self.freq_scale is None:
-            return stage
-        pieces = nonuniform.runs(self.constant("interpolation", window), self.bands)
-        agree = partial(nonuniform.places_agree, pieces, 2 * self.n_fft + 2, blocks.rows(self.n_fft))
-        return stage._replace(
-            together=lambda: self.output != "phase" and agree(),
-            of_power=False,
-            make=partial(nonuniform.present_spectra, pieces=pieces, output=self.output),
-            finish=partial(fourier.present, output=self.output),
-            between=pieces,
-        )
-
-    def transform(self, data: Tensor, lengths: Tensor | None, after: Sequence[Pointwise] = ()) -> Tensor:
-        """Returns the spectrogram of ``[B, T]`` or ``[B, C, T]`` samples."""
-        stage = self.stage(data)
-        if stage is not None:
-            return stages.features(data, lengths, [stage], [after])[0]
-        with fourier.full_precision(data.device):
-            return fourier.present(*self.convolved(as_float(data), lengths), self.output)
-
-    def convolved(self, data: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Returns real and imaginary part by convolution, ``[..., F, N]``, 0 past each item's frames."""
-        real, imaginary = fourier.conv_parts(data, lengths, self.constant("kernels", data), **self.framing)
-        if lengths is None:
-            return real, imaginary
-        valid = self.output_lengths(lengths)
-        return cut(real, valid), cut(imaginary, valid)
-
-    @property
-    def frame_key(self) -> tuple[Any, ...]:
-        """Equal for equal frames and windows."""
-        framing = (self.hop_length, self.center, self.pad_mode)
-        return (self.n_fft, self.win_length, self.window_name, *framing)
-
-    @property
-    def framing(self) -> dict[str, Any]:
-        """The arguments that say where frames lie."""
-        return {"hop_length": self.hop_length, "center": self.center, "pad_mode": self.pad_mode}
-
-
-def checked_frames(where: str, n_fft: Any, win_length: Any, hop_length: Any) -> tuple[int, int, int]:
-    """Returns samples of a frame, of its window (None: all of it) and between frames (None: a quarter), or raises."""
-    n_fft = checks.integer(where, "n_fft", n_fft)
-    win_length = n_fft if win_length is None else win_length
-    win_length = checks.integer(where, "win_length", win_length, high=n_fft)
-    hop_length = max(n_fft // 4, 1) if hop_length is None else hop_length
-    return n_fft, win_length, checks.integer(where, "hop_length", hop_length)
+            return Pipeline((), self.framing, taper=taper)
+        between = nonuniform.runs(self.constant("interpolation", taper), self.bands)
+        return Pipeline((), self.framing, taper=taper, between=between)
 
 
 def choose_backend(where: str, backend: str, trainable: bool) -> str:
@@ -247,5 +173,5 @@ def choose_backend(where: str, backend: str, trainable: bool) -> str:
     return backend
 
 
-def _kernels(make_window: partial[Tensor], turns: Tensor | None) -> Tensor:
+def _kernels(make_window: Callable[[], Tensor], turns: Tensor | None) -> Tensor:
     return fourier.fourier_kernels(make_window()) if turns is None else nonuniform.kernels(make_window(), turns)

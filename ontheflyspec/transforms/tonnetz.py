@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
 
 from torch import Tensor
 
-from ontheflyspec import checks
 from ontheflyspec.functional import cepstra, chroma, fourier
-from ontheflyspec.functional.stages import Stage
-from ontheflyspec.transforms.base import Transform
-from ontheflyspec.transforms.chroma import Chroma, Source
-from ontheflyspec.transforms.stft import Backend, PadMode
+from ontheflyspec.options import Unpack, hands_on
+from ontheflyspec.pipeline import Node, Pipeline
+from ontheflyspec.transforms.base import FrameTransform
+from ontheflyspec.transforms.chroma import Chroma
+from ontheflyspec.transforms.options import ChromaOptions
 
 
-class Tonnetz(Transform):
+class Tonnetz(FrameTransform):
     """Tonal centroids of each item as if it stood alone: where its chroma lies on circles of fifths and thirds.
 
     Six rows: sine and cosine on the circle of fifths, of minor thirds, and, at half the radius, of major thirds, each
@@ -66,76 +65,30 @@ class Tonnetz(Transform):
         torch.Size([2, 6, 44])
     """
 
-    frames_of: ClassVar[str | None] = "chroma"
-    sample_rate: float
+    n_features = 6
 
-    def __init__(
-        self,
-        *,
-        sample_rate: float,
-        source: Source = "cqt",
-        n_chroma: int = 12,
-        n_fft: int | None = None,
-        win_length: int | None = None,
-        hop_length: int = 512,
-        window: str | None = None,
-        center: bool | None = None,
-        pad_mode: PadMode = "constant",
-        tuning: float = 0.0,
-        ctroct: float | None = None,
-        octwidth: float | None = 2.0,
-        base_c: bool = True,
-        fmin: float | None = None,
-        n_octaves: int | None = None,
-        bins_per_octave: int | None = None,
-        threshold: float | None = None,
-        win_len_smooth: int | None = 41,
-        backend: Backend = "auto",
-        trainable: bool = False,
-    ) -> None:
+    @hands_on(Chroma, without=("norm",), source="cqt")
+    def __init__(self, **options: Unpack[ChromaOptions]) -> None:
         super().__init__()
-        with checks.of_part("Chroma", "Tonnetz"):
-            self.chroma = Chroma(
-                sample_rate=sample_rate,
-                source=source,
-                n_chroma=n_chroma,
-                n_fft=n_fft,
-                win_length=win_length,
-                hop_length=hop_length,
-                window=window,
-                center=center,
-                pad_mode=pad_mode,
-                tuning=tuning,
-                ctroct=ctroct,
-                octwidth=octwidth,
-                base_c=base_c,
-                fmin=fmin,
-                n_octaves=n_octaves,
-                bins_per_octave=bins_per_octave,
-                threshold=threshold,
-                win_len_smooth=win_len_smooth,
-                backend=backend,
-                trainable=trainable,
-                norm=1,
-            )
-        self.sample_rate = self.chroma.sample_rate
+        options["norm"] = 1
+        self.chroma = Chroma(**options)
+        self.sample_rate, self.framing = self.chroma.sample_rate, self.chroma.framing
         self.keep("circles", partial(chroma.tonnetz_matrix, self.chroma.n_chroma))
 
-    @property
-    def n_features(self) -> int:
-        """Rows: two on each of three circles."""
-        return 6
-
-    def stage(self, data: Tensor) -> Stage | None:
-        """Returns what this makes of a Fourier stage that others may share, None if there is none."""
-        return self.chroma.stage(data)
-
-    def complete(self, features: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns the centroids of chroma."""
-        with fourier.full_precision(features.device):
-            return cepstra.project(features, lengths, self.constant("circles", features))
+    def pipeline(self, like: Tensor, n_features: int) -> Pipeline | None:
+        """Returns chroma of the STFT, and their places on the circles; None for those of other sources."""
+        classes = self.chroma.pipeline(like, n_features)
+        if classes is None:
+            return None
+        matrix = self.constant("circles", classes.nodes[0].options["weights"])
+        return classes.then([Node(cepstra.project, {"matrix": matrix}, matrix[:, 0])])
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the centroids of ``[B, T]`` or ``[B, C, T]`` samples."""
+        if self.chroma.source == "stft":
+            return super().transform(data, lengths)
+        classes = self.chroma.transform(data, lengths)
         valid = None if lengths is None else self.output_lengths(lengths)
-        return self.complete(self.chroma.transform(data, lengths), valid)
+        with fourier.full_precision(classes.device):
+            out: Tensor = cepstra.project(classes, valid, matrix=self.constant("circles", classes))
+        return out

@@ -12,8 +12,8 @@ from scipy import stats
 import ontheflyspec as ofs
 from families.noise import bank
 from ontheflyspec.augment import AddBackgroundNoise, Babble
-from ontheflyspec.augment.background import LOOP_FADE_S
-from ontheflyspec.functional.backgrounds import stretch
+from ontheflyspec.kernels.cpu.backgrounds import excerpt
+from ontheflyspec.recordings import LOOP_FADE_S
 
 RATE = 8_000
 SIZES = (1, 2, 30, 700, 4_097, 20_000)
@@ -114,16 +114,16 @@ def test_loops_keep_their_power() -> None:
     power = np.zeros(2_000)
     for _ in range(3_000):
         wave = torch.from_numpy(draws.standard_normal((1, 500)))
-        power += stretch(wave, 0.5, 2_000, 160, wave)[0].numpy() ** 2
+        power += excerpt(wave, 0.5, 2_000, 160, wave)[0].numpy() ** 2
     assert np.abs(power / 3_000 - 1).max() < 6 * (2 / 3_000) ** 0.5
 
 
 def test_loops_do_not_click() -> None:
     """A slow wave has no step where it goes round."""
     wave = torch.sin(torch.arange(1_000.0) * 0.01)[None]
-    assert torch.equal(stretch(wave, 0.0, 1_000, 160, wave), wave)
-    assert stretch(wave, 0.3, 5_000, 160, wave).diff().abs().max() < 0.03
-    assert stretch(wave, 0.3, 5_000, 0, wave).diff().abs().max() > 0.5
+    assert torch.equal(excerpt(wave, 0.0, 1_000, 160, wave), wave)
+    assert excerpt(wave, 0.3, 5_000, 160, wave).diff().abs().max() < 0.03
+    assert excerpt(wave, 0.3, 5_000, 0, wave).diff().abs().max() > 0.5
 
 
 @BOTH
@@ -196,14 +196,28 @@ def test_a_table_counts_round_in_a_smaller_bank() -> None:
     batch = speech()[1]
     table = AddBackgroundNoise(bank(*[900] * 7)).draw(batch.ids)
     step = AddBackgroundNoise(bank(900, 1_000))
-    expected = step.apply(batch, {**table, "file": table["file"] % 2})
-    assert all(torch.equal(a, b) for a, b in zip(step.apply(batch, table).unpad(), expected.unpad(), strict=True))
+    expected = step.replay(batch, {**table, "file": table["file"] % 2})
+    assert all(torch.equal(a, b) for a, b in zip(step.replay(batch, table).unpad(), expected.unpad(), strict=True))
 
 
 def test_bare_tensors_have_the_rate_of_the_bank() -> None:
     step = AddBackgroundNoise(bank(900))
     assert step(torch.ones(500)).shape == (500,)
     assert ofs.Compose([ofs.augment.TimeShift(), step])(torch.ones(3, 500)).shape == (3, 500)
+
+
+def test_any_object_with_packed_waves_is_a_bank() -> None:
+    known = bank(900, 1_000)
+    names = ("samples", "begins", "sizes", "rate", "channels", "longest")
+    plain = type("Plain", (), {"__len__": lambda _: 2, **{name: getattr(known, name) for name in names}})()
+    batch = speech()[1]
+    assert torch.equal(AddBackgroundNoise(plain)(batch).data, AddBackgroundNoise(known)(batch).data)
+
+
+def test_lengths_stay() -> None:
+    for step in (AddBackgroundNoise(bank(900), p=0.5), Babble(bank(900))):
+        assert step.output_lengths(7) == 7
+        assert step.output_lengths(torch.tensor([7, 0])).tolist() == [7, 0]
 
 
 def test_compiles_whole() -> None:
@@ -219,7 +233,7 @@ def test_what_must_fit() -> None:
     with pytest.raises(ValueError, match=r"AddBackgroundNoise: expected a batch of 8000 Hz, the rate of its bank, got"):
         step(ofs.pad([torch.ones(5)], rate=16_000))
     with pytest.raises(ValueError, match=r"AddBackgroundNoise: expected a batch that knows its rate"):
-        step(ofs.PaddedBatch(torch.ones(1, 5), torch.tensor([5]), float("nan")))
+        step(ofs.PaddedBatch(torch.ones(1, 5), torch.tensor([5]), None))
     with pytest.raises(
         ValueError, match=r"Babble: expected a batch of 2 channels, as its bank has, got 3\..*mono=True"
     ):

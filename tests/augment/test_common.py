@@ -133,10 +133,10 @@ def test_table_replays_on_any_batch(make: Callable[..., Augment]) -> None:
     table = step.draw(batch.ids)
     assert all(len(values) == len(batch.lengths) for values in table.values())
     lists = json.loads(json.dumps({name: values.tolist() for name, values in table.items()}))
-    assert torch.equal(step.apply(batch, lists).data, step(batch).data)
+    assert torch.equal(step.replay(batch, lists).data, step(batch).data)
     short = ofs.pad([item[..., :30] for item in batch.unpad()], rate=RATE, ids=batch.ids)
-    assert torch.equal(step.apply(short, lists).data, step(short).data)
-    assert torch.equal(step.eval().apply(batch, table).data, step.train()(batch).data)
+    assert torch.equal(step.replay(short, lists).data, step(short).data)
+    assert torch.equal(step.eval().replay(batch, table).data, step.train()(batch).data)
 
 
 @pytest.mark.parametrize("make", MAKERS)

@@ -9,7 +9,9 @@ import torch
 from scipy import stats
 
 import ontheflyspec as ofs
-from ontheflyspec.augment import AdjustDuration, RandomCrop, TrimSilence
+from ontheflyspec.augment import AdjustDuration, RandomCrop, TimeInversion, TrimSilence
+from ontheflyspec.augment.base import Info, planned
+from ontheflyspec.op import execute
 
 RATE = 1_000.0
 SIZES = (0, 1, 49, 50, 51, 80, 200)
@@ -27,7 +29,7 @@ def test_crops_are_slices(requires_grad: bool, seed: int) -> None:
     step = RandomCrop(seconds=0.05, p=0.8, seed=seed)
     table = step.draw(batch.ids)
     out = step(batch._replace(data=batch.data.clone().requires_grad_(requires_grad)))
-    pieces = step.pieces(batch, table)
+    pieces = planned(step, Info.of(batch, "step"), table).time()
     for k, (wave, found) in enumerate(zip(batch.unpad(), out.unpad(), strict=True)):
         n = wave.shape[-1]
         size = min(n, 50) if table["active"][k] else n
@@ -45,7 +47,7 @@ def test_durations_are_exact(requires_grad: bool, position: str) -> None:
     out = step(batch._replace(data=batch.data.clone().requires_grad_(requires_grad)))
     assert out.data.shape[-1] == 50
     assert out.lengths.tolist() == [50] * 7
-    pieces, places = step.pieces(batch, table), []
+    pieces, places = planned(step, Info.of(batch, "step"), table).time(), []
     for k, (wave, found) in enumerate(zip(batch.unpad(), out.data.detach(), strict=True)):
         n, unit = wave.shape[-1], float(table["start"][k])
         start = int(unit * (n - 49)) if n > 50 else 0
@@ -75,7 +77,9 @@ def test_trim_as_librosa(requires_grad: bool, frame_length: int, hop_length: int
     step = TrimSilence(**options)
     batch = ofs.pad(waves, rate=RATE, ids=torch.arange(7))
     data = torch.where(batch.mask().unsqueeze(1), batch.data, float("nan")).requires_grad_(requires_grad)
-    out, pieces = step(batch._replace(data=data)), step.pieces(batch, step.draw(batch.ids))
+    edit = planned(step, Info.of(batch, "step"), step.draw(batch.ids))
+    out, pieces = execute({0: edit}, batch._replace(data=data))
+    assert torch.equal(step(batch._replace(data=data)).data, out.data)
     shorter = 0
     for k, (wave, found) in enumerate(zip(waves, out.unpad(), strict=True)):
         expected, (start, end) = librosa.effects.trim(wave, **options)
@@ -109,3 +113,18 @@ def test_rates_and_lengths() -> None:
         TrimSilence().output_lengths(100)
     with pytest.raises(ValueError, match=r"AdjustDuration: expected position to be one of 'start' \| 'end'"):
         AdjustDuration(seconds=1.0, position="middle")
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_silence_of_an_empty_clip_is_silent_for_what_follows(requires_grad: bool) -> None:
+    """Steps of a chain take turns on the same memory: what comes of nothing must be written there, too."""
+    batch, steps = batch_of((0, 30, 80)), [AdjustDuration(seconds=0.05), TimeInversion(), AdjustDuration(seconds=0.06)]
+    for level in (1.0, 2.0):  # the memory of the first round may come back in the second
+        data = (batch.data * level).requires_grad_(requires_grad)
+        out, after = ofs.Compose(steps)(batch._replace(data=data)), batch._replace(data=data)
+        for place, step in enumerate(steps):
+            table = ofs.Compose(steps).draw(batch.ids)[str(place)]
+            after = step.replay(after, table)
+        assert out.lengths.tolist() == [60] * 3
+        assert not out.data[0].any()
+        assert torch.equal(out.data, after.data)

@@ -11,7 +11,9 @@ import torch
 from scipy import signal, stats
 
 import ontheflyspec as ofs
+import pretend
 from ontheflyspec.augment import HighShelf, LowShelf, PeakingEQ, PreEmphasis, SevenBandEQ
+from ontheflyspec.augment.base import Info, planned
 
 RATE = 16_000
 SIZES = (30_000, 4_097, 500, 3, 0)
@@ -114,10 +116,14 @@ def test_parameters_are_drawn_evenly() -> None:
 def test_responses_of_the_ranges_ends_are_the_longest() -> None:
     from ontheflyspec.functional.filtering import tails
 
+    info = Info(torch.full((400,), 9), RATE, torch.Size([400, 9]), "step")
     for step in (PeakingEQ(), LowShelf(), HighShelf(), SevenBandEQ()):
-        drawn = step.draw(torch.arange(400))
-        lengths = tails(step._design(RATE, *(values for name, values in drawn.items() if name != "active")))
-        assert lengths.max() <= step._longest(RATE)
+        table = step.draw(torch.arange(400))
+        known = planned(step, info, table).options
+        with pretend.session():
+            unknown = planned(step, info, {name: pretend.send(values) for name, values in table.items()}).options
+        assert known["tail"] is None
+        assert tails(known["sections"]).max() <= unknown["tail"]
 
 
 def test_responses_end_where_they_are_cut() -> None:

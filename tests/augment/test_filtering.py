@@ -10,7 +10,9 @@ import torch
 from scipy import signal, stats
 
 import ontheflyspec as ofs
+import pretend
 from ontheflyspec.augment import BandPass, BandStop, HighPass, LowPass
+from ontheflyspec.augment.base import Info, planned
 from ontheflyspec.functional import filtering, sizes
 
 RATE = 16_000
@@ -153,7 +155,7 @@ def test_frequencies_above_half_the_rate() -> None:
     """A drawn one counts as the highest possible; where none can be below, an error says so."""
     batch = ofs.pad([torch.randn(500)], rate=8_000.0, ids=[1])
     top = LowPass(cutoff_hz=0.49 * 8_000)(batch).data
-    assert torch.equal(LowPass().apply(batch, {"active": [True], "cutoff_hz": [7_000.0]}).data, top)
+    assert torch.equal(LowPass().replay(batch, {"active": [True], "cutoff_hz": [7_000.0]}).data, top)
     with pytest.raises(
         ValueError, match=r"LowPass: expected cutoff_hz to begin below half the rate, 4000 Hz, got 5000"
     ):
@@ -167,16 +169,19 @@ def test_frequencies_above_half_the_rate() -> None:
 
 def test_tables_on_a_device_take_the_longest_response() -> None:
     """Where the host does not know what was drawn, the ends of the ranges decide."""
+    info = Info(torch.full((400,), 9), RATE, torch.Size([400, 9]), "step")
     for step in (LowPass(), HighPass(), BandPass(), BandStop()):
-        drawn = step.draw(torch.arange(400))
-        names = [name for name in drawn if name != "active"]
-        lengths = filtering.tails(step._design(RATE, *(drawn[name] for name in names)))
-        assert lengths.max() <= step._longest(RATE)
+        table = step.draw(torch.arange(400))
+        known = planned(step, info, table).options
+        with pretend.session():
+            unknown = planned(step, info, {name: pretend.send(values) for name, values in table.items()}).options
+        assert known["tail"] is None
+        assert filtering.tails(known["sections"]).max() <= unknown["tail"]
 
 
-def test_compiles_whole() -> None:
+@pytest.mark.parametrize("step", [BandPass(), ofs.Compose([LowPass(), HighPass(cutoff_hz=(20.0, 90.0))])])
+def test_compiles_whole(step: torch.nn.Module) -> None:
     torch._dynamo.reset()
-    step = BandPass()
     compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
     batch = ofs.pad([torch.randn(700), torch.randn(300)], rate=RATE, ids=[1, 2])
     assert torch.allclose(compiled(batch).data, step(batch).data, atol=1e-5)

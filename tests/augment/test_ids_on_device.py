@@ -11,6 +11,7 @@ import pretend
 from case import Case, build
 from families.spectrogram import CASES
 from laws import Example
+from ontheflyspec.augment.base import Info, planned
 
 STEREO = Example((60, 33, 0), channels=2)
 
@@ -21,15 +22,16 @@ STEREO = Example((60, 33, 0), channels=2)
 def test_same_as_on_the_host(case: Case, ids: bool, lengths: bool) -> None:
     batch, module = STEREO.batch(case), build(case)
     expected = module(batch).data
-    known = module.pieces(batch, module.draw(batch.ids))
+    known = planned(module, Info.of(batch, case.name), module.draw(batch.ids)).time
     sent = batch._replace(data=pretend.send(batch.data))
     sent = sent._replace(ids=pretend.send(batch.ids)) if ids else sent
     sent = sent._replace(lengths=pretend.send(batch.lengths)) if lengths else sent
     with pretend.session():
         there = pretend.send(copy.deepcopy(module))
         out = there(sent).data
-        pieces = there.pieces(sent, there.draw(sent.ids))
+        moved = planned(there, Info.of(sent, case.name), there.draw(sent.ids)).time
+        pieces = None if moved is None else moved()
     assert torch.allclose(pretend.fetch(out), expected, atol=1e-5)
     assert (pieces is None) == (known is None)
     if known is not None:
-        assert all(torch.allclose(pretend.fetch(one), other) for one, other in zip(pieces, known, strict=True))
+        assert all(torch.allclose(pretend.fetch(one), other) for one, other in zip(pieces, known(), strict=True))

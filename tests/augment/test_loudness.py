@@ -45,9 +45,16 @@ def programme(rate: int, seconds: float, seed: int, channels: int = 2) -> np.nda
 
 
 def lufs(batch: PaddedBatch) -> list[float]:
-    every = torch.ones(len(batch.lengths), dtype=torch.bool)
-    found = loudness.loudness_amplitude(batch.data, batch.lengths, batch.rate, every)
-    return (20 * found.detach().log10()).flatten().tolist()
+    """Returns the loudness of items: all at once, and where it can be told item by item, from what a step makes."""
+    found = loudness.loudness_amplitude(batch.data, batch.lengths, batch.rate)
+    levels = (20 * found.detach().log10()).flatten()
+    if not batch.data.requires_grad:
+        scaled = LoudnessNormalize(loudness_lufs=-20.0)(batch)
+        factors = [float(new.norm() / old.norm()) for new, old in zip(scaled.unpad(), batch.unpad(), strict=True)]
+        one_by_one = -20 - 20 * torch.tensor(factors, dtype=torch.float64).log10()
+        assert torch.allclose(one_by_one, levels, rtol=0, atol=1e-5)
+        return one_by_one.tolist()
+    return levels.tolist()
 
 
 @pytest.mark.parametrize("requires_grad", [False, True])

@@ -14,7 +14,7 @@ from scipy import stats
 import ontheflyspec as ofs
 from ontheflyspec.augment import CutMix, MixUp
 from ontheflyspec.augment.base import Augment
-from ontheflyspec.augment.mixing import draw_pairs
+from ontheflyspec.augment.mixing import partner_range
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.functional.mixing import symmetric_beta
 
@@ -156,8 +156,8 @@ def test_inactive_items_keep_their_bits(make: type[Augment], requires_grad: bool
 
 def test_partners_by_64_bits() -> None:
     """Numbers that agree in their first half are told apart by the second, in any order."""
-    unit = torch.tensor([[0.5, 0.3, second, 0.5, 0.5] for second in (0.1, 0.9, 0.5)], dtype=torch.float64)
-    assert draw_pairs(unit, 1.0, 1.0, None)["partner"].tolist() == [2, 0, 1]
+    unit = torch.tensor([[0.3, second] for second in (0.1, 0.9, 0.5)], dtype=torch.float64)
+    assert partner_range().make(unit, {}).tolist() == [2, 0, 1]
 
 
 @both
@@ -227,7 +227,7 @@ def test_targets_are_shares_of_what_is_heard() -> None:
     for step in (MixUp(alpha=1.0), CutMix()):
         table = step.draw(batch.ids)
         targets = step.targets(torch.arange(count), table, n_classes=count)
-        heard = step.apply(batch, table).data
+        heard = step.replay(batch, table).data
         assert torch.allclose(heard.mean(1), targets @ torch.arange(float(count)), atol=count / size)
 
 
@@ -236,30 +236,25 @@ def test_in_a_chain() -> None:
     chain = ofs.Compose([ofs.augment.Gain(gain_db=6.0), MixUp(weight=0.5)])
     batch = batch_of([20, 30, 40], "wave")
     params = chain.draw(batch.ids)
-    assert torch.equal(chain.apply(batch, params).data, chain(batch).data)
+    assert torch.equal(chain.replay(batch, params).data, chain(batch).data)
     assert chain.steps[1].targets(torch.tensor([0, 1, 2]), params["1"], n_classes=3).sum(1).tolist() == [1.0] * 3
 
 
-def test_cutmix_pieces_are_what_is_left() -> None:
-    """Samples that hold their own time: those in a piece stay, those in none are another item's."""
+def test_only_the_stretch_is_another_items() -> None:
+    """Samples that hold their own time: as much stays as the share says, the rest comes from the partner."""
     ids = torch.arange(8)
-    times = torch.arange(60, dtype=torch.float64) / RATE
     lengths = torch.tensor([60, 41, 1, 0, 60, 17, 30, 55])
-    batch = PaddedBatch(times.expand(8, 60) + 100 * ids.unsqueeze(-1), lengths, RATE, ids)
+    batch = PaddedBatch(torch.arange(60.0).expand(8, 60) + 100 * ids.unsqueeze(-1), lengths, RATE, ids)
     step = CutMix(p=0.7)
-    table = step.draw(ids)
-    out, pieces = step(batch).data, step.pieces(batch, table)
+    table, out = step.draw(ids), step(batch).data
     assert 0 < int(table["active"].sum()) < 8
     for row, length in enumerate(lengths.tolist()):
-        full = pieces.end[row] > pieces.start[row]
-        kept = set()
-        for start, end, place, slope in zip(*(part[row][full].tolist() for part in pieces), strict=True):
-            assert (place, slope) == (start, 1.0)
-            kept |= set(range(round(start * RATE), round(end * RATE)))
-        assert kept == {step for step in range(length) if out[row, step] == batch.data[row, step]}
-        if not table["active"][row] and length:
-            assert [part[row][full].tolist() for part in pieces] == [[0.0], [length / RATE], [0.0], [1.0]]
-    assert MixUp().pieces(batch, MixUp().draw(ids)) is None
+        other = (out[row, :length] != batch.data[row, :length]).nonzero().flatten().tolist()
+        assert len(other) == round((1 - float(table["weight"][row])) * length)
+        assert other == list(range(other[0], other[-1] + 1) if other else [])
+        mate = int(table["partner"][row])
+        size = max(int(lengths[mate]), 1)
+        assert all(out[row, place] in (batch.data[mate, :size] if lengths[mate] else [0]) for place in other)
 
 
 def test_gradients_go_to_both() -> None:
@@ -290,5 +285,3 @@ def test_wrong_options() -> None:
         MixUp().targets(torch.arange(3), table)
     with pytest.raises(ValueError, match=r"MixUp: expected labels of shape \[3\] or \[3, K\], got \[2, 4\]\."):
         MixUp().targets(torch.zeros(2, 4), table)
-    with pytest.raises(ValueError, match=r"CutMix: expected a batch that knows its rate, for times in seconds"):
-        CutMix().pieces(batch_of([3, 3, 3], "wave")._replace(rate=float("nan")), CutMix().draw(torch.arange(3)))

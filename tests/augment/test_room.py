@@ -176,7 +176,8 @@ def test_lengths_of_tails() -> None:
     alike = ApplyImpulseResponse(ofs.WaveformBank([torch.tensor([0.1, 2.0, 1.0])] * 3, rate=RATE), tail=True)
     assert (alike.output_lengths(7), alike.output_lengths(0)) == (8, 0)
     assert alike.output_lengths(torch.tensor([7, 0])).tolist() == [8, 0]
-    assert ApplyImpulseResponse(decaying()).output_lengths(7, table) == 7
+    assert ApplyImpulseResponse(decaying()).output_lengths(7, table).tolist() == [7] * 4
+    assert ApplyImpulseResponse(decaying()).output_lengths(7) == 7
 
 
 def test_chains_take_tails() -> None:

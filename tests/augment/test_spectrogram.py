@@ -9,6 +9,8 @@ from scipy import stats
 
 import ontheflyspec as ofs
 from ontheflyspec.augment import SpecAugment
+from ontheflyspec.augment.base import Info, planned
+from ontheflyspec.targets import Pieces
 
 LENGTHS = (0, 1, 5, 30, 80)
 BANDS = 20
@@ -19,6 +21,12 @@ def spectra(channels: int | None = None) -> ofs.PaddedBatch:
     lead = (BANDS,) if channels is None else (channels, BANDS)
     draws = np.random.default_rng(4)
     return ofs.pad([draws.standard_normal((*lead, length)) for length in LENGTHS], rate=100.0, ids=torch.arange(5))
+
+
+def pieces_of(step: SpecAugment, batch: ofs.PaddedBatch) -> Pieces | None:
+    """Where a step moves time."""
+    time = planned(step, Info.of(batch, "SpecAugment"), step.draw(batch.ids)).time
+    return None if time is None else time()
 
 
 def masked(item: np.ndarray, table: dict[str, list], row: int, fill: float | str, share: float = 1.0) -> np.ndarray:
@@ -90,7 +98,7 @@ def test_pieces_say_where_frames_went(warp: int, masks: int) -> None:
         time_warp_param=warp, n_time_masks=masks, time_mask_param=15, n_freq_masks=0, fill=-1.0, p=0.8, seed=1
     )
     table = step.draw(ids)
-    out, pieces = step(batch).data[:, 0], step.pieces(batch, table)
+    out, pieces = step(batch).data[:, 0], pieces_of(step, batch)
     assert all(part.dtype == torch.float64 and part.shape == pieces.start.shape for part in pieces)
     assert 0 < int(table["active"].sum()) < 12
     for row, length in enumerate(lengths.tolist()):
@@ -111,8 +119,7 @@ def test_pieces_say_where_frames_went(warp: int, masks: int) -> None:
 
 
 def test_pieces_need_no_time_if_only_bands_are_hidden() -> None:
-    step, batch = SpecAugment(n_time_masks=0), spectra()
-    assert step.pieces(batch, step.draw(batch.ids)) is None
+    assert pieces_of(SpecAugment(n_time_masks=0), spectra()) is None
 
 
 def test_warp_is_drawn_evenly() -> None:
@@ -198,7 +205,7 @@ def test_wrong_options() -> None:
     with pytest.raises(ValueError, match=r"SpecAugment\.policy: expected name to be one of 'LB' \| .*, got 'XL'\."):
         SpecAugment.policy("XL")
     with pytest.raises(ValueError, match=r"SpecAugment: expected a batch that knows its rate, for times in seconds"):
-        SpecAugment().pieces(spectra()._replace(rate=float("nan")), SpecAugment().draw(torch.arange(5)))
+        pieces_of(SpecAugment(), spectra()._replace(rate=None))
     with pytest.raises(TypeError, match=r"SpecAugment: expected time_mask_param to be an integer.*got 2\.5\."):
         SpecAugment(time_mask_param=2.5)
     with pytest.raises(TypeError, match=r"SpecAugment: expected data of type float16.*got complex64\."):

@@ -9,6 +9,7 @@ from scipy import stats
 
 import ontheflyspec as ofs
 from ontheflyspec.augment import Speed
+from ontheflyspec.augment.base import Info, planned
 from ontheflyspec.functional.resampling import SNAP, fraction
 
 RATE = 16_000
@@ -54,7 +55,7 @@ def test_sines_rise_and_shorten() -> None:
     step = Speed(factor=(0.8, 1.25), p=0.7, seed=2)
     table = step.draw(batch.ids)
     assert table["active"].any()
-    pieces = step.pieces(batch, table)
+    pieces = planned(step, Info.of(batch, "step"), table).time()
     for k, found in enumerate(step(batch).unpad()):
         old, new = fraction(float(table["factor"][k])) if table["active"][k] else (1, 1)
         assert float(pieces.slope[k, 0]) == pytest.approx(new / old)

@@ -10,6 +10,7 @@ from scipy import stats
 
 import ontheflyspec as ofs
 from ontheflyspec.augment import PitchShift, TimeStretch
+from ontheflyspec.augment.base import Info, planned
 
 RATE = 16_000
 
@@ -56,7 +57,7 @@ def test_any_rate(rate: int) -> None:
     """A tone at a tenth of the rate lands within 3 cents, whatever the rate is."""
     wave = np.sin(2 * np.pi * 0.1 * np.arange(max(rate, 6_000)))
     for semitones in (-7.3, -0.4, 0.6, 3.9):
-        found = PitchShift(semitones=(-8.0, 4.0)).apply(
+        found = PitchShift(semitones=(-8.0, 4.0)).replay(
             ofs.pad([wave], rate=rate), {"active": [True], "semitones": [semitones]}
         )
         cents = 1_200 * np.log2(peak_frequency(found.data[0].numpy()) / (0.1 * RATE)) - 100 * semitones
@@ -98,7 +99,7 @@ def test_clicks_keep_time_and_lie_in_their_piece() -> None:
     step = TimeStretch(rate=(0.5, 2.0), p=0.5, seed=5)
     table = step.draw(batch.ids)
     assert 0 < int(table["active"].sum()) < 4
-    out, pieces = step.apply(batch, table), step.pieces(batch, table)
+    out, pieces = step.replay(batch, table), planned(step, Info.of(batch, "step"), table).time()
     for k, found in enumerate(out.unpad()):
         level = np.convolve(found.numpy() ** 2, np.hanning(257), "same")
         for click in range(1, len(waves[k]) // 1_600):
@@ -149,6 +150,6 @@ def test_wrong_options() -> None:
         PitchShift()(torch.zeros(100))
     batch = ofs.pad([torch.ones(100)], rate=RATE)
     with pytest.raises(ValueError, match=r"PitchShift: expected a table within the range of semitones, up to 1, got 9"):
-        PitchShift(semitones=1.0).apply(batch, {"active": [True], "semitones": [9.0]})
+        PitchShift(semitones=1.0).replay(batch, {"active": [True], "semitones": [9.0]})
     with pytest.raises(ValueError, match="TimeStretch: expected rate"):
         TimeStretch(rate=(0.0, 1.0))

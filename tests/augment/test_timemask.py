@@ -9,6 +9,7 @@ from scipy import stats
 
 import ontheflyspec as ofs
 from ontheflyspec.augment import TimeMask
+from ontheflyspec.augment.base import Info, planned
 
 RATE = 1_000.0
 
@@ -56,7 +57,7 @@ def test_pieces_are_what_is_left() -> None:
     for seed in range(5):
         step = TimeMask(n_masks=4, fraction=(0.1, 0.4), p=0.8, seed=seed)
         table = step.draw(batch.ids)
-        out, pieces = step.apply(batch, table), step.pieces(batch, table)
+        out, pieces = step.replay(batch, table), planned(step, Info.of(batch, "step"), table).time()
         for k, (wave, found) in enumerate(zip(waves, out.unpad(), strict=True)):
             kept = torch.zeros(len(wave), dtype=torch.bool)
             for start, end, place, slope in zip(*(one[k].tolist() for one in pieces), strict=True):

@@ -9,7 +9,7 @@ from scipy import stats
 
 import ontheflyspec as ofs
 from ontheflyspec.augment import ChunkSwap, TimeInversion, TimeShift
-from ontheflyspec.augment.base import Augment
+from ontheflyspec.augment.base import Augment, Info, planned
 
 RATE = 100.0
 
@@ -131,7 +131,7 @@ def test_every_sample_is_where_its_piece_says(step: Augment) -> None:
     batch = ofs.pad(waves, rate=RATE, ids=torch.arange(4))
     table = step.draw(batch.ids)
     assert 0 < int(table["active"].sum()) < 4
-    out, pieces = step.apply(batch, table), step.pieces(batch, table)
+    out, pieces = step.replay(batch, table), planned(step, Info.of(batch, "step"), table).time()
     for k, (wave, found) in enumerate(zip(waves, out.unpad(), strict=True)):
         seen = 0
         for start, end, place, slope in zip(*(one[k].tolist() for one in pieces), strict=True):

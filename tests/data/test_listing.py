@@ -77,6 +77,18 @@ def test_manifest_with_parts_of_files(audio, tmp_path):
         assert 4_000 <= place <= 12_000 - 1_600
 
 
+def test_manifest_with_parts_of_files_that_are_bad(audio, tmp_path):
+    """They are left out, and neither parts nor texts slip to other clips."""
+    path = audio("a.wav", 16_000)
+    (tmp_path / "b.wav").write_bytes(b"nothing")
+    lines = [{"path": name, "offset": offset, "text": str(offset)} for name, offset in (("b.wav", 7), ("a.wav", 0.5))]
+    clips = manifest(tmp_path, "m.jsonl", "\n".join(map(json.dumps, lines)), on_error="skip")
+    assert ([failure.index for failure in clips.failures], clips.lengths.tolist()) == ([0], [8_000])
+    clip, text = clips[0]
+    assert text == "0.5"
+    np.testing.assert_array_equal(floats(clip.wave), samples(path, 8_000))
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [

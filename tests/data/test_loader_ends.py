@@ -10,9 +10,11 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 import ontheflyspec as ofs
@@ -146,8 +148,9 @@ def test_no_process_is_forked_while_a_file_is_being_opened(audio, monkeypatch):
     def slow(_path):
         opening.set()
         time.sleep(0.4)
+        return SimpleNamespace()
 
-    monkeypatch.setattr(coded, "_stream", lambda: slow)
+    monkeypatch.setattr(soundfile, "SoundFile", slow)
     thread = threading.Thread(target=coded._open, args=["any.flac"])
     thread.start()
     opening.wait()

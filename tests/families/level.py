@@ -30,6 +30,8 @@ CASES: list[Case] = [
     _case("", "BitCrush", smooth=False),
     _case("", "MuLaw", {"mu": (15.0, 255.0), "p": 0.7}, smooth=False),
     _case("", "Telephone", {"low_hz": (200.0, 400.0), "order": 2, "p": 0.7}),
+    # Of few levels: samples between two of them, where rounding decides, are as few.
+    _case("coded", "Telephone", {"low_hz": (200.0, 400.0), "mu": 3.0, "p": 0.7}, smooth=False),
     _case("", "GainTransition", {"duration_s": (0.0, 0.02)}),
     _case("half", "GainTransition", {"p": 0.5}),
     _case("", "Fade", {"fade_in_s": (0.0, 0.01), "shape": "logarithmic", "p": 0.8}),

@@ -6,40 +6,47 @@ import pytest
 import torch
 
 import ontheflyspec as ofs
-from ontheflyspec.functional import blocks, filterbanks
+from ontheflyspec.kernels.cpu import pipeline, products
+from ontheflyspec.kernels.rows import grouped
 
-SHAPE = ((3, 4, 1), (2, 5, 2))
+SHAPE = (((0, 3, 1, 5), (3, 5, 2, 7)), 5, 301)
+"""Runs of filters, how many these are, and bins: of frames that come 873 at a time."""
 
 
 @pytest.fixture
 def products_by_place(monkeypatch):
     """Products a little off in later rows, as other kernels of a library may be."""
-    right = filterbanks.PRODUCTS
+    right = products.filter_products
 
-    def wrong(energy, weights, lows, n):
+    def wrong(energy, *rest):
         place = torch.arange(energy.shape[0]).unsqueeze(-1)
-        return right(energy * (1 + 1e-3 * (place >= 100)), weights, lows, n)
+        return right(energy * (1 + 1e-3 * (place >= 100)), *rest)
 
-    filterbanks._places_agree.cache_clear()
-    monkeypatch.setattr(filterbanks, "PRODUCTS", wrong)
+    products._places_agree.cache_clear()
+    monkeypatch.setattr(products, "filter_products", wrong)
     yield
-    filterbanks._places_agree.cache_clear()
+    products._places_agree.cache_clear()
 
 
 def test_places_that_do_not_agree_are_found(products_by_place):
-    assert not filterbanks._places_agree(SHAPE, 7, 300, torch.float32, 1)
+    assert not products._places_agree(*SHAPE, torch.float32, 1)
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])
 def test_sizes_that_do_not_agree_are_found(monkeypatch, kind):
-    right = filterbanks.PRODUCTS
-    filterbanks._places_agree.cache_clear()
+    right = products.filter_products
     monkeypatch.setattr(
-        filterbanks, "PRODUCTS", lambda energy, *rest: right(energy * (1 + 1e-3 * (energy.shape[0] > 300)), *rest)
+        products, "filter_products", lambda energy, *rest: right(energy * (1 + 1e-3 * (energy.shape[0] > 300)), *rest)
     )
-    assert not filterbanks._places_agree(SHAPE, 7, 300, kind, 1)
-    assert filterbanks._places_agree(SHAPE, 7, 200, kind, 1) == filterbanks._places_agree(SHAPE, 7, 100, kind, 1)
-    filterbanks._places_agree.cache_clear()
+
+    def agree(rows):
+        monkeypatch.setattr(products, "most_frames", lambda _: rows)
+        products._places_agree.cache_clear()
+        return products._places_agree(*SHAPE, kind, 1)
+
+    assert not agree(300)
+    assert agree(200) == agree(100)
+    products._places_agree.cache_clear()
 
 
 @pytest.mark.parametrize("power", [2.0, 1.0, 0.7])
@@ -51,12 +58,23 @@ def test_clips_come_out_alone_even_then(products_by_place, power):
         assert torch.equal(item, mel(alone))
 
 
-def test_short_clips_share_blocks_and_long_ones_are_cut():
-    assert blocks._grouped([3, 3, 3, 9, 1], lambda _: 6) == [slice(0, 2), slice(2, 3), slice(3, 4), slice(4, 5)]
-    assert blocks._grouped([3, 3, 2, 2], lambda remaining: remaining // 2 + 1) == [
-        slice(0, 2),
-        slice(2, 3),
-        slice(3, 4),
-    ]
-    assert blocks._grouped([], lambda _: 1) == []
-    assert blocks._pieces([5, 0, 2], 2) == [(0, 0, 2), (0, 2, 2), (0, 4, 1), (2, 0, 2)]
+def test_long_clips_are_cut_into_blocks_and_empty_ones_have_none(monkeypatch):
+    mel = ofs.MelSpectrogram(sample_rate=8_000, n_fft=64, hop_length=16, n_mels=6)
+    batch = ofs.pad([torch.randn(n) for n in (70, 0, 20)], rate=8_000)
+    wanted, blocks, cut = mel(batch.to(dtype=torch.float64)).data, [], pipeline.cut_frames
+    monkeypatch.setattr(pipeline, "most_frames", lambda _: 2)
+    monkeypatch.setattr(pipeline, "cut_frames", lambda *given: blocks.append(given[-1]) or cut(*given))
+    torch.testing.assert_close(mel(batch).data.double(), wanted, rtol=1e-5, atol=1e-5)
+    pieces = sorted(piece for block in blocks for piece in block)
+    assert pieces == [(0, 0, 2), (0, 2, 2), (0, 4, 1), (2, 0, 2)]
+
+
+def test_neighbours_are_grouped_by_what_they_cost():
+    assert grouped([3, 3, 3, 9, 1], lambda _: 6) == [slice(0, 2), slice(2, 3), slice(3, 4), slice(4, 5)]
+    assert grouped([3, 3, 2, 2], lambda remaining: remaining // 2 + 1) == [slice(0, 2), slice(2, 3), slice(3, 4)]
+    assert grouped([], lambda _: 1) == []
+
+
+def test_items_apart_are_never_together():
+    assert grouped([1, 1, 1], lambda _: 9, [0, 2, 3]) == [slice(0, 1), slice(1, 3)]
+    assert grouped([1, 1, 1], lambda _: 9, [4, 5, 6]) == [slice(0, 3)]

@@ -2,84 +2,122 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
 import pytest
 import torch
+from torch import Generator, Tensor
 
-import ontheflyspec as ofs
-from ontheflyspec import augment
-from ontheflyspec.functional import (
-    backgrounds,
-    blocks,
-    convolution,
-    filtering,
-    masking,
-    noises,
-    octave_programs,
-    programs,
-    vocoder,
-    waveform,
-)
+from case import build
+from laws import Example
+from ontheflyspec.kernels import compiled
+from ontheflyspec.kernels.compiled import PROGRAMS
+from ontheflyspec.kernels.cpu import pipeline, products, spectra
+from ontheflyspec.op import OPS
+from registry import CASES
 
 SIZES = [50, 9, 31]
+KINDS = (torch.float32, torch.float64, torch.int16)
+SPARE = {"kernels.cpu.spectra.power_spectra": lambda made, frames, rows: made[: len(frames)]}
+"""What counts of results in memory of which a part may be anything."""
 
 
-@pytest.fixture(params=[torch.float32, torch.float64, torch.int16], ids=str)
-def given(request):
-    torch.manual_seed(0)
-    waves = torch.randn(3, 50) * 3000
-    kind = torch.float32 if request.param == torch.int16 else request.param
-    return {
-        "waves": waves.to(request.param),
-        "sizes": SIZES,
-        "heads": torch.randn(3, 8, dtype=kind),
-        "tails": torch.randn(3, 8, dtype=kind),
-        "window": torch.rand(16, dtype=kind),
-        "hop_length": 5,
-        "rows": [1, 0, 0, 2],
-        "firsts": [0, 0, 4, 2],
-        "counts": [2, 4, 7, 5],
-    }
+wanted = pytest.mark.skipif(not compiled.WANTED, reason="ONTHEFLYSPEC_COMPILE=0 asks for no programs")
 
 
-USED = {
-    blocks: {"CUT": programs.cut_frames, "DEAL": programs.deal_frames, "KEEP": programs.keep_rows},
-    masking: {"SCALE": programs.scale_rows},
-    waveform: {"SHIFT": programs.shift_rows},
-    noises: {"_ADD": noises.add_noise_to_rows},
-    backgrounds: {"_ADD": backgrounds.add_stretches},
-    convolution: {"_CONVOLVE": convolution.convolve_rows},
-    filtering: {"_FILTER": filtering.filter_rows},
-    vocoder: {"_TURNED": vocoder.turned_items},
-}
-
-
-@pytest.mark.parametrize("module", USED, ids=lambda module: module.__name__)
-def test_they_are_compiled_here(module):
+@wanted
+def test_they_are_compiled_here():
     """A mistake in a program would leave it as it stands, only slower."""
-    for name, written in USED[module].items():
-        assert getattr(module, name) is not written
+    assert PROGRAMS
+    assert [name for name, program in PROGRAMS.items() if program.fast is None] == []
+    assert compiled.summary() == f"{len(PROGRAMS)} of {len(PROGRAMS)} compiled"
 
 
-STEPS = {
-    masking: lambda bank: augment.Gain(),
-    waveform: lambda bank: augment.TimeShift(shift_s=(-0.05, 0.05), mode="zero"),
-    noises: lambda bank: augment.AddColoredNoise(),
-    backgrounds: lambda bank: augment.Babble(bank),
-    convolution: lambda bank: augment.ApplyImpulseResponse(bank),
-    filtering: lambda bank: augment.BandPass(),
-    vocoder: lambda bank: augment.PitchShift(semitones=(-3.0, 3.0)),
-}
+def parts(value):
+    """Returns all that stands in nested lists and tuples."""
+    return [each for part in value for each in parts(part)] if isinstance(value, list | tuple) else [value]
 
 
-@pytest.mark.parametrize("module", STEPS, ids=lambda module: module.__name__)
-def test_augmentations_are_the_same_without_torchscript(module, monkeypatch):
-    bank = ofs.WaveformBank([torch.randn(n) for n in (5_000, 300, 9_000)], rate=16_000)
-    waves = [torch.randn(2, n) for n in (9_000, 1, 4_000)]
-    batch, step = ofs.pad(waves, rate=16_000, ids=[1, 2, 3]), STEPS[module](bank)
-    wanted = step(batch).data
-    for name, written in (*USED[module].items(), *USED[blocks].items()):
-        monkeypatch.setattr(module if name in USED[module] else blocks, name, written)
-    assert torch.equal(step(batch).data, wanted)
+def as_bytes(*values):
+    """Returns types and bits of tensors, and the states of generators, anywhere in values."""
+    found = [one.get_state() if isinstance(one, Generator) else one for one in parts(values)]
+    kept = [one.contiguous().view(-1) for one in found if isinstance(one, Tensor)]
+    return [(one.dtype, one.view(torch.uint8).numpy().tobytes()) for one in kept]
+
+
+class Compared:
+    """A program that does its work, and counts where the function as it stands does it otherwise."""
+
+    def __init__(self, name):
+        self.name, (self.written, self.fast) = name, PROGRAMS[name]
+        self.counts = Counter()
+
+    def __call__(self, *args, **options):
+        given = [*args, *options.values()]
+        memo = {id(one): one.clone_state() for one in parts(given) if isinstance(one, Generator)}
+        others, other_options = copy.deepcopy((args, options), memo)
+        made, again = self.fast(*args, **options), self.written(*others, **other_options)
+        counts = SPARE.get(self.name, lambda made, *_: made)
+        one, other = (
+            as_bytes(counts(made, *given), given),
+            as_bytes(counts(again, *given), *others, *other_options.values()),
+        )
+        self.counts["same" if one == other else "other"] += 1
+        return made
+
+
+@wanted
+def test_programs_have_the_bits_of_their_text(monkeypatch):
+    """In all that the steps of the registry do on a CPU; what a program overwrites is compared, too."""
+    spies = {name: Compared(name) for name in PROGRAMS}
+    for path, module in [*sys.modules.items()]:
+        for attribute, value in [*vars(module).items()] if path.startswith("ontheflyspec") else ():
+            for spy in spies.values():
+                if value is spy.fast:
+                    monkeypatch.setattr(module, attribute, spy)
+    for op in OPS:
+        for backend, kernel in [*op.kernels.items()]:
+            for spy in spies.values():
+                if kernel is spy.fast:
+                    monkeypatch.setitem(op.kernels, backend, spy)
+    for case in CASES:
+        batch = Example((900, 0, 1, 300, 40), channels=2, spare=3).batch(case)
+        for kind in KINDS if case.rank == 1 else KINDS[:2] if case.takes != "complex" else (torch.complex64,):
+            data = batch.data * 20_000 if kind == torch.int16 else batch.data
+            build(case)(batch._replace(data=data.to(kind)))
+    assert {name: spy.counts["other"] for name, spy in spies.items() if spy.counts["other"]} == {}
+    assert [name for name, spy in spies.items() if not spy.counts["same"]] == [], "programs that no case calls"
+
+
+LOG_MEL = """
+import hashlib, torch, ontheflyspec as ofs
+from ontheflyspec.kernels.compiled import PROGRAMS
+waves = [torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in (3_000, 1, 900)]
+mel = ofs.MelSpectrogram(sample_rate=8_000, n_fft=256, hop_length=80, n_mels=20)
+made = ofs.Compose([mel, ofs.AmplitudeToDB()])(ofs.pad(waves, rate=8_000)).data
+count = sum(program.fast is not None for program in PROGRAMS.values())
+print(len(PROGRAMS), count, hashlib.sha256(made.numpy().tobytes()).hexdigest())
+"""
+
+
+def log_mel(wanted):
+    """Returns how many programs there should be in a fresh process, how many there are, and a hash of log-mel."""
+    environment = {**os.environ, "ONTHEFLYSPEC_COMPILE": wanted}
+    done = subprocess.run([sys.executable, "-c", LOG_MEL], env=environment, capture_output=True, text=True, check=True)
+    total, count, digest = done.stdout.splitlines()[-1].split()
+    return int(total), int(count), digest
+
+
+def test_none_are_compiled_where_nobody_wants_them():
+    with_them, without = log_mel("1"), log_mel("0")
+    assert with_them[0] == with_them[1] == without[0] > 0
+    assert without[1] == 0
+    assert with_them[2] == without[2]
 
 
 def test_without_torchscript_the_functions_run_as_they_stand(monkeypatch):
@@ -87,80 +125,54 @@ def test_without_torchscript_the_functions_run_as_they_stand(monkeypatch):
         raise RuntimeError("gone")
 
     monkeypatch.setattr(torch.jit, "CompilationUnit", broken)
-    assert programs.compiled([programs.cut_frames])(programs.cut_frames) is programs.cut_frames
+    monkeypatch.setattr(compiled, "PROGRAMS", {})
+    written = PROGRAMS["kernels.cpu.pipeline.cut_frames"].written
+    assert compiled.compiled(pipeline.extended)(written) is written
+    assert compiled.PROGRAMS["kernels.cpu.pipeline.cut_frames"] == (written, None)
 
 
-def test_text_that_torchscript_does_not_take_is_left_alone():
+def test_text_that_torchscript_does_not_take_is_left_alone(monkeypatch):
     def strange(x):
         yield x
 
-    assert programs.compiled([strange])(strange) is strange
+    monkeypatch.setattr(compiled, "PROGRAMS", {})
+    assert compiled.compiled()(strange) is strange
 
 
-def test_cut_frames_are_those_of_the_signal_with_its_surroundings(given):
-    waves = given["waves"].double() / (32768 if given["waves"].dtype == torch.int16 else 1)
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("mode", ["reflect", "constant"])
+def test_cut_frames_are_those_of_the_signal_with_its_surroundings(kind, mode):
+    torch.manual_seed(0)
+    waves, floats = (torch.randn(3, 50) * 3000).to(kind), torch.float32 if kind == torch.int16 else kind
+    window, pieces = torch.rand(16, dtype=floats), [(1, 0, 2), (0, 0, 4), (0, 4, 7), (2, 2, 5)]
+    plain = waves.double() / (32768 if kind == torch.int16 else 1)
     wanted = []
-    for row, first, count in zip(given["rows"], given["firsts"], given["counts"], strict=True):
-        whole = torch.cat([given["heads"][row], waves[row, : SIZES[row]], given["tails"][row]])
-        wanted.append(whole.unfold(0, 16, 5)[first : first + count] * given["window"])
-    plain, compiled = programs.cut_frames(**given), programs.fast(programs.cut_frames)(**given)
-    assert plain.dtype == given["window"].dtype
-    torch.testing.assert_close(plain.double(), torch.cat(wanted).double(), rtol=1e-6, atol=1e-6)
-    assert torch.equal(plain, compiled)
+    for row, first, count in pieces:
+        whole = torch.from_numpy(np.pad(plain[row, : SIZES[row]].numpy(), 8, mode=mode))
+        wanted.append(whole.unfold(0, 16, 5)[first : first + count] * window)
+    made = pipeline.cut_frames(waves, SIZES, window, 5, 8, mode == "reflect", pieces)
+    assert made.dtype == floats
+    torch.testing.assert_close(made.double(), torch.cat(wanted).double(), rtol=1e-6, atol=1e-6)
 
 
 def test_deal_frames_puts_each_stretch_in_its_place():
-    features = torch.randn(2, 9)
-    where = {"ends": [4, 0, 6], "rows": [0, 2, 2], "firsts": [0, 0, 3], "counts": [3 + 1, 3, 2]}
-    plain, compiled = torch.full((3, 2, 7), 9.0), torch.full((3, 2, 7), 9.0)
-    programs.deal_frames(features, plain, **where)
-    programs.fast(programs.deal_frames)(features, compiled, **where)
-    assert torch.equal(plain, compiled)
-    assert torch.equal(plain[0], torch.cat([features[:, :4], torch.zeros(2, 3)], 1))
-    assert bool((plain[1] == 9).all())
-    assert torch.equal(plain[2], torch.cat([features[:, 4:], torch.full((2, 2), 9.0)], 1))
-    where = {"ends": [4, 0, 5], "rows": [2], "firsts": [3], "counts": [2]}
-    programs.deal_frames(features, plain, **where)
-    assert torch.equal(plain[2, :, 3:], torch.cat([features[:, :2], torch.zeros(2, 2)], 1))
+    features, out = torch.randn(2, 9), torch.full((3, 2, 7), 9.0)
+    pipeline.deal_frames(features, out, [4, 0, 6], [(0, 0, 3 + 1), (2, 0, 3), (2, 3, 2)])
+    assert torch.equal(out[0], torch.cat([features[:, :4], torch.zeros(2, 3)], 1))
+    assert bool((out[1] == 9).all())
+    assert torch.equal(out[2], torch.cat([features[:, 4:], torch.full((2, 2), 9.0)], 1))
+    pipeline.deal_frames(features, out, [4, 0, 5], [(2, 3, 2)])
+    assert torch.equal(out[2, :, 3:], torch.cat([features[:, :2], torch.zeros(2, 2)], 1))
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])
 def test_spectra_and_products(kind):
     torch.manual_seed(0)
     frames, tolerance = torch.randn(5, 16, dtype=kind), {"rtol": 1e-5, "atol": 1e-5}
-    energy = programs.power_spectra(frames, 8)
+    energy = spectra.power_spectra(frames, 8)
     assert energy.shape == (8, 9)
-    assert torch.equal(energy[:5], programs.fast(programs.power_spectra)(frames, 8)[:5])
     torch.testing.assert_close(energy[:5], torch.fft.rfft(frames).abs().square(), **tolerance)
     bank = torch.zeros(4, 9, dtype=kind)
     bank[:2, 1:4], bank[2:, 3:9] = torch.rand(2, 3), torch.rand(2, 6)
-    weights, lows = [bank[:2, 1:4], bank[2:, 3:9]], [1, 3]
-    made = programs.filter_products(energy, weights, lows, 5)
-    assert torch.equal(made, programs.fast(programs.filter_products)(energy, weights, lows, 5))
+    made = products.filter_products(energy, bank, [(0, 2, 1, 4), (2, 4, 3, 9)], 5)
     torch.testing.assert_close(made, bank @ energy[:5].t(), **tolerance)
-
-
-@pytest.mark.parametrize("output", ["complex", "magnitude", "power", "phase"])
-def test_octave_bins_are_the_same_as_written_and_compiled(output):
-    """Two groups, the lower one on a signal of half the rate, whose frames lie differently every other time."""
-    torch.manual_seed(4)
-    given = {
-        "wave": torch.randn(1_000),
-        "kernels": [torch.randn(2, 4, 30), torch.randn(1, 6, 40)],
-        "filters": [torch.randn(3, 32, 16)],
-        "starts": [5],
-        "rows": [14],
-        "sizes": [260],
-        "levels": [1, 0],
-        "steps": [1, 2],
-        "lows": [3, 7],
-        "hop_length": 21,
-        "most": 400,
-        "output": output,
-    }
-    kind = torch.complex64 if output == "complex" else torch.float32
-    plain, fast = torch.zeros(5, 15, dtype=kind), torch.zeros(5, 15, dtype=kind)
-    octave_programs.octave_bins(**given, out=plain)
-    octave_programs.fast(octave_programs.octave_bins)(**given, out=fast)
-    assert torch.equal(plain, fast)
-    assert plain.abs().amin() > 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from ontheflyspec.functional import windows
+from ontheflyspec import windows
 
 
 @pytest.mark.parametrize("name", windows.NAMES)

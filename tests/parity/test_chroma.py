@@ -151,7 +151,7 @@ def test_convolution_is_the_same():
 def test_norms_of_faint_and_silent_frames(norm):
     """Down to the smallest numbers a frame has its norm, below them it stays as it is."""
     frames = torch.tensor([[3.0, 3e-30, 0.0], [4.0, 4e-30, 0.0]])
-    out = chroma.unit(frames, norm)
+    out = chroma.unit(frames, None, norm=norm)
     wanted = {math.inf: (0.75, 1.0), 1: (3 / 7, 4 / 7), 2: (0.6, 0.8)}[norm]
     assert torch.allclose(out, torch.tensor([[wanted[0]] * 2 + [0.0], [wanted[1]] * 2 + [0.0]]))
 

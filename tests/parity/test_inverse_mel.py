@@ -9,7 +9,9 @@ import scipy.optimize
 import torch
 
 import ontheflyspec as ofs
-from ontheflyspec.functional import blocks, filterbanks, nonnegative
+from ontheflyspec.functional import filterbanks
+from ontheflyspec.functional.nonnegative import nonnegative_least_squares, ridge_inverse
+from ontheflyspec.op import chosen
 
 RATE = 16_000
 OPTIONS = [
@@ -82,11 +84,12 @@ def test_steps_are_those_of_admm():
         found = np.maximum(mixed + dual, 0)
         dual = dual + mixed - found
     found = found * scale[:, None]
-    assert blocks.applicable(bands)
     runs = filterbanks.bands(weights, 200)
     assert len(runs) > 2
-    for given in (bands, bands.clone().requires_grad_()):
-        ours = nonnegative.solve(given, None, weights, nonnegative.ridge_inverse(weights), runs, 20).detach().numpy()
+    options = {"weights": weights, "inverse": ridge_inverse(weights), "bands": runs, "n_iter": 20}
+    for given, way in ((bands, "cpu"), (bands.clone().requires_grad_(), None)):
+        assert chosen(nonnegative_least_squares, given, options) == way
+        ours = nonnegative_least_squares(given, None, **options).detach().numpy()
         assert np.abs(ours - found).max() <= 1e-11 * found.max()
 
 

@@ -10,7 +10,8 @@ import torch
 
 import ontheflyspec as ofs
 from ontheflyspec.functional import nonuniform
-from ontheflyspec.functional.windows import window
+from ontheflyspec.kernels.cpu import spectra
+from ontheflyspec.pipeline import Pipeline
 
 OPTIONS = [
     {"freq_scale": "log"},
@@ -26,13 +27,14 @@ OPTIONS = [
 
 def sums(wave, stft):
     """Returns the spectrum of every frame by its definition, in float64."""
-    n_fft, hop = stft.n_fft, stft.hop_length
-    padded = np.pad(wave.double().numpy(), (n_fft // 2, n_fft - n_fft // 2) if stft.center else 0, mode=stft.pad_mode)
+    n_fft, hop = stft.framing.n_fft, stft.framing.hop_length
+    around = (n_fft // 2, n_fft - n_fft // 2) if stft.framing.center else 0
+    padded = np.pad(wave.double().numpy(), around, mode=stft.framing.pad_mode)
     count = stft.output_lengths(len(wave))
     frames = np.stack([padded[hop * t : hop * t + n_fft] for t in range(count)])
     turns = stft.frequencies.numpy() / stft.sample_rate
     waves = np.exp(-2j * np.pi * turns[:, None] * np.arange(n_fft))
-    return waves @ (frames * window(stft.window_name, stft.win_length, n_fft).numpy()).T
+    return waves @ (frames * stft.framing.taper().numpy()).T
 
 
 @pytest.mark.parametrize("backend", ["fft", "conv"])
@@ -81,13 +83,13 @@ def test_nnaudio_agrees(music, scale, backend):
 def test_even_bins_of_the_longer_fft_are_those_of_the_plain_one(music):
     """What a container may share, and at a bin the interpolation is that bin."""
     frames = music[:4_096].double().view(8, 512)
-    spectra = torch.fft.rfft(frames, n=1_024)
-    assert (spectra[:, ::2] - torch.fft.rfft(frames)).abs().max() < 1e-12
+    double = torch.fft.rfft(frames, n=1_024)
+    assert (double[:, ::2] - torch.fft.rfft(frames)).abs().max() < 1e-12
     turns = torch.arange(257, dtype=torch.float64) / 512
     parts = nonuniform.bands(turns, 512)
     pieces = nonuniform.runs(nonuniform.weights(turns, 512, parts), parts)
-    for output, wanted in (("complex", spectra[:, ::2].t()), ("power", spectra[:, ::2].t().abs().square())):
-        got = nonuniform.present_spectra(spectra.clone(), 8, pieces=pieces, output=output)
+    for output, wanted in (("complex", double[:, ::2].t()), ("power", double[:, ::2].t().abs().square())):
+        got = spectra.present(double.clone(), 8, Pipeline((), source=output, between=pieces))
         assert (got - wanted).abs().max() < 1e-6 * wanted.abs().max()
 
 
@@ -103,20 +105,20 @@ def test_any_frame_and_the_ends_of_the_spectrum(n_fft):
 
 
 def test_rows_that_do_not_agree_are_found(monkeypatch):
-    right = nonuniform.BETWEEN
+    right = spectra.between_bins
 
-    def wrong(spectra, weights, lows):
-        return right(spectra * (1 + 1e-3 * (torch.arange(spectra.shape[0]).unsqueeze(-1) >= 100)), weights, lows)
+    def wrong(rows, pieces):
+        return right(rows * (1 + 1e-3 * (torch.arange(rows.shape[0]).unsqueeze(-1) >= 100)), pieces)
 
-    nonuniform._places_agree.cache_clear()
-    monkeypatch.setattr(nonuniform, "BETWEEN", wrong)
-    assert not nonuniform._places_agree(((6, 4, 0),), 10, 300, torch.float32, 1)
+    spectra._between_agrees.cache_clear()
+    monkeypatch.setattr(spectra, "between_bins", wrong)
+    assert not spectra._between_agrees(((6, 4, 0),), 10, 300, torch.float32, 1)
     stft = ofs.STFT(sample_rate=8_000, n_fft=64, hop_length=16, freq_scale="log", fmin=60.0, output="power", fmax=3e3)
-    assert not stft.stage(torch.zeros(1)).together()
+    assert not spectra.invariant(stft.pipeline(torch.zeros(1), 0))
     batch = ofs.pad([torch.randn(n) for n in (900, 1_100, 5, 1_300)], rate=8_000)
     for item, alone in zip(stft(batch).unpad(), batch.unpad(), strict=True):
         assert torch.equal(item, stft(alone))
-    nonuniform._places_agree.cache_clear()
+    spectra._between_agrees.cache_clear()
 
 
 def test_large_transforms_stay_small():

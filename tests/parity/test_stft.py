@@ -9,7 +9,7 @@ import scipy.signal
 import torch
 
 import ontheflyspec as ofs
-from ontheflyspec.functional.windows import NAMES, window
+from ontheflyspec.windows import NAMES, window
 
 OPTIONS = [
     {},
@@ -91,7 +91,7 @@ def test_axes(music):
         assert abs(float(times[power.sum(0).argmax()]) - 0.5005) <= 0.5 * 160 / 16_000
         assert times.numpy() == pytest.approx(
             librosa.frames_to_time(
-                np.arange(power.shape[1]), sr=16_000, hop_length=160, n_fft=None if stft.center else 512
+                np.arange(power.shape[1]), sr=16_000, hop_length=160, n_fft=None if stft.framing.center else 512
             )
         )
     assert stft.frequencies.numpy() == pytest.approx(librosa.fft_frequencies(sr=16_000, n_fft=512))

@@ -1,0 +1,1 @@
+"""Chains: steps in a row, choices among them, and several features side by side."""

@@ -1,0 +1,230 @@
+"""Choices among steps, for each item its own: OneOf, SomeOf, RandomOrder, Sometimes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ontheflyspec import checks, rng
+from ontheflyspec.augment.ranges import Params
+from ontheflyspec.batch import PaddedBatch, as_float, as_tensor
+from ontheflyspec.chain.compose import Compose
+from ontheflyspec.chain.partition import choose, one_each
+from ontheflyspec.chain.run import Chain, Targets, checked_steps, draw_all, output_lengths, takes
+
+
+class Choice(Chain):
+    """Base of chains whose items take some of the steps, each as its table says.
+
+    Args:
+        steps: what is chosen from.
+        p: probability that an item takes any.
+        seed: makes two choices differ.
+    """
+
+    may_rest: bool = True
+    """Whether an item may take no step."""
+
+    def __init__(self, steps: Sequence[nn.Module], *, p: float, seed: int) -> None:
+        super().__init__(seed=seed)
+        where = type(self).__name__
+        self.steps = checked_steps(where, steps, alike=True)
+        self.item_rank, self.sample_rate = takes(self.steps)
+        self.p = checks.number(where, "p", p, low=0.0, high=1.0)
+
+    def turns(self, params: Params) -> list[Tensor]:
+        """Returns who takes which step, bool ``[B, steps]`` with at most one each, for one turn after the other."""
+        return [as_tensor(params["taken"], torch.bool)]
+
+    def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[Any, Targets]:
+        """Returns the batch with each item after the steps that it takes, and its targets."""
+        batch = _floats(x)
+        for taken in self.turns(params):
+            batch, targets = one_each(self, batch, params, taken, targets)
+        return batch, targets
+
+    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
+        """Returns steps out for steps in; where choices differ, for one table of `draw`."""
+        if params is not None:
+            for taken in self.turns(params):
+                for place, step in enumerate(self.steps):
+                    out = output_lengths(step, lengths, params.get(str(place)))
+                    lengths = torch.where(taken[:, place], out, lengths)
+            return lengths
+        if not self.training:
+            return lengths
+        steps: Any = self.steps
+        options = [*([lengths] if self.may_rest else []), *(step.output_lengths(lengths) for step in steps)]
+        if any(bool(as_tensor(option != options[0], torch.bool).any()) for option in options):
+            rule = "choices that give equal lengths, or the table of a draw"
+            got, remedy = "choices that differ and no table", "Pass params=chain.draw(ids)."
+            raise ValueError(checks.message(type(self).__name__, rule, got, remedy))
+        return options[0]
+
+    def still(self, batch: PaddedBatch, targets: Targets) -> tuple[Any, Targets]:
+        """Returns the batch as it is."""
+        return _floats(batch), list(targets)
+
+
+class OneOf(Choice):
+    """Gives each item exactly one of several steps, whose own ``p`` then applies.
+
+    Choices may be augmentations, transforms and chains of them. All must give equal axes and rate; where lengths
+    differ the batch is padded to the longest. Items that take no step pass unchanged. In ``.eval()`` all pass
+    unchanged, also where choices are deterministic: which one to take is itself random.
+
+    Under ``torch.compile`` choices must be augmentations through and through; then every choice runs on all items.
+
+    Args:
+        steps: what is chosen from.
+        weights: how likely each step is, in any scale; None for all the same.
+        p: probability that an item takes a step at all.
+        seed: makes two choices differ.
+
+    Raises:
+        ValueError: no steps, steps for unlike input, weights that are below 0, all 0 or of another count;
+            when called, choices that give unlike axes or rates.
+        TypeError: a step that is neither a Transform nor an Augment.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> choice = ofs.OneOf([ofs.augment.Gain(gain_db=20.0), ofs.augment.PolarityInversion()], weights=[0, 1])
+        >>> choice(torch.tensor([0.5, -1.0]))
+        tensor([-0.5000,  1.0000])
+    """
+
+    def __init__(
+        self, steps: Sequence[nn.Module], *, weights: Sequence[float] | None = None, p: float = 1.0, seed: int = 0
+    ) -> None:
+        super().__init__(steps, p=p, seed=seed)
+        self.may_rest = self.p < 1
+        given = [1.0] * len(self.steps) if weights is None else list(weights)
+        self.weights = tuple(checks.number("OneOf", "weights", weight, low=0.0) for weight in given)
+        if len(self.weights) != len(self.steps) or sum(self.weights) <= 0:
+            rule = f"{len(self.steps)} weights, one a step, not all 0"
+            raise ValueError(checks.message("OneOf", rule, self.weights, "Give each step a weight, or weights=None."))
+
+    def tables(self, ids: Tensor, key: int) -> Params:
+        """Returns ``taken``, bool ``[B, steps]``, and the tables of the random steps under their places."""
+        unit = rng.uniform(ids, key, 2)
+        total = sum(self.weights)
+        bounds = [sum(self.weights[:count]) / total for count in range(1, len(self.weights))]
+        chosen = sum(((unit[:, 1] >= bound).long() for bound in bounds), torch.zeros_like(ids))
+        one_hot = chosen.unsqueeze(-1) == torch.arange(len(self.weights), device=ids.device)
+        return {"taken": one_hot & (unit[:, :1] < self.p), **draw_all(self.steps, ids, key)}
+
+
+class SomeOf(Choice):
+    """Gives each item n distinct steps out of several, in the order of the list.
+
+    Choices, padding, ``.eval()`` and ``torch.compile`` are as in `OneOf`; as an item may take any of them or not, each
+    must keep axes and rate.
+
+    Args:
+        steps: what is chosen from.
+        n: how many steps an item takes: a number, or (low, high), both possible, drawn evenly.
+        p: probability that an item takes steps at all.
+        seed: makes two choices differ.
+
+    Raises:
+        ValueError: no steps, steps for unlike input, n outside 0 to the number of steps; when called, steps that
+            change axes or rate.
+        TypeError: a step that is neither a Transform nor an Augment, n that is no whole number.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> both = ofs.SomeOf([ofs.augment.Gain(gain_db=20.0), ofs.augment.PolarityInversion()], n=2)
+        >>> both(torch.tensor([0.05, -0.1]))
+        tensor([-0.5000,  1.0000])
+    """
+
+    def __init__(self, steps: Sequence[nn.Module], *, n: int | tuple[int, int], p: float = 1.0, seed: int = 0) -> None:
+        super().__init__(steps, p=p, seed=seed)
+        self.n = checks.integer_span("SomeOf", "n", n, low=0, high=len(self.steps))
+
+    def tables(self, ids: Tensor, key: int) -> Params:
+        """Returns ``taken``, bool ``[B, steps]``, and the tables of the random steps under their places."""
+        unit = rng.uniform(ids, key, 2 + len(self.steps))
+        count = self.n[0] + (unit[:, 1:2] * (self.n[1] - self.n[0] + 1)).long()
+        shuffled = unit[:, 2:].argsort(stable=True)
+        return {"taken": (shuffled < count) & (unit[:, :1] < self.p), **draw_all(self.steps, ids, key)}
+
+    def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[Any, Targets]:
+        """Returns the batch with each item after the steps that it takes, and its targets."""
+        return choose(self, _floats(x), params, as_tensor(params["taken"], torch.bool), targets)
+
+
+class RandomOrder(Choice):
+    """Gives each item all steps, in an order of its own.
+
+    Steps, padding, ``.eval()`` and ``torch.compile`` are as in `OneOf`; each must keep axes and rate. What a step draws
+    does not depend on its turn.
+
+    Args:
+        steps: what is put in order.
+        p: probability that an item takes the steps at all.
+        seed: makes two orders differ.
+
+    Raises:
+        ValueError: no steps, steps for unlike input; when called, steps that change axes or rate.
+        TypeError: a step that is neither a Transform nor an Augment.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> either = ofs.RandomOrder([ofs.augment.Gain(gain_db=20.0), ofs.augment.PolarityInversion()])
+        >>> either(torch.tensor([0.05, -0.1]))
+        tensor([-0.5000,  1.0000])
+    """
+
+    def __init__(self, steps: Sequence[nn.Module], *, p: float = 1.0, seed: int = 0) -> None:
+        super().__init__(steps, p=p, seed=seed)
+
+    def tables(self, ids: Tensor, key: int) -> Params:
+        """Returns ``active``, bool ``[B]``, ``order``, int64 ``[B, steps]``, and the tables of the random steps."""
+        unit = rng.uniform(ids, key, 1 + len(self.steps))
+        order = unit[:, 1:].argsort(stable=True)
+        return {"active": unit[:, 0] < self.p, "order": order, **draw_all(self.steps, ids, key)}
+
+    def turns(self, params: Params) -> list[Tensor]:
+        """Returns for each turn which step each item takes, bool ``[B, steps]``."""
+        order, active = as_tensor(params["order"], torch.int64), as_tensor(params["active"], torch.bool)
+        places = torch.arange(len(self.steps), device=order.device)
+        return [(turn.unsqueeze(-1) == places) & active.unsqueeze(-1) for turn in order.unbind(-1)]
+
+
+class Sometimes(Choice):
+    """Gives each item a whole chain of steps, or none of it.
+
+    Steps, padding, ``.eval()`` and ``torch.compile`` are as in `OneOf`.
+
+    Args:
+        steps: one step or several, run in a row.
+        p: probability that an item takes them.
+        seed: makes two of them differ.
+
+    Raises:
+        ValueError: no steps; when called, steps that change axes or rate.
+        TypeError: a step that is neither a Transform nor an Augment.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> ofs.Sometimes([ofs.augment.Gain(gain_db=20.0), ofs.augment.PolarityInversion()], p=0.0)(torch.ones(2))
+        tensor([1., 1.])
+    """
+
+    def __init__(self, steps: nn.Module | Sequence[nn.Module], *, p: float = 0.5, seed: int = 0) -> None:
+        given = [steps] if isinstance(steps, nn.Module) and not isinstance(steps, nn.ModuleList) else list(steps)
+        checked_steps("Sometimes", given, alike=False)
+        super().__init__([Compose(given)], p=p, seed=seed)
+
+    def tables(self, ids: Tensor, key: int) -> Params:
+        """Returns ``taken``, bool ``[B, 1]``, and the table of the chain."""
+        return {"taken": rng.uniform(ids, key, 1) < self.p, **draw_all(self.steps, ids, key)}
+
+
+def _floats(batch: PaddedBatch) -> PaddedBatch:
+    """Returns the batch as floats: each step checks what it takes."""
+    return batch._replace(data=as_float(batch.data))

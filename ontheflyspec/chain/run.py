@@ -1,0 +1,285 @@
+"""How chains run their steps: tables by place, neighbours together, errors that name the step."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ontheflyspec import checks, internals, pipeline, rng
+from ontheflyspec.augment.base import (
+    Augment,
+    Info,
+    as_lists,
+    checked,
+    followed,
+    ids_of,
+    planned,
+    with_targets,
+)
+from ontheflyspec.augment.ranges import Params
+from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.op import Edit, execute
+from ontheflyspec.pipeline import Pipeline
+from ontheflyspec.transforms.base import FrameTransform, Transform, check
+
+Targets = Sequence[Any]
+"""What stands beside a batch."""
+
+
+class Chain(nn.Module, ABC):
+    """Steps that belong together: they draw from one seed, run on one batch, and their targets follow.
+
+    A subclass says in `tables` what is drawn and in `run` what is done with it.
+
+    Args:
+        seed: of the whole chain.
+    """
+
+    item_rank: int = 1
+    """Axes of one item without channels: 1 for waveforms, 2 for spectrograms."""
+    sample_rate: float | None = None
+    """Hz of bare Tensors, None where no step says."""
+
+    gives_mapping: bool = False
+    """Whether features come out by name, so that nothing can follow."""
+
+    def __init__(self, *, seed: int) -> None:
+        super().__init__()
+        self.seed = checks.integer(type(self).__name__, "seed", seed, low=-(2**63), high=2**63 - 1)
+
+    @abstractmethod
+    def tables(self, ids: Tensor, key: int) -> Params:
+        """Returns what is drawn for items with these ids, with the tables of the random steps under their places."""
+
+    @abstractmethod
+    def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[Any, Targets]:
+        """Returns what the steps make of a batch, random ones as a table says, and targets that followed."""
+
+    @abstractmethod
+    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
+        """Returns steps out for steps in; where draws tell them apart, for one table of `draw`."""
+
+    def draw(self, items: Tensor | PaddedBatch, key: int | None = None) -> Params:
+        """Returns what would be drawn: for ids a table of tensors, for a batch one of lists, as JSON takes them.
+
+        Args:
+            items: ids, or a batch; one without ids gets fresh ones.
+            key: of the stream, None for that of the chain's own seed.
+        """
+        if isinstance(items, PaddedBatch):
+            lists: Params = as_lists(self.draw(ids_of(items), key))
+            return lists
+        return self.tables(items, rng.fold(0, self.seed) if key is None else key)
+
+    def replay(self, x: Any, params: Params) -> Any:
+        """Returns what loaders yield after the steps, random ones as a table of `draw` says, in ``.eval()``, too."""
+        return with_targets(self, x, lambda batch, targets: self.run(batch, params, targets))
+
+    def is_random(self) -> bool:
+        """Returns whether a call now would draw."""
+        return self.training
+
+    def forward(self, x: Any) -> Any:
+        """Runs the steps on what loaders yield; see the class."""
+
+        def change(batch: PaddedBatch, targets: Targets) -> tuple[Any, Targets]:
+            if not self.is_random():
+                return self.still(batch, targets)
+            return self.run(batch, self.draw(ids_of(batch)), targets)
+
+        return with_targets(self, x, change)
+
+    def still(self, batch: PaddedBatch, targets: Targets) -> tuple[Any, Targets]:
+        """Returns what comes out where nothing is drawn."""
+        return self.run(batch, {}, targets)
+
+
+def checked_steps(where: str, steps: Iterable[nn.Module], *, alike: bool) -> nn.ModuleList:
+    """Returns the checked steps; ``alike``: all must take what the first takes, and give batches, not mappings."""
+    known: list[Any] = list(steps)
+    if not known:
+        raise ValueError(checks.message(where, "at least one step", "none", "Add a transform or an augmentation."))
+    for place, step in enumerate(known):
+        if not isinstance(step, Transform | Augment | Chain):
+            rule = f"step {place} to be a Transform or an Augment"
+            raise TypeError(checks.message(where, rule, type(step).__name__, "Wrap it in one or call it outside."))
+        maps = isinstance(step, Chain) and step.gives_mapping
+        if maps and (alike or place < len(known) - 1):
+            rule = "a Parallel, which gives a mapping, only as the last step of a chain"
+            raise ValueError(checks.message(where, rule, name(known, place), "Put it last in the outermost Compose."))
+        if alike and step.item_rank != known[0].item_rank:
+            kinds = {1: "waveforms", 2: "spectrograms"}
+            rule = f"all steps to take {kinds[known[0].item_rank]}, as {name(known, 0)} does"
+            got = f"{name(known, place)} for {kinds[step.item_rank]}"
+            raise ValueError(checks.message(where, rule, got, "Choose among waveform steps or spectrogram steps."))
+        if alike and any(isinstance(part, Augment) and part.mixes_items for part in step.modules()):
+            remedy = "Put what mixes items into a Compose beside it, with a p of its own."
+            rule = "steps that leave the items of a batch apart, as each takes its own"
+            raise ValueError(checks.message(where, rule, name(known, place), remedy))
+    return nn.ModuleList(known)
+
+
+def name(steps: Any, place: int) -> str:
+    """Returns how errors call a step."""
+    return f"step {place} ({type(steps[place]).__name__})"
+
+
+def takes(steps: Iterable[Any]) -> tuple[int, float | None]:
+    """Returns what a chain takes: axes of one item for the first step, and Hz of waveforms if a step knows them."""
+    known = list(steps)
+    if known[0].item_rank != 1:
+        return known[0].item_rank, None
+    return 1, next((step.sample_rate for step in known if step.sample_rate is not None), None)
+
+
+def draws(step: Any) -> bool:
+    """Returns whether a call of a step now would draw."""
+    return step.is_random() if isinstance(step, Chain) else isinstance(step, Augment) and step.training
+
+
+def draw_all(steps: Iterable[Any], ids: Tensor, key: int) -> Params:
+    """Returns the tables of all random steps, each under its place."""
+    known = {place: step for place, step in enumerate(steps) if draws(step)}
+    keys = rng.ahead(ids, [rng.fold(key, place, step.seed) for place, step in known.items()])
+    return {str(place): step.draw(ids, one) for (place, step), one in zip(known.items(), keys, strict=True)}
+
+
+def run_all(chain: Any, x: Any, params: Params, targets: Targets = (), first: int = 0) -> tuple[Any, Targets]:
+    """Runs all steps of a chain from one on, on a Tensor or a PaddedBatch, neighbours together where they can be."""
+    steps, place = list(chain.steps), first
+    while place < len(steps):
+        step = steps[place]
+        if isinstance(step, Augment) and str(place) in params:
+            count = next((n for n, one in enumerate(steps[place:]) if not isinstance(one, Augment)), len(steps) - place)
+            x, targets = _augmented(chain, range(place, place + count), x, params, targets)
+            place += count
+            continue
+        x, targets, count = run_one(chain, place, x, params.get(str(place)), targets)
+        place += count
+    return x, targets
+
+
+def run_one(chain: Any, place: int, x: Any, params: Params | None, targets: Targets) -> tuple[Any, Targets, int]:
+    """Returns what a step makes of a Tensor or a batch, its targets, and how many steps have been done with it."""
+    step = chain.steps[place]
+    if isinstance(step, Augment) and params is not None:
+        return *_augmented(chain, range(place, place + 1), x, {str(place): params}, targets), 1
+    with named(chain, place):
+        if isinstance(step, Chain) and params is not None:
+            return *step.run(x, params, targets), 1
+        if not isinstance(step, Transform):
+            return step(x), targets, 1
+    made, count = _transformed(chain, place, x)
+    return made, targets, count
+
+
+def _augmented(
+    chain: Any, places: range, batch: PaddedBatch, params: Params, targets: Targets
+) -> tuple[PaddedBatch, Targets]:
+    """Returns a batch and its targets after augmentations: all are planned, then done together."""
+    edits: dict[int, Edit] = {}
+    within, info = partial(named, chain), None
+    for place in places:
+        step = chain.steps[place]
+        if str(place) not in params:  # it is in eval mode, alone
+            batch, edits, info = execute(edits, batch, within)[0], {}, None
+            with named(chain, place):
+                batch = step(batch)
+            continue
+        with named(chain, place):
+            batch = batch if edits else checked(step, batch)
+            if not batch.data.shape[0]:  # which FFT libraries refuse
+                return batch, list(targets)
+            checks.rank(type(step).__name__, batch.data, step.item_rank, batched=True)
+            before = (info or Info.of(batch, ""))._replace(where=type(step).__name__)
+            edit = edits[place] = planned(step, before, params[str(place)])
+        info, moved = before.after(edit), None
+        if edit.lengths is None:
+            batch, moved = execute(edits, batch, within)
+            info, edits = Info.of(batch, ""), {}
+        with named(chain, place):
+            targets = followed(targets, edit, before, info, moved)
+    return execute(edits, batch, within)[0], targets
+
+
+def _transformed(chain: Any, place: int, x: Any) -> tuple[Any, int]:
+    """Returns what a transform makes of a Tensor or a batch, with those after it that can be done on its blocks."""
+    steps = list(chain.steps)
+    own, count = fused(chain, steps, place, x)
+    with named(chain, place):
+        if own is None:
+            return steps[place](x), 1
+        if isinstance(x, Tensor):
+            single = x.dim() == steps[place].item_rank
+            made = pipeline.run([own], x.unsqueeze(0) if single else x, None)[0]
+            return made[0] if single else made, count
+        made = pipeline.run([own], x.data, x.lengths)[0]
+        return dressed(steps[place : place + count], made, x), count
+
+
+def fused(chain: Any, steps: Sequence[Any], place: int, x: Any) -> tuple[Pipeline | None, int]:
+    """Returns the pipeline of a transform with frames and of those after it that need a few of its frames at a time.
+
+    Returns:
+        The pipeline, None where the transform has none or somebody watches it, and how many steps it covers.
+    """
+    first, data = steps[place], x.data if isinstance(x, PaddedBatch) else x
+    if not isinstance(first, FrameTransform) or internals.watched(first) or not data.shape[0]:
+        return None, 1
+    with named(chain, place):
+        check(first, x)
+        own = first.pipeline(data, 0)
+    if own is None or own.source == "complex":
+        return own, 1
+    count, features = 1, first.output_features(0)
+    for later in steps[place + 1 :]:
+        if not isinstance(later, Transform) or isinstance(later, FrameTransform) or internals.watched(later):
+            break
+        with named(chain, place + count):
+            more = later.pipeline(data, features)
+        if more is None or any(node.block() is None for node in more.nodes):
+            break
+        own, count = own.then(more.nodes), count + 1
+    return own, count
+
+
+def dressed(steps: Sequence[Transform], data: Tensor, batch: PaddedBatch) -> PaddedBatch:
+    """Returns what transforms made of a batch, with its lengths and rate."""
+    lengths, rate = batch.lengths, batch.rate
+    for step in steps:
+        lengths, rate = step.output_lengths(lengths), step.output_rate(rate)
+    return PaddedBatch(data, lengths, rate, batch.ids)
+
+
+def named(chain: Any, place: int) -> contextlib.AbstractContextManager[None]:
+    """Returns a context in which errors name a step."""
+    return contextlib.nullcontext() if torch.compiler.is_compiling() else _named(chain, place)
+
+
+@contextlib.contextmanager
+def _named(chain: Any, place: int) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError) as error:
+        tell(error, chain, place)
+        raise
+
+
+def tell(error: Exception, chain: Any, place: int) -> None:
+    """Lets an error name the step that raised it; a transform of a `Parallel` is no step."""
+    if isinstance(chain, Transform) or len(error.args) != 1 or not isinstance(error.args[0], str):
+        return
+    said, where = type(chain.steps[place]).__name__, type(chain).__name__
+    which = f"step {place}" if error.args[0].startswith(said) else f"step {place} ({said})"
+    error.args = (f"{where} {which}: {error.args[0]}",)
+
+
+def output_lengths(step: Any, lengths: Any, table: Params | None) -> Any:
+    """Returns the steps out of one step, random as its table says."""
+    return step.output_lengths(lengths) if table is None else step.output_lengths(lengths, table)

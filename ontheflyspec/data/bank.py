@@ -1,0 +1,214 @@
+"""Recorded waves kept in memory, packed: noises, rooms, voices for augmentations to draw from."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ontheflyspec import checks
+from ontheflyspec.batch import as_float, as_tensor
+from ontheflyspec.data import faults, listing
+from ontheflyspec.data.faults import BadFile, Failure
+from ontheflyspec.data.source import Options, Source
+from ontheflyspec.recordings import Bank
+
+
+class WaveformBank(nn.Module, Bank):
+    """Recorded waves in memory, which augmentations draw noises, rooms and voices from.
+
+    All waves lie one after the other in one tensor, decoded once: int16 where all of them are, else float32. The bank
+    is a module without parameters: inside an augmentation it moves to devices with it, and stays out of checkpoints.
+    Copies of a module share the waves. What goes to another process through ``torch.multiprocessing`` (workers of a
+    ``DataLoader``) goes as shared memory, once; ``share_memory()`` puts it there at once.
+
+    Args:
+        waves: tensors or arrays ``[T]`` or ``[C, T]``, all with the same channels, int16 or float.
+        rate: samples per second of all waves, Hz.
+
+    Raises:
+        ValueError: no waves, unlike channels, or a wave that is empty, silent or not finite.
+        TypeError: samples of another type than int16 or float.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> bank = ofs.WaveformBank([torch.randn(800), torch.randn(1600)], rate=16_000)
+        >>> len(bank), bank.rate, bank[1].shape
+        (2, 16000.0, torch.Size([1600]))
+    """
+
+    samples: Tensor
+    """All waves, 1-D: the channels of a wave one after the other, then the next wave."""
+    begins: Tensor
+    """Where each wave begins among the samples, int64."""
+    sizes: Tensor
+    """Samples of each wave, per channel, int64."""
+
+    def __init__(self, waves: Sequence[Any], *, rate: float) -> None:
+        where = type(self).__name__
+        if isinstance(waves, str | os.PathLike):
+            remedy = "Use WaveformBank.from_folder or from_paths."
+            raise TypeError(checks.message(where, "waves as tensors or arrays", repr(waves), remedy))
+        given = [as_tensor(wave).detach().cpu() for wave in waves]
+        for place, wave in enumerate(given):
+            _check_wave(where, place, wave, given[0])
+        kind = torch.int16 if all(wave.dtype == torch.int16 for wave in given) else torch.float32
+        packed = [(wave if kind == torch.int16 else as_float(wave, kind)).flatten() for wave in given]
+        channels = given[0].shape[0] if given and given[0].dim() == 2 else 1
+        samples = torch.cat(packed) if packed else torch.zeros(0, dtype=kind, device="cpu")
+        self._fill(where, samples, [wave.shape[-1] for wave in given], channels, rate)
+
+    def _fill(self, where: str, samples: Tensor, sizes: list[int], channels: int, rate: float) -> None:
+        super().__init__()
+        if not sizes:
+            raise ValueError(checks.message(where, "at least one wave", "none", "Check where the list comes from."))
+        self.rate = checks.positive(where, "rate", rate)
+        """Hz of all waves."""
+        self.channels = channels
+        """Channels of all waves."""
+        self.failures: list[Failure] = []
+        """Files that were left out, and why."""
+        counts = torch.tensor(sizes, dtype=torch.int64, device="cpu")
+        self.longest = max(sizes)
+        """Samples of the longest wave, per channel."""
+        self.register_buffer("samples", samples, persistent=False)
+        self.register_buffer("sizes", counts, persistent=False)
+        self.register_buffer("begins", (counts.cumsum(0) - counts) * channels, persistent=False)
+
+    @classmethod
+    def from_folder(
+        cls,
+        root: str | os.PathLike[str],
+        *,
+        sample_rate: int,
+        mono: bool = True,
+        max_seconds: float | None = None,
+        on_error: str = "raise",
+    ) -> WaveformBank:
+        """Returns a bank of all audio files below a folder, at any depth, in sorted order.
+
+        Args:
+            root: the folder; hidden files and files of other kinds are ignored.
+            sample_rate: Hz that files are resampled to, by soxr.
+            mono: mix channels down; otherwise all files must have equally many.
+            max_seconds: longest wave; of longer files the start is kept.
+            on_error: ``"raise"``, or ``"skip"`` to leave out files that are unreadable, empty or silent; `failures`
+                names them.
+
+        Raises:
+            FileNotFoundError: no such folder.
+            ValueError: no audio in it, or a file at fault.
+        """
+        where = "WaveformBank.from_folder"
+        return cls._read(where, listing.list_audio(where, os.fspath(root)), sample_rate, mono, max_seconds, on_error)
+
+    @classmethod
+    def from_paths(
+        cls,
+        paths: Sequence[str | os.PathLike[str]],
+        *,
+        sample_rate: int,
+        mono: bool = True,
+        max_seconds: float | None = None,
+        on_error: str = "raise",
+    ) -> WaveformBank:
+        """Returns a bank of these audio files; arguments as in `from_folder`.
+
+        Args:
+            paths: the files.
+            sample_rate: Hz that files are resampled to, by soxr.
+            mono: mix channels down; otherwise all files must have equally many.
+            max_seconds: longest wave; of longer files the start is kept.
+            on_error: ``"raise"`` or ``"skip"``.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: no files, or a file at fault.
+        """
+        where = "WaveformBank.from_paths"
+        names = listing.as_paths(where, paths, "Pass a list, or use WaveformBank.from_folder.")
+        return cls._read(where, names, sample_rate, mono, max_seconds, on_error)
+
+    @classmethod
+    def _read(
+        cls, where: str, paths: list[str], sample_rate: int, mono: bool, max_seconds: float | None, on_error: str
+    ) -> WaveformBank:
+        options = Options(mono=mono, max_seconds=max_seconds, crop="start", on_error=on_error, progress=False)
+        source = Source(where, paths, sample_rate=sample_rate, **options)
+        good = source.good().tolist()
+        channels = 1 if mono else int(source.table.headers["channels"][good[0]])
+        samples, sizes = _decode(source, good, channels)
+        source.check()
+        bank = cls.__new__(cls)
+        bank._fill(where, samples, sizes, channels, source.sample_rate)
+        bank.failures = source.table.failures()
+        return bank
+
+    def __len__(self) -> int:
+        return self.sizes.shape[0]
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Returns one wave as it is kept, ``[T]`` or ``[C, T]``; a view."""
+        place = range(len(self))[index]
+        begin, size = int(self.begins[place]), int(self.sizes[place])
+        wave = self.samples[begin : begin + self.channels * size]
+        return wave if self.channels == 1 else wave.view(self.channels, size)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> WaveformBank:
+        twin = self.__class__.__new__(self.__class__)
+        twin.__dict__ = {name: copy.copy(value) for name, value in vars(self).items()}
+        memo[id(self)] = twin
+        return twin
+
+    def extra_repr(self) -> str:
+        """Returns what ``repr`` shows."""
+        seconds = self.samples.shape[0] / self.channels / self.rate
+        kind = str(self.samples.dtype).removeprefix("torch.")
+        return f"{len(self)} waves, {seconds:.1f} s of {self.channels} channels at {self.rate:g} Hz, {kind}"
+
+
+def _check_wave(where: str, place: int, wave: Tensor, first: Tensor) -> None:
+    checks.dtype(where, wave, checks.WAVE_DTYPES)
+    remedy = "Leave it out."
+    if wave.dim() not in (1, 2) or wave.shape[:-1] != first.shape[:-1]:
+        rule = f"every wave as [T] or [C, T] with the channels of the first, {list(first.shape[:-1])}"
+        got = f"shape {list(wave.shape)} for wave {place}"
+        raise ValueError(checks.message(where, rule, got, "Mix the waves down or drop channels."))
+    if wave.numel() == 0:
+        raise ValueError(checks.message(where, "waves of at least one sample", f"none in wave {place}", remedy))
+    if wave.is_floating_point() and not bool(wave.isfinite().all()):
+        raise ValueError(checks.message(where, "finite samples", f"NaN or infinite ones in wave {place}", remedy))
+    if not bool(wave.any()):
+        raise ValueError(checks.message(where, "waves that are heard", f"silence in wave {place}", remedy))
+
+
+def _decode(source: Source, clips: list[int], channels: int) -> tuple[Tensor, list[int]]:
+    """Returns the samples of all readable clips, packed, and how many each has per channel."""
+    kind = torch.int16 if all(source.is_integer(clip) for clip in clips) else torch.float32
+    parts = source.parts(clips, [None] * len(clips))
+    ends = np.cumsum([0, *(part.length * channels for part in parts)]).tolist()
+    packed = torch.zeros(ends[-1], dtype=kind, device="cpu")
+    array = packed.numpy()
+
+    def read(place: int) -> None:
+        part, out = parts[place], array[ends[place] : ends[place + 1]]
+        try:
+            source.read(part, out if source.mono else out.reshape(channels, -1))
+            if not out.any():
+                raise BadFile(faults.SILENT, f"{part.length} samples of 0")
+        except BadFile as bad:
+            source.fail(part.clip, bad)
+
+    with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1)), thread_name_prefix="ontheflyspec-bank") as pool:
+        for _ in pool.map(read, range(len(parts))):
+            pass
+    kept = [place for place, part in enumerate(parts) if not source.is_bad(part.clip)]
+    if len(kept) < len(parts):
+        packed = torch.cat([packed[:0], *(packed[ends[place] : ends[place + 1]] for place in kept)])
+    return packed, [parts[place].length for place in kept]

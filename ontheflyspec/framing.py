@@ -1,0 +1,77 @@
+"""Framing: where the frames of a short-time transform lie, how many they are, and their window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import windows
+
+
+def frame_count(lengths: Any, n_fft: int, hop_length: int, center: bool) -> Any:
+    """Returns frames for samples, an int for an int and a tensor for a tensor.
+
+    0 samples give 0 frames; n >= 1 gives ``1 + n // hop_length`` if ``center``, else
+    ``max(0, 1 + (n - n_fft) // hop_length)``.
+    """
+    if isinstance(lengths, Tensor):
+        if center:
+            return (1 + lengths // hop_length) * (lengths > 0)
+        return (1 + (lengths - n_fft) // hop_length).clamp(min=0)
+    if center:
+        return 1 + lengths // hop_length if lengths > 0 else 0
+    return max(0, 1 + (lengths - n_fft) // hop_length)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a signal is cut into windowed frames; equal ones may share a Fourier transform.
+
+    Args:
+        sample_rate: Hz of the signal.
+        n_fft: samples of a frame.
+        hop_length: samples between frames.
+        win_length: samples of the window, centred in the frame.
+        window: name of the window.
+        center: whether frame t has its centre at ``t * hop_length``; else it begins there.
+        pad_mode: how a signal goes on beyond its own ends, ``"reflect"`` or ``"constant"`` (zeros).
+    """
+
+    sample_rate: float
+    n_fft: int
+    hop_length: int
+    win_length: int
+    window: str = "hann"
+    center: bool = True
+    pad_mode: str = "reflect"
+
+    @property
+    def rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def before(self) -> int:
+        """Samples of the first frame before the signal."""
+        return self.n_fft // 2 if self.center else 0
+
+    @property
+    def after(self) -> int:
+        """Samples beyond the signal's end that its last frame may need."""
+        return self.n_fft - self.n_fft // 2 if self.center else 0
+
+    def count(self, lengths: Any) -> Any:
+        """Returns frames for samples, see `frame_count`."""
+        return frame_count(lengths, self.n_fft, self.hop_length, self.center)
+
+    def times(self, n_frames: int) -> Tensor:
+        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
+        first = 0 if self.center else self.n_fft // 2
+        return (torch.arange(n_frames, dtype=torch.float64) * self.hop_length + first) / self.sample_rate
+
+    def taper(self) -> Tensor:
+        """Returns the window with zeros around it, float64 ``[n_fft]``."""
+        return windows.window(self.window, self.win_length, self.n_fft)

@@ -1,0 +1,38 @@
+"""Channels that change places or are hidden, on a CPU, item by item."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ontheflyspec.functional.channels import hide_channels, order_channels
+from ontheflyspec.functional.masking import Fill
+from ontheflyspec.kernels.cpu.masking import copy_and
+from ontheflyspec.kernels.rows import Layout, Rows, by_item
+
+
+@order_channels.kernel("rows")
+def order_channels_rows(_: Layout, lengths: Tensor, *, order: Tensor) -> Rows:
+    """Writes items channel by channel."""
+    orders = order.tolist()
+
+    def write_one(new: Tensor, old: Tensor, row: int) -> None:
+        if len(orders[row]) == 1:
+            new.copy_(old)
+            return
+        for place, channel in enumerate(orders[row]):
+            new[:, place] = old[:, channel]
+
+    return by_item(write_one, lengths)
+
+
+@hide_channels.kernel("rows")
+def hide_channels_rows(_: Layout, lengths: Tensor, *, hidden: Tensor, fill: Fill) -> Rows:
+    """Writes copies of items, then their hidden channels."""
+    silent = hidden.tolist()
+
+    def overwrite(row: int, new: Tensor, _: Tensor, value: float) -> None:
+        for channel, out in enumerate(silent[row]):
+            if out:
+                new[:, channel] = value
+
+    return copy_and(overwrite, lengths, fill)

@@ -1,0 +1,113 @@
+"""Recursive filters of waveforms on a CPU: each item its own response, by blocks that stay in the cache."""
+# ruff: noqa: UP006, UP035
+
+from __future__ import annotations
+
+import functools
+from typing import Any, List
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.functional import filtering
+from ontheflyspec.functional.filtering import responses
+from ontheflyspec.kernels.compiled import compiled
+from ontheflyspec.kernels.rows import Layout, Rows, by_item, with_channels
+
+filtering.slowest_decay.kernel("cpu")(compiled(filtering.decay)(filtering.slowest_decay.reference))
+
+
+def put_blocks(out: Tensor, blocks: Tensor, first: int) -> None:
+    """Writes what blocks in a row hold from one sample on.
+
+    Args:
+        out: ``[C, n]``.
+        blocks: ``[C, count, step]``, at least ``first + n`` samples.
+        first: samples to leave out.
+    """
+    step, n, head = blocks.size(2), out.size(1), 0
+    place, skipped = first // step, first % step
+    if skipped > 0:
+        head = min(step - skipped, n)
+        out.narrow(1, 0, head).copy_(blocks.select(1, place).narrow(1, skipped, head))
+        place += 1
+    whole = (n - head) // step
+    end = head + whole * step
+    out.narrow(1, head, whole * step).view([out.size(0), whole, step]).copy_(blocks.narrow(1, place, whole))
+    if end < n:
+        out.narrow(1, end, n - end).copy_(blocks.select(1, place + whole).narrow(1, 0, n - end))
+
+
+@compiled(put_blocks, responses)
+def filter_rows(
+    out: Tensor,
+    waves: Tensor,
+    rows: List[int],
+    sizes: List[int],
+    sections: Tensor,
+    zero_phase: bool,
+    rings: List[int],
+    shapes: List[List[int]],
+    tables: List[Tensor],
+) -> None:
+    """Writes items after their filters, by blocks that overlap by what rings on.
+
+    Args:
+        out: ``[B, C, T]``.
+        waves: likewise.
+        rows: which items.
+        sizes: samples of each of the B items.
+        sections: ``[B, S, 2, 3]``.
+        zero_phase: as in `responses`.
+        rings: after how many samples the response of each of the B items has ended.
+        shapes: of `block_sizes`, of those of ``rows``.
+        tables: of `circle`, likewise.
+    """
+    group = 64  # blocks worked on at once: many calls cost more than the cache saves, all need room for long items
+    for i in range(len(rows)):
+        row, n, left = rows[i], sizes[rows[i]], rings[rows[i]]
+        size, step, count = shapes[i][0], shapes[i][1], shapes[i][2]
+        right = left if zero_phase else 0
+        own = waves[row].narrow(1, 0, n)
+        padded = torch.nn.functional.pad(own, [left, right + step * count - n])
+        blocks = padded.unfold(-1, left + step + right, step)
+        filters = responses(sections[row], tables[i], zero_phase)
+        for first in range(0, count, group):
+            some = min(group, count - first)
+            spectra = torch.fft.rfft(blocks.narrow(1, first, some), size).mul_(filters)
+            made = torch.fft.irfft(spectra, size).narrow(2, left, step)
+            put_blocks(out[row].narrow(1, first * step, min(n - first * step, some * step)), made, 0)
+
+
+@functools.lru_cache(16)
+def _circle(size: int, dtype: torch.dtype) -> Tensor:
+    return filtering.circle(size, torch.empty(0, dtype=dtype, device="cpu"))
+
+
+@filtering.filter_items.kernel("rows")
+def filter_items_rows(like: Layout, lengths: Tensor, *, sections: Tensor, zero_phase: bool, **_: Any) -> Rows:
+    """Writes items after their filters; their tails are seen here."""
+    sizes, coefficients = lengths.tolist(), sections.to(like.dtype)
+    rings = filtering.tails(sections).long().tolist()
+
+    def write(out: Tensor, waves: Tensor, rows: list[int]) -> None:
+        shapes = [filtering.block_sizes(sizes[row], rings[row], zero_phase) for row in rows]
+        tables = [_circle(size, like.dtype) for size, *_ in shapes]
+        filter_rows(out, waves, rows, sizes, coefficients, zero_phase, rings, shapes, tables)
+
+    return Rows(with_channels(write), cost=8)
+
+
+@filtering.emphasise.kernel("rows")
+def emphasise_rows(_: Layout, lengths: Tensor, *, coefficients: Tensor) -> Rows:
+    """Writes items less what came before."""
+    shares = coefficients.tolist()
+
+    def write_one(new: Tensor, old: Tensor, row: int) -> None:
+        if shares[row] == 0:
+            new.copy_(old)
+            return
+        new[..., 0] = old[..., 0]
+        torch.sub(old[..., 1:], old[..., :-1], alpha=shares[row], out=new[..., 1:])
+
+    return by_item(write_one, lengths)

@@ -1,0 +1,211 @@
+"""Batches written item by item: each group of items goes through several operations while it is in the cache.
+
+Results are bitwise the same alone and in a batch: whatever depends on the shape or place of its operands sees an item
+alone, and several items share an operation only where nothing does.
+"""
+# ruff: noqa: UP006, UP035
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, List, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.kernels import threads
+from ontheflyspec.kernels.compiled import compiled
+
+SMALL = 1 << 15
+"""Values that short items are put together to; torch shares out no operation on so few among its threads."""
+
+
+class Layout(NamedTuple):
+    """Shape ``[B, ..., T]`` and type of data that a kernel prepares for, before the samples are there."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+
+
+class Rows(NamedTuple):
+    """What a kernel by rows prepared: a function that writes any items of the result.
+
+    Args:
+        write: takes the result, the data and the positions of items, none of them empty; writes these items up to their
+            ends, from their own steps alone, or those of other items of the data if the `Op` ``meets``.
+        cost: how much more is done for a value than to copy it.
+        like: ``[F]``, for type and number of features (axis -2), if the result has others than the data.
+    """
+
+    write: Callable[[Tensor, Tensor, List[int]], object]
+    cost: float = 1.0
+    like: Tensor | None = None
+
+
+class Task(NamedTuple):
+    """One operation on all items of a batch.
+
+    Args:
+        rows: what its kernel prepared.
+        data: ``[B, ..., T]``.
+        out: ``[B, ..., N]``.
+        sizes: steps of each item of the data.
+        ends: steps of each item of the result.
+        chosen: which items are written; others keep their steps.
+        last: whether nothing follows, so that the result is to be 0 past each end.
+    """
+
+    rows: Rows
+    data: Tensor
+    out: Tensor
+    sizes: list[int]
+    ends: list[int]
+    chosen: list[bool]
+    last: bool
+
+    def do(self, items: Sequence[int]) -> None:
+        """Writes some items."""
+        written = [row for row in items if self.chosen[row]]
+        kept = [row for row in items if self.sizes[row] and not self.chosen[row]]
+        width = self.out.shape[-1]
+        # Nobody writes what comes of an item without steps, not even where it is read again.
+        padded = [row for row in items if not self.sizes[row] or (self.last and self.ends[row] < width)]
+        if kept or padded:
+            keep_rows(self.out, self.data, self.sizes, self.ends, kept, padded)
+        if written:
+            self.rows.write(self.out, self.data, written)
+
+
+class Room:
+    """Memory for results that take turns: what an operation takes is gone two operations later."""
+
+    def __init__(self) -> None:
+        self.made: list[Tensor] = []
+
+    def after(self, data: Tensor, size: int, like: Tensor | None) -> Tensor:
+        """Returns memory for a result of so many steps, where none of the data stand."""
+        source = data if like is None else like
+        shape = (*data.shape[:-1], size) if like is None else (*data.shape[:-2], like.shape[0], size)
+        for one in self.made:
+            if one.numel() == math.prod(shape) and one.dtype == source.dtype and one.data_ptr() != data.data_ptr():
+                return one.view(shape)
+        self.made.append(source.new_empty(shape))
+        return self.made[-1]
+
+
+def run(tasks: Mapping[int, Task], sizes: list[int], within: Callable[[int], AbstractContextManager[Any]]) -> None:
+    """Does some operations, each on what the one before made, group of items by group of items.
+
+    Args:
+        tasks: the operations in their order, by their place.
+        sizes: steps of each item, by which groups are cut.
+        within: returns the context of the operation at a place.
+    """
+    # Large groups first, smaller ones towards the end, so that all threads have work to the end.
+    groups = grouped(sizes, lambda left: left // (2 * torch.get_num_threads()))
+
+    def work(number: int) -> None:
+        items = range(len(sizes))[groups[number]]
+        for place, task in tasks.items():
+            with within(place):
+                task.do(items)
+
+    threads.each(work, len(groups), sum(task.rows.cost * task.data.numel() for task in tasks.values()))
+
+
+@compiled()
+def keep_rows(out: Tensor, data: Tensor, sizes: List[int], ends: List[int], kept: List[int], padded: List[int]) -> None:
+    """Copies the valid part of some items, and puts 0 past the end of others.
+
+    Args:
+        out: ``[B, ..., N]``.
+        data: ``[B, ..., T]``.
+        sizes: steps of each item of ``data``.
+        ends: steps of each item of ``out``; all of them are 0 where ``data`` has none.
+        kept: which items to copy.
+        padded: whose rest becomes 0.
+    """
+    for row in kept:
+        out[row][..., : sizes[row]].copy_(data[row][..., : sizes[row]])
+    for row in padded:
+        out[row][..., ends[row] if sizes[row] > 0 else 0 :].zero_()
+
+
+def with_channels(write: Callable[[Tensor, Tensor, List[int]], object]) -> Callable[..., None]:
+    """Returns the ``write`` of `Rows` for waves ``[B, T]`` or ``[B, C, T]`` from one for ``[B, C, T]``."""
+
+    def on_waves(out: Tensor, data: Tensor, rows: list[int]) -> None:
+        new, old = (x if x.dim() == 3 else x.unsqueeze(1) for x in (out, data))
+        write(new, old, rows)
+
+    return on_waves
+
+
+def items_kernel(compute: Callable[..., Tensor]) -> Callable[..., Rows]:
+    """Returns the kernel by rows of a reference that gives each of several items the bits it has alone.
+
+    Args:
+        compute: takes contiguous ``[b, ..., n]``, lengths ``[b]`` or None for one full item, and the options; returns
+            ``[b, ..., n]`` with 0 past the lengths.
+    """
+
+    def kernel(like: Layout, lengths: Tensor, **options: Any) -> Rows:
+        sizes, width = lengths.tolist(), math.prod(like.shape[1:-1])
+
+        def write(out: Tensor, data: Tensor, rows: list[int]) -> None:
+            for some in grouped([sizes[row] * width for row in rows], lambda _: SMALL, rows):
+                items = slice(rows[some.start], rows[some.stop - 1] + 1)
+                top, own = max(sizes[items]), lengths[items] if items.stop - items.start > 1 else None
+                out[items, ..., :top] = compute(data[items, ..., :top].contiguous(), own, **options)
+
+        return Rows(write)
+
+    return kernel
+
+
+def by_item(write_one: Callable[[Tensor, Tensor, int], object], lengths: Tensor, cost: float = 1.0) -> Rows:
+    """Returns what a kernel prepared that works on one item after the other.
+
+    Args:
+        write_one: takes the result and the data of an item, ``[1, ..., n]`` each, and its position; writes the result.
+        lengths: steps n of each item, on the host.
+        cost: as in `Rows`.
+    """
+    sizes = lengths.tolist()
+
+    def write(out: Tensor, data: Tensor, rows: list[int]) -> None:
+        for row in rows:
+            write_one(out[row : row + 1, ..., : sizes[row]], data[row : row + 1, ..., : sizes[row]], row)
+
+    return Rows(write, cost)
+
+
+def in_turn(first: Rows, second: Rows) -> Rows:
+    """Returns what writes items by one kernel, then changes them where they stand by another."""
+
+    def write(out: Tensor, data: Tensor, rows: list[int]) -> None:
+        first.write(out, data, rows)
+        second.write(out, out, rows)
+
+    return Rows(write, first.cost + second.cost)
+
+
+def grouped(costs: Sequence[int], most: Callable[[int], int], places: Sequence[int] | None = None) -> list[slice]:
+    """Returns neighbours together, as long as their costs stay within ``most`` of all costs that are left.
+
+    Args:
+        costs: of each.
+        most: takes the costs that are left.
+        places: of each; where they are not one after the other a new group begins. None where they are.
+    """
+    groups: list[slice] = []
+    start, held, left = 0, 0, sum(costs)
+    for place, cost in enumerate(costs):
+        apart = places is not None and place > start and places[place] != places[place - 1] + 1
+        if place > start and (apart or held + cost > most(left)):
+            groups.append(slice(start, place))
+            start, held, left = place, 0, left - held
+        held += cost
+    return [*groups, slice(start, len(costs))] if costs else []

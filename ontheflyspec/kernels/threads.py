@@ -1,0 +1,130 @@
+"""Work on a CPU that is shared out by items: each thread computes alone, and they meet once at the end.
+
+torch would share out every single operation instead: all threads meet hundreds of times a batch, and where loaders or
+other processes keep the cores busy, every meeting waits for the slowest. Results are also bitwise the same for any
+number of threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+import threading
+from collections.abc import Callable
+
+import torch
+
+from ontheflyspec import internals
+
+Task = Callable[[int], object]
+
+_LOCK = threading.Lock()
+_INSIDE = threading.local()
+_POOLS: dict[int, Pool] = {}
+_OPENMP = "OpenMP" in torch.__config__.parallel_info()
+"""With it the number of threads belongs to the calling thread; elsewhere operations are left to torch."""
+
+SHARE = 1 << 21
+"""Work, in values copied, that is worth a thread: less is done where it is called, as handing it over costs 30 us."""
+
+MOST = 8
+"""Threads at most: more of them wait for the interpreter."""
+
+
+class Pool:
+    """Threads on which torch computes without help; the number of threads of all others stays what it is."""
+
+    def __init__(self, size: int) -> None:
+        self.jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        common, ready = torch.get_num_threads(), threading.Barrier(size + 1)
+
+        def run() -> None:
+            _INSIDE.pool = True
+            torch.get_num_threads()  # a thread takes the common number at its first question, which must not come later
+            torch.set_num_threads(1)
+            ready.wait()
+            while True:
+                self.jobs.get()()
+
+        for number in range(size):
+            threading.Thread(target=run, name=f"ontheflyspec-compute_{number}", daemon=True).start()
+        ready.wait()
+        torch.set_num_threads(common)
+
+    def run(self, work: Callable[[], None], count: int) -> None:
+        """Does ``work`` on so many threads at once, and raises the first error."""
+        errors: list[BaseException] = []
+        done: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+        def job() -> None:
+            try:
+                work()
+            except BaseException as error:  # whatever it is, the caller gets it
+                errors.append(error)
+            finally:
+                done.put(None)
+
+        for _ in range(count):
+            self.jobs.put(job)
+        for _ in range(count):
+            done.get()
+        if errors:
+            raise errors[0]
+
+
+def each(task: Task, count: int, work: float) -> None:
+    """Calls ``task(0)`` to ``task(count - 1)``, on as many threads as torch may use here, in no certain order.
+
+    Tasks must not need gradients. Their own torch operations run on one thread, without autocast, which other threads
+    do not have either; the first error is raised.
+
+    Args:
+        task: takes a number.
+        count: how many there are.
+        work: of all tasks together, as many values as could be copied meanwhile; decides how many threads it is worth.
+    """
+    threads = torch.get_num_threads()
+    share = min(threads, MOST, count, 1 + int(work // SHARE))
+    if threads == 1 or count == 0 or not _OPENMP or getattr(_INSIDE, "pool", False):
+        _in_order(task, count)
+    elif share == 1 and internals.can_work_alone():
+        with internals.alone():
+            _in_order(task, count)
+    else:
+        numbers = itertools.count()
+
+        def some() -> None:
+            with torch.inference_mode():
+                while (number := next(numbers)) < count:
+                    task(number)
+
+        _pool(min(threads, MOST)).run(some, share)
+
+
+def _in_order(task: Task, count: int) -> None:
+    with torch.inference_mode():
+        if not torch.is_autocast_enabled("cpu"):
+            for number in range(count):
+                task(number)
+            return
+        with torch.autocast("cpu", enabled=False):
+            for number in range(count):
+                task(number)
+
+
+def _pool(size: int) -> Pool:
+    with _LOCK:
+        if size not in _POOLS:
+            _POOLS[size] = Pool(size)
+        return _POOLS[size]
+
+
+def _forget() -> None:
+    """Drops pools in a forked process, where their threads do not exist."""
+    _POOLS.clear()
+    _LOCK.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_forget)

@@ -1,0 +1,161 @@
+"""Pipelines: what a transform makes of the frames of a signal, node by node, with shared Fourier transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.batch import as_float
+from ontheflyspec.framing import Framing
+from ontheflyspec.functional import fourier, nonuniform
+from ontheflyspec.functional.filterbanks import Run
+from ontheflyspec.functional.framing import cut
+from ontheflyspec.op import Op
+
+Source = Literal["frames", "complex", "magnitude", "power", "phase"]
+"""What the first node takes: windowed frames, or their spectra in one of the forms of `fourier.OUTPUTS`."""
+
+
+class Node(NamedTuple):
+    """One step on features ``[B, ..., F, N]``.
+
+    An op with a kernel ``"block"`` needs no more than a few frames of one item: the kernel takes the options and
+    returns a `Block`, or None if these options need all frames.
+
+    Args:
+        op: the step.
+        options: of the op.
+        like: ``[F]``, for type and number of features; None if they stay.
+    """
+
+    op: Op[..., Tensor]
+    options: Mapping[str, Any]
+    like: Tensor | None = None
+
+    def block(self) -> Block | None:
+        """Returns the form for a few frames, None if there is none."""
+        kernel = self.op.kernels.get("block")
+        return None if kernel is None else kernel(**self.options)
+
+
+class Block(NamedTuple):
+    """A step on a few frames of one item.
+
+    Args:
+        compute: makes features ``[F, n]`` of features ``[K, n]``, which it may overwrite; or of the rows ``[m, bins]``
+            of the source and n, of which the first n count, if it ``reads_rows``.
+        reads_rows: whether it takes the source of its pipeline, of which it is the first node.
+        invariant: tells whether a frame gets the same bits whatever frames stand beside it.
+    """
+
+    compute: Callable[..., Tensor]
+    reads_rows: bool = False
+    invariant: Callable[[], bool] = lambda: True
+
+
+class Pipeline(NamedTuple):
+    """What a transform makes of a signal: frames, their spectra, and nodes one after the other.
+
+    Args:
+        nodes: in their order.
+        framing: where frames lie; None if the nodes take what comes in.
+        source: what the first node takes.
+        taper: window ``[n_fft]`` of the frames.
+        kernels: Fourier kernels ``[2 * bins, n_fft]`` for a convolution in place of the Fourier transform.
+        between: what interpolates between the bins of spectra of twice the frame, for other frequencies than theirs.
+    """
+
+    nodes: tuple[Node, ...]
+    framing: Framing | None = None
+    source: Source = "power"
+    taper: Tensor | None = None
+    kernels: Tensor | None = None
+    between: list[Run] | None = None
+
+    def then(self, nodes: Sequence[Node]) -> Pipeline:
+        """Returns the pipeline with more nodes at its end."""
+        return self._replace(nodes=(*self.nodes, *nodes))
+
+
+def run(pipelines: Sequence[Pipeline], data: Tensor, lengths: Tensor | None) -> list[Tensor]:
+    """Returns what each pipeline makes of data, exactly 0 past each item's end; equal framings share a transform.
+
+    Args:
+        pipelines: all with a framing, or one without.
+        data: ``[B, T]`` or ``[B, C, T]`` samples, or features ``[B, ..., F, N]``.
+        lengths: int64 ``[B]``, None if all items are full.
+    """
+    made: dict[int, Tensor] = {}
+    with fourier.full_precision(data.device):
+        for places in _sharing(pipelines):
+            some = [pipelines[place] for place in places]
+            framing = some[0].framing
+            if framing is None:
+                made[places[0]] = _finish(data, lengths, some[0].nodes)
+                continue
+            valid = None if lengths is None else framing.count(lengths)
+            for place, one, (features, done) in zip(places, some, frame_features(data, lengths, some), strict=True):
+                made[place] = _finish(features, valid, one.nodes[done:])
+    return [made[place] for place in range(len(pipelines))]
+
+
+def _sharing(pipelines: Sequence[Pipeline]) -> list[list[int]]:
+    """Returns the places of those that share a Fourier transform, together."""
+    shared: dict[Any, list[int]] = {}
+    for place, one in enumerate(pipelines):
+        alone = one.framing is None or one.kernels is not None or one.source == "frames"
+        shared.setdefault(place if alone else one.framing, []).append(place)
+    return list(shared.values())
+
+
+def _finish(data: Tensor, lengths: Tensor | None, nodes: Sequence[Node]) -> Tensor:
+    for node in nodes:
+        data = node.op(data, lengths, **node.options)
+    return data
+
+
+@Op
+def frame_features(data: Tensor, lengths: Tensor | None, pipelines: Sequence[Pipeline]) -> list[tuple[Tensor, int]]:
+    """Returns features of frames for each pipeline, 0 past each item's own, and how many of its nodes they are after.
+
+    Args:
+        data: samples ``[B, T]`` or ``[B, C, T]``.
+        lengths: int64 ``[B]``, None if all items are full.
+        pipelines: of equal framings.
+    """
+    first = pipelines[0]
+    framing, taper = first.framing, first.taper
+    assert framing is not None
+    valid = None if lengths is None else framing.count(lengths)
+    if first.kernels is not None:
+        parts = fourier.conv_parts(as_float(data), lengths, first.kernels, framing)
+        return [(fourier.present(*_cut(parts, valid), first.source), 0)]
+    assert taper is not None
+    if first.source == "frames":
+        pieces, count = fourier.windowed(as_float(data, taper.dtype), lengths, taper, framing)
+        made = first.nodes[0].op(pieces, None, **first.nodes[0].options)[..., :count]
+        return [(made if valid is None else cut(made, valid), 1)]
+    pieces, count = fourier.windowed(as_float(data), lengths, taper, framing)
+    twice = any(one.between is not None for one in pipelines)
+    spectra = torch.fft.rfft(pieces, n=2 * framing.n_fft if twice else framing.n_fft)[..., :count, :]
+    power: Tensor | None = None
+    found = []
+    for one in pipelines:
+        if one.between is not None:
+            parts = nonuniform.interpolate(spectra, one.between)
+        else:
+            own = (spectra[..., ::2] if twice else spectra).transpose(-1, -2)
+            parts = (torch.view_as_real(own)[..., 0], torch.view_as_real(own)[..., 1])
+        if one.source == "power" and one.between is None and one.nodes:
+            power = fourier.present(*_cut(parts, valid), "power") if power is None else power
+            found.append((power, 0))
+        else:
+            found.append((fourier.present(*_cut(parts, valid), one.source), 0))
+    return found
+
+
+def _cut(parts: tuple[Tensor, Tensor], valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    return parts if valid is None else (cut(parts[0], valid), cut(parts[1], valid))

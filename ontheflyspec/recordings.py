@@ -1,0 +1,86 @@
+"""Recorded waves as augmentations know them: packed, looked up by their places, fit for a batch or not."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import checks
+
+LOOP_FADE_S = 0.02
+"""Seconds over which the end of a recording that is too short fades into its start."""
+
+
+@runtime_checkable
+class Bank(Protocol):
+    """Recorded waves, packed; `ontheflyspec.WaveformBank` is one.
+
+    ``samples`` is 1-D (int16 or float32): the channels of a wave one after the other, then the next wave. ``begins``
+    and ``sizes``, int64, say where each wave begins there, and its samples per channel. All three move to devices
+    together. A module with buffers of these names derives from this class: from Python 3.12 on ``isinstance`` does not
+    see buffers.
+    """
+
+    samples: Tensor
+    begins: Tensor
+    sizes: Tensor
+    rate: float
+    channels: int
+    longest: int
+
+    def __len__(self) -> int: ...
+
+
+def checked_bank(where: str, bank: Any) -> Bank:
+    """Returns a bank, or raises that it is none."""
+    if not isinstance(bank, Bank):
+        remedy = "Make one with ofs.WaveformBank, .from_folder or .from_paths."
+        raise TypeError(checks.message(where, "a WaveformBank", type(bank).__name__, remedy))
+    return bank
+
+
+def check_match(where: str, bank: Bank, rate: float, channels: int, device: torch.device | None) -> None:
+    """Raises unless the waves of a bank fit a batch.
+
+    Args:
+        where: what errors begin with.
+        bank: the waves.
+        rate: of the batch, Hz.
+        channels: of the batch.
+        device: of its data.
+    """
+    if rate != bank.rate:
+        rule, got = f"a batch of {bank.rate:g} Hz, the rate of its bank", f"{rate:g} Hz"
+        raise ValueError(checks.message(where, rule, got, "Resample the batch, or read the bank at its rate."))
+    if bank.channels not in (1, channels):
+        rule, got = f"a batch of {bank.channels} channels, as its bank has", f"{channels}"
+        raise ValueError(checks.message(where, rule, got, "Read the bank with mono=True."))
+    if bank.samples.device != device:
+        rule, got = f"a bank on the device of the batch, {device}", f"{bank.samples.device}"
+        raise ValueError(checks.message(where, rule, got, f"Move the step or its chain: .to({str(device)!r})."))
+
+
+class Waves(NamedTuple):
+    """Some waves of a `Bank`: its samples and channels, the begins and sizes of these, ``[B]`` or ``[B, K]``."""
+
+    samples: Tensor
+    begins: Tensor
+    sizes: Tensor
+    channels: int
+
+    def one(self, begin: int, size: int) -> Tensor:
+        """Returns the wave ``[C, size]`` that begins there, a view."""
+        return self.samples[begin : begin + self.channels * size].view(self.channels, size)
+
+    def read(self, begins: Tensor, sizes: Tensor, places: Tensor) -> Tensor:
+        """Returns the samples ``[B, C, N]`` at ``[B, N]`` of waves with begins and sizes ``[B, 1]`` or ``[B, N]``."""
+        channels = torch.arange(self.channels, device=places.device).unsqueeze(-1) * sizes.unsqueeze(1)
+        return self.samples[(begins + places).unsqueeze(1) + channels]
+
+
+def look_up(bank: Bank, files: Tensor) -> Waves:
+    """Returns the waves at these places, which count round, on the bank's device, without waiting for it."""
+    places = files.remainder(len(bank)).to(bank.sizes.device, non_blocking=True)
+    return Waves(bank.samples, bank.begins[places], bank.sizes[places], bank.channels)
