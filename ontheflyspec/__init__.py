@@ -13,28 +13,28 @@ from ontheflyspec.data.device import DeviceLoader
 from ontheflyspec.data.loader import AudioLoader
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw
 from ontheflyspec.kernels import load as _load
+from ontheflyspec.labels import ClipLabels, FrameLabels, Segments
 from ontheflyspec.plot import plot_batch
-from ontheflyspec.targets import ClipLabels, FrameLabels, Segments
 from ontheflyspec.transforms.bark import BarkSpectrogram
 from ontheflyspec.transforms.cepstrum import LFCC, MFCC
+from ontheflyspec.transforms.cfp import CFP
 from ontheflyspec.transforms.chroma import Chroma
-from ontheflyspec.transforms.constant_q import CQT, VQT
+from ontheflyspec.transforms.cqt import CQT, VQT
+from ontheflyspec.transforms.decibels import AmplitudeToDB, Log
+from ontheflyspec.transforms.deltas import Deltas
 from ontheflyspec.transforms.descriptors import SpectralDescriptors
 from ontheflyspec.transforms.gammatone import Gammatonegram
 from ontheflyspec.transforms.griffin_lim import GriffinLim
-from ontheflyspec.transforms.harmonic import HarmonicCQT
+from ontheflyspec.transforms.harmonic_cqt import HarmonicCQT
 from ontheflyspec.transforms.hpss import HPSS
-from ontheflyspec.transforms.inverse import InverseSTFT
 from ontheflyspec.transforms.inverse_cqt import InverseCQT
 from ontheflyspec.transforms.inverse_mel import InverseMel
-from ontheflyspec.transforms.learned import LearnableFilterbank
+from ontheflyspec.transforms.inverse_stft import InverseSTFT
+from ontheflyspec.transforms.learnable_filterbank import LearnableFilterbank
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.normalize import Normalize
 from ontheflyspec.transforms.pcen import PCEN
-from ontheflyspec.transforms.periodicity import CFP
-from ontheflyspec.transforms.post import AmplitudeToDB, Log
 from ontheflyspec.transforms.resample import Resample
-from ontheflyspec.transforms.slopes import Deltas
 from ontheflyspec.transforms.stft import STFT
 from ontheflyspec.transforms.tonnetz import Tonnetz
 

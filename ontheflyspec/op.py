@@ -13,10 +13,10 @@ from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
 import torch
 from torch import Tensor
 
-from ontheflyspec import internals
+from ontheflyspec import torch_internals
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.kernels.rows import Layout, Room, Task, run
-from ontheflyspec.targets import Pieces
+from ontheflyspec.labels import TimeMap
 
 PLAIN: set[type] = {Tensor, torch.nn.Parameter}
 """Types of tensors whose memory a kernel may touch; others trace or pretend."""
@@ -112,7 +112,7 @@ class Edit(NamedTuple):
     active: Tensor | None = None
     lengths: Tensor | None = None
     size: int = 0
-    time: Callable[[], Pieces] | None = None
+    time: Callable[[], TimeMap] | None = None
     mixed: tuple[Tensor, Tensor] | None = None
 
 
@@ -126,7 +126,7 @@ def _nowhere(_: int) -> contextlib.AbstractContextManager[None]:
 
 def execute(
     edits: Mapping[int, Edit], batch: PaddedBatch, within: Within = _nowhere
-) -> tuple[PaddedBatch, Pieces | None]:
+) -> tuple[PaddedBatch, TimeMap | None]:
     """Returns a batch after some edits, and where time went if the last of them alone can tell.
 
     Neighbours that have kernels by rows are done together: each group of items goes through all of them on one thread,
@@ -163,7 +163,7 @@ def chosen(op: Op[..., Any], *given: Any) -> str | None:
     Kernels write into memory of their own, so nothing may ask for gradients, trace or vectorise. On the CPU all tensors
     must lie there; those for other devices may lie on the host in part.
     """
-    if not op.kernels or internals.transforming():
+    if not op.kernels or torch_internals.transforming():
         return None
     tensors: list[Tensor] = []
     _gather(given, tensors)

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from ontheflyspec.batch import as_float
 from ontheflyspec.framing import Framing
-from ontheflyspec.functional import fourier, nonuniform
+from ontheflyspec.functional import nufft, stft
 from ontheflyspec.functional.filterbanks import Run
-from ontheflyspec.functional.framing import cut
+from ontheflyspec.functional.signal_frames import cut
 from ontheflyspec.op import Op
 
 Source = Literal["frames", "complex", "magnitude", "power", "phase"]
-"""What the first node takes: windowed frames, or their spectra in one of the forms of `fourier.OUTPUTS`."""
+"""What the first node takes: windowed frames, or their spectra in one of the forms of `stft.OUTPUTS`."""
 
 
 class Node(NamedTuple):
@@ -89,7 +89,7 @@ def run(pipelines: Sequence[Pipeline], data: Tensor, lengths: Tensor | None) -> 
         lengths: int64 ``[B]``, None if all items are full.
     """
     made: dict[int, Tensor] = {}
-    with fourier.full_precision(data.device):
+    with stft.full_precision(data.device):
         for places in _sharing(pipelines):
             some = [pipelines[place] for place in places]
             framing = some[0].framing
@@ -131,29 +131,29 @@ def frame_features(data: Tensor, lengths: Tensor | None, pipelines: Sequence[Pip
     assert framing is not None
     valid = None if lengths is None else framing.count(lengths)
     if first.kernels is not None:
-        parts = fourier.conv_parts(as_float(data), lengths, first.kernels, framing)
-        return [(fourier.present(*_cut(parts, valid), first.source), 0)]
+        parts = stft.conv_parts(as_float(data), lengths, first.kernels, framing)
+        return [(stft.present(*_cut(parts, valid), first.source), 0)]
     assert taper is not None
     if first.source == "frames":
-        pieces, count = fourier.windowed(as_float(data, taper.dtype), lengths, taper, framing)
+        pieces, count = stft.windowed(as_float(data, taper.dtype), lengths, taper, framing)
         made = first.nodes[0].op(pieces, None, **first.nodes[0].options)[..., :count]
         return [(made if valid is None else cut(made, valid), 1)]
-    pieces, count = fourier.windowed(as_float(data), lengths, taper, framing)
+    pieces, count = stft.windowed(as_float(data), lengths, taper, framing)
     twice = any(one.between is not None for one in pipelines)
     spectra = torch.fft.rfft(pieces, n=2 * framing.n_fft if twice else framing.n_fft)[..., :count, :]
     power: Tensor | None = None
     found = []
     for one in pipelines:
         if one.between is not None:
-            parts = nonuniform.interpolate(spectra, one.between)
+            parts = nufft.interpolate(spectra, one.between)
         else:
             own = (spectra[..., ::2] if twice else spectra).transpose(-1, -2)
             parts = (torch.view_as_real(own)[..., 0], torch.view_as_real(own)[..., 1])
         if one.source == "power" and one.between is None and one.nodes:
-            power = fourier.present(*_cut(parts, valid), "power") if power is None else power
+            power = stft.present(*_cut(parts, valid), "power") if power is None else power
             found.append((power, 0))
         else:
-            found.append((fourier.present(*_cut(parts, valid), one.source), 0))
+            found.append((stft.present(*_cut(parts, valid), one.source), 0))
     return found
 
 

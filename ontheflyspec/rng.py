@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ontheflyspec import internals
+from ontheflyspec import torch_internals
 
 _WORD = 0xFFFFFFFF
 _LONG = 0xFFFFFFFFFFFFFFFF
@@ -60,7 +60,7 @@ def ahead(ids: Tensor, keys: Sequence[int]) -> Sequence[int]:
 
 def _plain(ids: Tensor) -> bool:
     """Returns whether NumPy may look at ids: they lie on the host, and nothing traces."""
-    return type(ids) is Tensor and ids.device.type == "cpu" and not internals.transforming()
+    return type(ids) is Tensor and ids.device.type == "cpu" and not torch_internals.transforming()
 
 
 def _drawn(ids: Tensor, key: tuple[Any, Any], n: int) -> Any:

@@ -16,7 +16,7 @@ from ontheflyspec import augment
 from ontheflyspec.augment.base import Augment, Info, planned
 from ontheflyspec.augment.ranges import Params, Range
 from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.masking import scale_items
+from ontheflyspec.functional.masks import scale_items
 from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.rows import Layout, Rows
 from ontheflyspec.op import Edit, Op

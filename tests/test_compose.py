@@ -21,7 +21,7 @@ from ontheflyspec.augment import AddColoredNoise, Gain, PolarityInversion, SpecA
 from ontheflyspec.augment.base import Augment
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.chain.run import Chain
-from ontheflyspec.functional.masking import zero_past
+from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.transforms.base import Transform
 
 RATE = 8_000.0

@@ -18,7 +18,7 @@ MOST_FUNCTION_LINES = 60
 MOST_NEEDED = 7
 
 # From the lowest layer up: what each may import, besides itself.
-GROUND = {"internals", "checks", "options", "batch", "rng", "windows", "framing", "targets", "recordings"}
+GROUND = {"torch_internals", "checks", "options", "batch", "rng", "windows", "framing", "labels", "recordings"}
 MACHINERY = {"kernels", "kernels.threads", "kernels.compiled", "kernels.rows"}
 BELOW: dict[str, set[str]] = {"ground": set(), "machinery": {"ground"}, "op": {"ground", "machinery"}}
 BELOW["functional"] = {*BELOW["op"], "op"}
@@ -93,8 +93,8 @@ def test_imports_point_down(file: Path) -> None:
         ("ontheflyspec.batch", "from ontheflyspec.functional import framing"),
         ("ontheflyspec.framing", "from ontheflyspec.op import Op"),
         ("ontheflyspec.kernels.rows", "from ontheflyspec.op import Op"),
-        ("ontheflyspec.functional.framing", "from ontheflyspec.transforms.base import Transform"),
-        ("ontheflyspec.functional.masking", "from ontheflyspec.kernels.cpu.masking import scale_rows"),
+        ("ontheflyspec.functional.signal_frames", "from ontheflyspec.transforms.base import Transform"),
+        ("ontheflyspec.functional.masks", "from ontheflyspec.kernels.cpu.masks import scale_rows"),
         ("ontheflyspec.transforms.mel", "from ontheflyspec.augment.level import Gain"),
         ("ontheflyspec.transforms.mel", "from ontheflyspec.kernels.cpu import products"),
         ("ontheflyspec.augment.level", "from ontheflyspec.data.sampler import Draw"),
@@ -178,7 +178,7 @@ def test_no_circles() -> None:
 def test_one_place_chooses() -> None:
     """Nobody but `op.chosen` asks whether tensors are watched, traced or elsewhere, to take another path."""
     names = r"\b(chosen|PLAIN)\b"
-    asking = re.compile(rf"applicable\(|internals\.transforming\(|op\.{names}|op import .*{names}")
+    asking = re.compile(rf"applicable\(|torch_internals\.transforming\(|op\.{names}|op import .*{names}")
     found = {name_of(file) for file in FILES if asking.search(file.read_text())}
     assert found <= {"ontheflyspec.op", "ontheflyspec.rng"}
 
@@ -189,7 +189,7 @@ PRIVATE = re.compile(r"torch\.(\w+\.)*_[a-zA-Z]\w*|torch\.jit|_dynamo_|\._forwar
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_private_names_of_torch_stand_in_one_place(file: Path) -> None:
     """Those of programs apart, which name operators."""
-    allowed = {"ontheflyspec.internals", "ontheflyspec.kernels.compiled"}
+    allowed = {"ontheflyspec.torch_internals", "ontheflyspec.kernels.compiled"}
     found = {match[0] for match in PRIVATE.finditer(file.read_text())} - {"torch._fft_r2c"}
     assert name_of(file) in allowed or not found, found
 

@@ -21,7 +21,7 @@ RATE = 8_000
 FILE = '''
 """Kernels for the pretend accelerator."""
 
-from ontheflyspec.functional.masking import scale_items
+from ontheflyspec.functional.masks import scale_items
 from ontheflyspec.pipeline import frame_features
 
 CALLS = []

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import ontheflyspec as ofs
-from ontheflyspec.functional.compression import decibels
+from ontheflyspec.functional.decibels import decibels
 
 STFT = {"sample_rate": 8_000, "n_fft": 64, "hop_length": 16}
 FIRST = {

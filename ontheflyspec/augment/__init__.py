@@ -1,17 +1,17 @@
 """Random steps."""
 
-from ontheflyspec.augment.coloring import VTLP, FilterAugment, FrequencyShift
+from ontheflyspec.augment.band_filters import BandPass, BandStop, HighPass, LowPass
 from ontheflyspec.augment.cropping import AdjustDuration, RandomCrop, TrimSilence
 from ontheflyspec.augment.distortion import BitCrush, Clip, MuLaw, TanhDistortion, Telephone
 from ontheflyspec.augment.envelopes import Fade, GainTransition
 from ontheflyspec.augment.equalizing import HighShelf, LowShelf, PeakingEQ, PreEmphasis, SevenBandEQ
-from ontheflyspec.augment.filtering import BandPass, BandStop, HighPass, LowPass
 from ontheflyspec.augment.level import Gain, LoudnessNormalize, PeakNormalize, PolarityInversion, RMSNormalize
 from ontheflyspec.augment.mixing import ChannelDrop, ChannelShuffle, CutMix, MixUp
 from ontheflyspec.augment.noise import AddBackgroundNoise, AddColoredNoise, Babble, ShortNoises
+from ontheflyspec.augment.pitch import PitchShift, Speed, TimeStretch
 from ontheflyspec.augment.room import ApplyImpulseResponse, SimulateRoom
-from ontheflyspec.augment.spectrogram import SpecAugment, SpecCutout
-from ontheflyspec.augment.tempo import PitchShift, Speed, TimeStretch
+from ontheflyspec.augment.spectrogram_bands import VTLP, FilterAugment, FrequencyShift
+from ontheflyspec.augment.spectrogram_masks import SpecAugment, SpecCutout
 from ontheflyspec.augment.timing import ChunkSwap, TimeInversion, TimeMask, TimeShift
 
 __all__ = [

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from ontheflyspec import checks, rng
 from ontheflyspec.augment.ranges import Params, Range
 from ontheflyspec.batch import PaddedBatch, as_float, as_tensor, lift
-from ontheflyspec.functional.masking import Spans, gaps
-from ontheflyspec.functional.stretches import Stretches, rearrange
+from ontheflyspec.functional.masks import Spans, gaps
+from ontheflyspec.functional.time_maps import SampleMap, rearrange
+from ontheflyspec.labels import Extent, Target, TimeMap, mixed
 from ontheflyspec.op import Edit, Op, execute
-from ontheflyspec.targets import Extent, Pieces, Target, mixed
 
 LEAST = 2.0**-33
 """How near numbers in (0, 1) come to both ends."""
@@ -69,25 +69,25 @@ class Info(NamedTuple):
         """Returns an edit that leaves lengths as they are."""
         return Edit(op, options, active, self.lengths, self.size)
 
-    def rearranged(self, stretches: Stretches, lengths: Tensor, size: int) -> Edit:
-        """Returns an edit that puts stretches of items at their places in results of these lengths, up to ``size``."""
-        options = {"stretches": stretches, "size": size}
-        return Edit(rearrange, options, None, lengths, size, lambda: self.moved(stretches))
+    def rearranged(self, sample_map: SampleMap, lengths: Tensor, size: int) -> Edit:
+        """Returns an edit that puts segments of items at their places in results of these lengths, up to ``size``."""
+        options = {"sample_map": sample_map, "size": size}
+        return Edit(rearrange, options, None, lengths, size, lambda: self.moved(sample_map))
 
-    def moved(self, stretches: Stretches) -> Pieces:
-        """Returns in seconds where stretches go."""
-        return stretches.pieces(self.known_rate("times in seconds"))
+    def moved(self, sample_map: SampleMap) -> TimeMap:
+        """Returns in seconds where segments go."""
+        return sample_map.time_map(self.known_rate("times in seconds"))
 
-    def around(self, hidden: Spans) -> Pieces:
+    def around(self, hidden: Spans) -> TimeMap:
         """Returns in seconds what lies between hidden spans of each item, which stays in its place."""
         first, last = gaps(*hidden, self.lengths)
-        return self.moved(Stretches(first, last, first, torch.ones_like(first)))
+        return self.moved(SampleMap(first, last, first, torch.ones_like(first)))
 
-    def one_piece(self, slope: Tensor) -> Pieces:
+    def one_piece(self, slope: Tensor) -> TimeMap:
         """Returns each item as one piece, float64 ``[B]`` seconds long for each of its own."""
         end = self.lengths.double().unsqueeze(-1) / self.known_rate("times in seconds")
         nothing = torch.zeros_like(end)
-        return Pieces(nothing, end, nothing, slope.unsqueeze(-1))
+        return TimeMap(nothing, end, nothing, slope.unsqueeze(-1))
 
     def column(self, values: Tensor) -> Tensor:
         """Returns values ``[B]`` as ``[B, 1]`` where the lengths are."""
@@ -261,7 +261,7 @@ def changed(
 
 
 def followed(
-    targets: Sequence[Any], edit: Edit, before: Info, after: Info, moved: Pieces | None = None
+    targets: Sequence[Any], edit: Edit, before: Info, after: Info, moved: TimeMap | None = None
 ) -> Sequence[Any]:
     """Returns targets after an edit; ``moved`` tells where time went if the operation alone can."""
     if edit.mixed is not None:
@@ -269,8 +269,8 @@ def followed(
     time = edit.time if moved is None else lambda: moved
     if time is None or not any(isinstance(target, Target) for target in targets):
         return list(targets)
-    pieces, spans = time(), [Extent(one.lengths, one.rate, one.shape[-1]) for one in (before, after)]
-    return [target.follow(pieces, *spans) if isinstance(target, Target) else target for target in targets]
+    time_map, spans = time(), [Extent(one.lengths, one.rate, one.shape[-1]) for one in (before, after)]
+    return [target.follow(time_map, *spans) if isinstance(target, Target) else target for target in targets]
 
 
 def last_axis(sizes: Tensor, bounds: Tensor) -> int:

@@ -7,7 +7,7 @@ import torch
 from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Info, last_axis
 from ontheflyspec.augment.ranges import Params, Range, fraction
-from ontheflyspec.functional.stretches import Silence, Stretches, trim_silence
+from ontheflyspec.functional.time_maps import SampleMap, Silence, trim_silence
 from ontheflyspec.op import Edit
 
 
@@ -44,8 +44,8 @@ class _Fitted(Augment):
         gap = (size - n).clamp(min=0)
         place = {"start": torch.zeros_like(gap), "end": gap, "random": torch.minimum(free, gap)}[self.position]
         start = torch.where(n > size, free, 0)
-        stretches = Stretches(start, start + torch.minimum(n, size), place, torch.ones_like(start))
-        return info.rearranged(stretches, size.squeeze(-1), last_axis(size, bound))
+        sample_map = SampleMap(start, start + torch.minimum(n, size), place, torch.ones_like(start))
+        return info.rearranged(sample_map, size.squeeze(-1), last_axis(size, bound))
 
 
 class RandomCrop(_Fitted):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
+from ontheflyspec.augment.band_filters import LOWEST, filtered
 from ontheflyspec.augment.base import Augment, Info
-from ontheflyspec.augment.filtering import LOWEST, filtered
 from ontheflyspec.augment.ranges import Params, Range, Span, integers, mels, uniform
 from ontheflyspec.functional.distortion import CLIP, CRUSH, MU_LAW, SATURATE, bend_items, filter_and_compand
 from ontheflyspec.functional.filtering import butterworth, warped

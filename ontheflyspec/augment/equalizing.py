@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
+from ontheflyspec.augment.band_filters import LOWEST, digital, filtered
 from ontheflyspec.augment.base import Augment, Info
-from ontheflyspec.augment.filtering import LOWEST, digital, filtered
 from ontheflyspec.augment.ranges import Params, Range, Span, mels, uniform
 from ontheflyspec.functional.filtering import emphasise, peaking, shelf, warped
 from ontheflyspec.op import Edit

@@ -8,7 +8,7 @@ from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Info
 from ontheflyspec.augment.ranges import Params, Range, Span, uniform
 from ontheflyspec.functional.loudness import bring_to_level
-from ontheflyspec.functional.masking import scale_items
+from ontheflyspec.functional.masks import scale_items
 from ontheflyspec.functional.waveform import db_to_amplitude
 from ontheflyspec.op import Edit
 

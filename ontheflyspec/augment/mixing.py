@@ -10,12 +10,12 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Info
 from ontheflyspec.augment.ranges import Params, Range, Span, fraction, integers, key, uniform
-from ontheflyspec.augment.spectrogram import checked_fill
+from ontheflyspec.augment.spectrogram_masks import checked_fill
 from ontheflyspec.batch import as_tensor
 from ontheflyspec.functional.channels import channel_orders, hide_channels, order_channels
-from ontheflyspec.functional.mixing import mix_pairs, partners, stretches, swap_stretches, symmetric_beta
+from ontheflyspec.functional.mixing import mix_pairs, partners, segments, swap_segments, symmetric_beta
+from ontheflyspec.labels import mix_labels
 from ontheflyspec.op import Edit
-from ontheflyspec.targets import mix_labels
 
 KINDS = {"wave": 1, "features": 2}
 """Axes of one item."""
@@ -111,10 +111,10 @@ class MixUp(Augment):
 
 
 class CutMix(Augment):
-    """Replaces a stretch of each item by one of another item of its batch; `targets` mixes targets by the shares.
+    """Replaces a segment of each item by one of another item of its batch; `targets` mixes targets by the shares.
 
-    Partners are found, and batches repeat, as in `MixUp`. The item's own share is what is left of its time; the stretch
-    begins evenly anywhere in the item, and evenly anywhere in the partner. A partner shorter than the stretch begins
+    Partners are found, and batches repeat, as in `MixUp`. The item's own share is what is left of its time; the segment
+    begins evenly anywhere in the item, and evenly anywhere in the partner. A partner shorter than the segment begins
     again at its end. An item keeps its own length.
 
     Args:
@@ -136,7 +136,7 @@ class CutMix(Augment):
         ValueError: ``alpha`` of 0 or less or beside ``weight``, shares or a probability outside 0..1.
 
     Matches:
-        Stretches written one by one in numpy, bitwise (tests/augment/test_mixing.py). Stretches are whole steps: of an
+        SampleMap written one by one in numpy, bitwise (tests/augment/test_mixing.py). SampleMap are whole steps: of an
         item of n, half a step or less is what targets are off by, a share of ``1 / (2 * n)``.
 
     References:
@@ -171,15 +171,15 @@ class CutMix(Augment):
         self.alpha, self.weight = checked_shares("CutMix", alpha, weight, 1.0)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns the ranges of `MixUp`, and of ``place`` and ``source``, fractions: where the stretch begins."""
+        """Returns the ranges of `MixUp`, and of ``place`` and ``source``, fractions: where the segment begins."""
         pair = {"partner": partner_range(), "weight": weight_range(self.alpha, self.weight)}
         return {**pair, "place": fraction(), "source": fraction()}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item with a stretch of its partner."""
+        """Returns each active item with a segment of its partner."""
         partner, weight = pairs(params)
-        start, end, source = stretches(weight, params["place"], params["source"], info.lengths, partner)
-        edit = info.edit(swap_stretches, None, partner=partner, start=start, end=end, source=source)
+        start, end, source = segments(weight, params["place"], params["source"], info.lengths, partner)
+        edit = info.edit(swap_segments, None, partner=partner, start=start, end=end, source=source)
         return edit._replace(mixed=(partner, weight))
 
     def targets(self, labels: Tensor, params: Params, *, n_classes: int | None = None) -> Tensor:

@@ -8,8 +8,8 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Info
 from ontheflyspec.augment.ranges import Params, Range, Span, fraction, key, order, uniform
-from ontheflyspec.functional.masking import spans
-from ontheflyspec.functional.stretches import Stretches, hide_spans, shift_samples
+from ontheflyspec.functional.masks import spans
+from ontheflyspec.functional.time_maps import SampleMap, hide_spans, shift_samples
 from ontheflyspec.op import Edit
 
 
@@ -74,16 +74,16 @@ class TimeShift(Augment):
         return edit._replace(time=lambda: info.moved(_shifted(info, shift, circular)))
 
 
-def _shifted(info: Info, shift: Tensor, circular: bool) -> Stretches:
+def _shifted(info: Info, shift: Tensor, circular: bool) -> SampleMap:
     """Returns what leaves items on neither side, and if it comes in on the other, what does."""
     n, by = info.lengths.unsqueeze(-1), info.column(shift)
     nothing = torch.zeros_like(n)
     if not circular:
         by = torch.maximum(torch.minimum(by, n), -n)
-        return Stretches((-by).clamp(min=0), n - by.clamp(min=0), by.clamp(min=0), torch.ones_like(n))
+        return SampleMap((-by).clamp(min=0), n - by.clamp(min=0), by.clamp(min=0), torch.ones_like(n))
     by = by % n.clamp(min=1)
     start, end, place = (torch.cat(both, 1) for both in ((nothing, n - by), (n - by, n), (by, nothing)))
-    return Stretches(start, end, place, torch.ones_like(start))
+    return SampleMap(start, end, place, torch.ones_like(start))
 
 
 class TimeInversion(Augment):
@@ -120,7 +120,7 @@ class TimeInversion(Augment):
         n = info.lengths.unsqueeze(-1)
         active, nothing = info.column(params["active"]), torch.zeros_like(n)
         place, slope = torch.where(active, (n - 1).clamp(min=0), 0), torch.where(active, -1, nothing + 1)
-        return info.rearranged(Stretches(nothing, n, place, slope), info.lengths, info.size)
+        return info.rearranged(SampleMap(nothing, n, place, slope), info.lengths, info.size)
 
 
 class ChunkSwap(Augment):
@@ -166,7 +166,7 @@ class ChunkSwap(Augment):
         chunks = torch.where(info.column(params["active"]), drawn, torch.arange(self.n_chunks, device=n.device))
         start, end = chunks * n // self.n_chunks, (chunks + 1) * n // self.n_chunks
         place = (end - start).cumsum(-1) - (end - start)
-        return info.rearranged(Stretches(start, end, place, torch.ones_like(start)), info.lengths, info.size)
+        return info.rearranged(SampleMap(start, end, place, torch.ones_like(start)), info.lengths, info.size)
 
 
 class TimeMask(Augment):

@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ontheflyspec import checks, internals, pipeline, rng
+from ontheflyspec import checks, pipeline, rng, torch_internals
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.chain.compose import Compose
 from ontheflyspec.chain.run import Chain, Targets, checked_steps, draws, dressed, fused, output_lengths, run_all, takes
+from ontheflyspec.labels import Target
 from ontheflyspec.pipeline import Pipeline
-from ontheflyspec.targets import Target
 
 
 class Parallel(Chain):
@@ -100,7 +100,7 @@ class Parallel(Chain):
         parts: Any = self.transforms
         fronts: dict[str, tuple[Pipeline, list[Any], int]] = {}
         for name, part in parts.items():
-            steps = [] if name in params or internals.watched(part) else steps_of(part)
+            steps = [] if name in params or torch_internals.watched(part) else steps_of(part)
             own, count = fused(part, steps, 0, x) if steps else (None, 0)
             if own is not None and own.framing is not None:
                 fronts[name] = own, steps, count

@@ -11,8 +11,8 @@ from ontheflyspec import checks
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, as_tensor
 from ontheflyspec.chain.run import Targets, name, run_one
-from ontheflyspec.functional.masking import zero_past
-from ontheflyspec.targets import Target, take
+from ontheflyspec.functional.masks import zero_past
+from ontheflyspec.labels import Target, take
 from ontheflyspec.transforms.base import Transform
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ontheflyspec import checks, internals, pipeline, rng
+from ontheflyspec import checks, pipeline, rng, torch_internals
 from ontheflyspec.augment.base import (
     Augment,
     Info,
@@ -230,7 +230,7 @@ def fused(chain: Any, steps: Sequence[Any], place: int, x: Any) -> tuple[Pipelin
         The pipeline, None where the transform has none or somebody watches it, and how many steps it covers.
     """
     first, data = steps[place], x.data if isinstance(x, PaddedBatch) else x
-    if not isinstance(first, FrameTransform) or internals.watched(first) or not data.shape[0]:
+    if not isinstance(first, FrameTransform) or torch_internals.watched(first) or not data.shape[0]:
         return None, 1
     with named(chain, place):
         check(first, x)
@@ -239,7 +239,7 @@ def fused(chain: Any, steps: Sequence[Any], place: int, x: Any) -> tuple[Pipelin
         return own, 1
     count, features = 1, first.output_features(0)
     for later in steps[place + 1 :]:
-        if not isinstance(later, Transform) or isinstance(later, FrameTransform) or internals.watched(later):
+        if not isinstance(later, Transform) or isinstance(later, FrameTransform) or torch_internals.watched(later):
             break
         with named(chain, place + count):
             more = later.pipeline(data, features)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import get_worker_info
 
-from ontheflyspec import checks, internals
+from ontheflyspec import checks, torch_internals
 from ontheflyspec.batch import Clip, PaddedBatch, as_tensor, pad
-from ontheflyspec.targets import ClipLabels, FrameLabels, Segments
+from ontheflyspec.labels import ClipLabels, FrameLabels, Segments
 
 
 class Collate:
@@ -122,7 +122,7 @@ def _transformed(transform: Callable[[Any], Any], result: Any) -> Any:
     """Returns the transformed batch, or raises what would break in a worker process."""
     if get_worker_info() is None:
         return transform(result)
-    if _on_cuda(transform) and internals.cuda_lost_in_fork():
+    if _on_cuda(transform) and torch_internals.cuda_lost_in_fork():
         rule, got = "a transform on the CPU in a worker that was forked", "one on CUDA"
         remedy = "Put it behind the loader: ofs.DeviceLoader(loader, transform)."
         raise RuntimeError(checks.message("Collate", rule, got, remedy))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch, as_float
-from ontheflyspec.targets import Target
+from ontheflyspec.labels import Target
 
 Step = Callable[[Any], Any]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.batch import per_item
-from ontheflyspec.functional.masking import zero_past
+from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.functional.statistics import valid_power
 from ontheflyspec.functional.waveform import mix, snr_scale
 from ontheflyspec.op import Op

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import rng
-from ontheflyspec.functional.masking import Fill, fill_values, zero_past
+from ontheflyspec.functional.masks import Fill, fill_values, zero_past
 from ontheflyspec.op import Op
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import windows
-from ontheflyspec.functional.fourier import safe_sqrt
-from ontheflyspec.functional.framing import cut
+from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.stft import safe_sqrt
 from ontheflyspec.op import Op
 
 STEPS = (0.4, 0.2, 0.1, 0.05)

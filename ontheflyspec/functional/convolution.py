@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ontheflyspec.batch import per_item
-from ontheflyspec.functional.framing import cut
 from ontheflyspec.functional.rooms import Rooms
+from ontheflyspec.functional.signal_frames import cut
 from ontheflyspec.op import Op
 from ontheflyspec.recordings import Waves
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.framing import Framing
-from ontheflyspec.functional.compression import decibels
-from ontheflyspec.functional.fourier import present, raise_power, safe_sqrt
-from ontheflyspec.functional.framing import cut, ends, take
+from ontheflyspec.functional.decibels import decibels
 from ontheflyspec.functional.scales import bin_frequencies
+from ontheflyspec.functional.signal_frames import cut, ends, take
+from ontheflyspec.functional.stft import present, raise_power, safe_sqrt
 from ontheflyspec.op import Op
 
 ContrastBand = tuple[int, int, int]

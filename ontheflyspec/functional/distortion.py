@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ontheflyspec.batch import expand_mask, length_mask, per_item
 from ontheflyspec.functional.filtering import filter_items
-from ontheflyspec.functional.framing import cut
-from ontheflyspec.functional.masking import zero_past
+from ontheflyspec.functional.masks import zero_past
+from ontheflyspec.functional.signal_frames import cut
 from ontheflyspec.op import Op
 
 _LEAST = 1e-6

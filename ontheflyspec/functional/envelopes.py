@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.batch import expand_mask, per_item
-from ontheflyspec.functional.framing import cut
+from ontheflyspec.functional.signal_frames import cut
 from ontheflyspec.functional.waveform import db_to_amplitude
 from ontheflyspec.op import Op
 

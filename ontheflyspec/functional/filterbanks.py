@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.fourier import raise_power
 from ontheflyspec.functional.scales import bark_to_hz, bin_frequencies, hz_to_bark, hz_to_mel, mel_to_hz
+from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.op import Op
 
 Band = tuple[int, int, int, int]

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ontheflyspec.batch import per_item
-from ontheflyspec.functional.framing import cut
-from ontheflyspec.functional.masking import zero_past
-from ontheflyspec.functional.sizes import fast_size
+from ontheflyspec.functional.fft_sizes import fast_size
+from ontheflyspec.functional.masks import zero_past
+from ontheflyspec.functional.signal_frames import cut
 from ontheflyspec.op import Op
 
 NEPERS = 16.0

@@ -11,10 +11,10 @@ from torch.nn.functional import pad
 
 from ontheflyspec.batch import per_item
 from ontheflyspec.functional.filtering import TOP, overlapped
-from ontheflyspec.functional.fourier import safe_sqrt
-from ontheflyspec.functional.framing import cut
-from ontheflyspec.functional.masking import zero_past
+from ontheflyspec.functional.masks import zero_past
+from ontheflyspec.functional.signal_frames import cut
 from ontheflyspec.functional.statistics import valid_power
+from ontheflyspec.functional.stft import safe_sqrt
 from ontheflyspec.functional.waveform import db_to_amplitude
 from ontheflyspec.op import Op
 

@@ -1,4 +1,4 @@
-"""Items of a batch that are mixed with each other: partners, shares, sums and stretches."""
+"""Items of a batch that are mixed with each other: partners, shares, sums and segments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.batch import expand_mask, per_item
-from ontheflyspec.functional.masking import meeting_place, zero_past
+from ontheflyspec.functional.masks import meeting_place, zero_past
 from ontheflyspec.op import Op
 
 
@@ -53,13 +53,13 @@ def mix_pairs(data: Tensor, lengths: Tensor, *, partner: Tensor, weight: Tensor)
     return zero_past(torch.where(own == 1, data, data * own + other * per_item(1 - weight, data)), lengths)
 
 
-def stretches(weight: Tensor, place: Tensor, source: Tensor, lengths: Tensor, partner: Tensor) -> tuple[Tensor, ...]:
-    """Returns where a stretch of each item begins and ends, and where it begins in its partner, int64 ``[B]``.
+def segments(weight: Tensor, place: Tensor, source: Tensor, lengths: Tensor, partner: Tensor) -> tuple[Tensor, ...]:
+    """Returns where a segment of each item begins and ends, and where it begins in its partner, int64 ``[B]``.
 
     Args:
-        weight: float64 ``[B]``: share of the item outside the stretch.
+        weight: float64 ``[B]``: share of the item outside the segment.
         place: float64 ``[B]`` in (0, 1): which of the possible beginnings.
-        source: the same in the partner; a stretch longer than the partner begins with it.
+        source: the same in the partner; a segment longer than the partner begins with it.
         lengths: int64 ``[B]`` on any device.
         partner: int64 ``[B]``, positions in the batch.
     """
@@ -74,18 +74,18 @@ def stretches(weight: Tensor, place: Tensor, source: Tensor, lengths: Tensor, pa
 
 
 @partial(Op, meets=True)
-def swap_stretches(
+def swap_segments(
     data: Tensor, lengths: Tensor, *, partner: Tensor, start: Tensor, end: Tensor, source: Tensor
 ) -> Tensor:
-    """Returns items with a stretch of each taken from its partner, exactly 0 past each item's own length.
+    """Returns items with a segment of each taken from its partner, exactly 0 past each item's own length.
 
     Args:
         data: ``[B, ..., N]``.
         lengths: int64 ``[B]`` on any device.
         partner: int64 ``[B]``, positions in the batch.
-        start: int64 ``[B]``, first step of the stretch.
+        start: int64 ``[B]``, first step of the segment.
         end: int64 ``[B]``, last plus one, ``start`` for none.
-        source: int64 ``[B]``, where the stretch begins in the partner, which begins again at its end.
+        source: int64 ``[B]``, where the segment begins in the partner, which begins again at its end.
     """
     start, end, source = (x.to(data.device, non_blocking=True).unsqueeze(-1) for x in (start, end, source))
     steps = torch.arange(data.shape[-1], device=data.device)

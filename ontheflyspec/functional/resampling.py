@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ontheflyspec.batch import as_float, expand_mask
-from ontheflyspec.functional.fourier import full_precision
-from ontheflyspec.functional.framing import cut
+from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.stft import full_precision
 from ontheflyspec.op import Op
 
 Lengths = TypeVar("Lengths", int, Tensor)

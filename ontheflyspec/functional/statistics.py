@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.batch import expand_mask, length_mask
-from ontheflyspec.functional.fourier import safe_sqrt
+from ontheflyspec.functional.stft import safe_sqrt
 from ontheflyspec.op import Op
 
 Per = Literal["item", "feature"]

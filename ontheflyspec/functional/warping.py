@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.masking import Fill, Spans, mask_spans, meeting_place, zero_past
+from ontheflyspec.functional.masks import Fill, Spans, mask_spans, meeting_place, zero_past
 from ontheflyspec.op import Op
 
 

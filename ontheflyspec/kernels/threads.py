@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 
-from ontheflyspec import internals
+from ontheflyspec import torch_internals
 
 Task = Callable[[int], object]
 
@@ -88,8 +88,8 @@ def each(task: Task, count: int, work: float) -> None:
     share = min(threads, MOST, count, 1 + int(work // SHARE))
     if threads == 1 or count == 0 or not _OPENMP or getattr(_INSIDE, "pool", False):
         _in_order(task, count)
-    elif share == 1 and internals.can_work_alone():
-        with internals.alone():
+    elif share == 1 and torch_internals.can_work_alone():
+        with torch_internals.alone():
             _in_order(task, count)
     else:
         numbers = itertools.count()

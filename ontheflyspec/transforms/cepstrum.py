@@ -8,14 +8,14 @@ from typing import Literal
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.functional import cepstra, compression, filterbanks
+from ontheflyspec.functional import dct, decibels, filterbanks
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Node, Pipeline
-from ontheflyspec.transforms.banks import BandSpectrogram
 from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions, MelOptions
 from ontheflyspec.transforms.stft import STFT
+from ontheflyspec.transforms.stft_filterbank import BandSpectrogram
 
 LOG_OFFSET = 1e-6
 """What torchaudio adds to the bands before it takes their natural logarithm."""
@@ -82,12 +82,12 @@ class MFCC(FrameTransform):
         self.top_db = checked_top_db(where, top_db)
         self.n_features = self.n_mfcc = checks.integer(where, "n_mfcc", n_mfcc, high=self.mel.n_mels)
         self.lifter = checks.number(where, "lifter", lifter, low=0.0)
-        self.keep("cosines", partial(cepstra.cosine_matrix, self.n_mfcc, self.mel.n_mels, self.lifter))
+        self.keep("cosines", partial(dct.cosine_matrix, self.n_mfcc, self.mel.n_mels, self.lifter))
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
         """Returns mel bands, their decibels, and cosines of these."""
         bands = self.mel.filtered(like)
-        return bands.then([decibels(self.top_db), cosines(self, bands)])
+        return bands.then([decibel_node(self.top_db), cosines(self, bands)])
 
 
 class LFCC(BandSpectrogram):
@@ -161,12 +161,12 @@ class LFCC(BandSpectrogram):
         self.top_db = checked_top_db(where, top_db)
         shape = (self.sample_rate, self.framing.n_fft, n_filter, self.fmin, self.fmax)
         self.keep_filters(partial(filterbanks.linear_filterbank, *shape), "linear", "n_filter")
-        self.keep("cosines", partial(cepstra.cosine_matrix, self.n_lfcc, n_filter, 0.0))
+        self.keep("cosines", partial(dct.cosine_matrix, self.n_lfcc, n_filter, 0.0))
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
         """Returns linear bands, their logarithms, and cosines of these."""
         bands = self.filtered(like)
-        logarithm = decibels(self.top_db) if self.log == "db" else Node(compression.log_above, {"offset": LOG_OFFSET})
+        logarithm = decibel_node(self.top_db) if self.log == "db" else Node(decibels.log_above, {"offset": LOG_OFFSET})
         return bands.then([logarithm, cosines(self, bands)])
 
 
@@ -175,9 +175,9 @@ def checked_top_db(where: str, top_db: float | None) -> float | None:
     return None if top_db is None else checks.number(where, "top_db", top_db, low=0.0)
 
 
-def decibels(top_db: float | None) -> Node:
+def decibel_node(top_db: float | None) -> Node:
     """Returns the decibels of bands, not below a floor."""
-    return Node(compression.decibels, {"stype": "power", "ref": 1.0, "amin": 1e-10, "top_db": top_db})
+    return Node(decibels.decibels, {"stype": "power", "ref": 1.0, "amin": 1e-10, "top_db": top_db})
 
 
 def cosines(owner: FrameTransform, bands: Pipeline) -> Node:
@@ -185,4 +185,4 @@ def cosines(owner: FrameTransform, bands: Pipeline) -> Node:
     like = bands.nodes[-1].like
     assert like is not None
     matrix = owner.constant("cosines", like)
-    return Node(cepstra.project, {"matrix": matrix}, matrix[:, 0])
+    return Node(dct.project, {"matrix": matrix}, matrix[:, 0])

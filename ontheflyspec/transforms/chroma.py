@@ -10,11 +10,11 @@ from typing import Any, Literal
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.functional import cepstra, chroma, filterbanks, fourier
+from ontheflyspec.functional import chroma, dct, filterbanks, stft
 from ontheflyspec.pipeline import Node, Pipeline
-from ontheflyspec.transforms import banks
+from ontheflyspec.transforms import stft_filterbank
 from ontheflyspec.transforms.base import FrameTransform
-from ontheflyspec.transforms.constant_q import CQT
+from ontheflyspec.transforms.cqt import CQT
 from ontheflyspec.transforms.options import Backend, PadMode
 from ontheflyspec.transforms.stft import STFT
 
@@ -191,7 +191,7 @@ class Chroma(FrameTransform):
         """Returns power, filters around every pitch, and their norm; None for a source other than the STFT."""
         if isinstance(self.front, CQT):
             return None
-        bands = banks.filters(self, self.front, self.bands, 2.0, like)
+        bands = stft_filterbank.filters(self, self.front, self.bands, 2.0, like)
         return bands.then([Node(chroma.unit, {"norm": self.norm})])
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
@@ -200,8 +200,8 @@ class Chroma(FrameTransform):
             return super().transform(data, lengths)
         valid = None if lengths is None else self.output_lengths(lengths)
         bins = self.front.transform(data, lengths)
-        with fourier.full_precision(bins.device):
-            sums: Tensor = cepstra.project(bins, valid, matrix=self.constant("filterbank", bins))
+        with stft.full_precision(bins.device):
+            sums: Tensor = dct.project(bins, valid, matrix=self.constant("filterbank", bins))
         sums = sums.masked_fill(sums < self.threshold, 0)
         if self.source == "cqt":
             out: Tensor = chroma.unit(sums, valid, norm=self.norm)

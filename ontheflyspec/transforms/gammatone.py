@@ -9,12 +9,12 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import fourier, gammatones
+from ontheflyspec.functional import gammatone, stft
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Pipeline
-from ontheflyspec.transforms.banks import BandSpectrogram
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
 from ontheflyspec.transforms.stft import STFT
+from ontheflyspec.transforms.stft_filterbank import BandSpectrogram
 
 
 class Gammatonegram(BandSpectrogram):
@@ -92,16 +92,16 @@ class Gammatonegram(BandSpectrogram):
         self.n_features = self.n_bins = checks.integer(where, "n_bins", n_bins)
         options: dict[str, Any] = {"centres": self.frequencies, "power": self.power, "norm": self.norm}
         if self.method == "fft":
-            maker = partial(gammatones.gammatone_filterbank, self.sample_rate, self.framing.n_fft, **options)
+            maker = partial(gammatone.gammatone_filterbank, self.sample_rate, self.framing.n_fft, **options)
             self.keep_filters(maker, "gammatone", "n_bins")
         else:
-            maker = partial(gammatones.impulse_responses, self.sample_rate, **options)
+            maker = partial(gammatone.impulse_responses, self.sample_rate, **options)
             self.keep("responses", maker, trainable=trainable)
 
     @property
     def frequencies(self) -> Tensor:
         """Hz of the filters' centres, float64 ``[n_bins]``."""
-        return gammatones.erb_frequencies(self.n_bins, self.fmin, self.fmax)
+        return gammatone.erb_frequencies(self.n_bins, self.fmin, self.fmax)
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline | None:  # noqa: ARG002
         """Returns power, then gammatone filters, None for filters in time."""
@@ -113,7 +113,7 @@ class Gammatonegram(BandSpectrogram):
             return super().transform(data, lengths)
         data = as_float(data)
         responses, window = self.constant("responses", data), self.stft.constant("window", data)
-        with fourier.full_precision(data.device):
-            return gammatones.magnitudes(
+        with stft.full_precision(data.device):
+            return gammatone.magnitudes(
                 data, lengths, responses=responses, window=window, framing=self.stft.framing, power=self.power
             )

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import phases
+from ontheflyspec.functional import griffin_lim
 from ontheflyspec.options import Unpack, hands_on
-from ontheflyspec.transforms.inverse import InverseSTFT, check_bins
+from ontheflyspec.transforms.inverse_stft import InverseSTFT, check_bins
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
-from ontheflyspec.transforms.sized import WaveTransform
 from ontheflyspec.transforms.stft import STFT
+from ontheflyspec.transforms.synthesis import WaveTransform
 
 
 class GriffinLim(WaveTransform):
@@ -87,7 +87,7 @@ class GriffinLim(WaveTransform):
         self.n_iter = checks.integer(where, "n_iter", n_iter)
         self.momentum = checks.number(where, "momentum", momentum, low=0.0, high=1.0)
         self.init = checks.choice(where, "init", init, ("random", "zero"))
-        self.keep("points", phases.circle)
+        self.keep("points", griffin_lim.circle)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the waves of ``[B, F, N]`` or ``[B, C, F, N]`` magnitudes."""
@@ -95,10 +95,10 @@ class GriffinLim(WaveTransform):
         data = as_float(data)
         points = self.constant("points", data)
         if self.init == "random":
-            first = phases.random_units(data.shape[-2], data.shape[-1], points)
+            first = griffin_lim.random_units(data.shape[-2], data.shape[-1], points)
         else:
             first = points[:1].expand(*data.shape[-2:], 2)
-        trip = phases.RoundTrip(self.inverse.waves, self.stft.transform, self.output_lengths)
+        trip = griffin_lim.RoundTrip(self.inverse.waves, self.stft.transform, self.output_lengths)
         steps: dict[str, Any] = {"n_iter": self.n_iter, "momentum": self.momentum}
-        out: Tensor = phases.griffin_lim(data, lengths, first=first, trip=trip, **steps)
+        out: Tensor = griffin_lim.griffin_lim(data, lengths, first=first, trip=trip, **steps)
         return out

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import medians
+from ontheflyspec.functional import hpss
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import Transform
 
@@ -85,7 +85,7 @@ class HPSS(Transform):
         options = {"kernel_size": self.kernel_size, "power": self.power, "margin": self.margin}
         made = as_float(like.new_empty(self.output_features(n_features)))
         made = made.abs() if self.mask else made  # masks of complex spectra are real
-        return Pipeline((Node(medians.hpss, {**options, "output": self.output, "mask": self.mask}, made),))
+        return Pipeline((Node(hpss.hpss, {**options, "output": self.output, "mask": self.mask}, made),))
 
 
 def _pair(name: str, value: Any) -> tuple[Any, Any]:

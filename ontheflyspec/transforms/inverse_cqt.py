@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.functional import constant_q, fourier, resynthesis
+from ontheflyspec.functional import cqt_filters, inverse_cqt, stft
 from ontheflyspec.options import Unpack, hands_on
-from ontheflyspec.transforms.constant_q import VQT
+from ontheflyspec.transforms.cqt import VQT
 from ontheflyspec.transforms.options import VQTOptions
-from ontheflyspec.transforms.sized import InverseTransform
+from ontheflyspec.transforms.synthesis import InverseTransform
 
 
 class InverseCQT(InverseTransform):
@@ -86,10 +86,10 @@ class InverseCQT(InverseTransform):
             rule = f"hop_length of at most 2/3 of the shortest filter, {shortest:.0f} samples at the top bin"
             remedy = "The signal is not determined there: lower hop_length, or n_bins."
             checks.warn(checks.message(where, rule, hop_length, remedy))
-        self.keep("gains", partial(constant_q.gains, self.vqt.wavelets))
+        self.keep("gains", partial(cqt_filters.gains, self.vqt.wavelets))
 
     def waves(self, data: Tensor, lengths: Tensor | None, sizes: Tensor | None, size: int) -> Tensor:
-        """Returns waves of ``sizes`` samples, of ``size`` in all; see `functional.resynthesis.resynthesise`."""
+        """Returns waves of ``sizes`` samples, of ``size`` in all; see `functional.inverse_cqt.resynthesise`."""
         if data.shape[-2] != self.vqt.n_bins:
             rule = f"spectra of {self.vqt.n_bins} bins (n_bins)"
             raise ValueError(checks.message("InverseCQT", rule, data.shape[-2], "Use the options of the CQT."))
@@ -100,6 +100,6 @@ class InverseCQT(InverseTransform):
             for kernel, group in zip(bank.kernels, bank.plan.groups, strict=True)
         ]
         options: dict[str, Any] = {"bank": bank._replace(kernels=scaled), "gains": gains, "n_iter": self.n_iter}
-        with fourier.full_precision(data.device):
-            out: Tensor = resynthesis.resynthesise(data, lengths, sizes=sizes, size=size, **options)
+        with stft.full_precision(data.device):
+            out: Tensor = inverse_cqt.resynthesise(data, lengths, sizes=sizes, size=size, **options)
         return out

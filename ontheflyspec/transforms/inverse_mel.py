@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import fourier, nonnegative
+from ontheflyspec.functional import nnls, stft
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.transforms.base import Transform
 from ontheflyspec.transforms.mel import MelSpectrogram
@@ -98,10 +98,10 @@ class InverseMel(Transform):
         data = as_float(data)
         weights, inverse = self.mel.constant("filterbank", data), self.constant("inverse", data)
         options: dict[str, Any] = {"weights": weights, "inverse": inverse, "bands": self.mel.bands}
-        with fourier.full_precision(data.device):
-            spectra = nonnegative.nonnegative_least_squares(data, lengths, n_iter=self.n_iter, **options)
-            return fourier.raise_power(spectra, (2 if self.output == "magnitude" else 4) / self.mel.power)
+        with stft.full_precision(data.device):
+            spectra = nnls.nonnegative_least_squares(data, lengths, n_iter=self.n_iter, **options)
+            return stft.raise_power(spectra, (2 if self.output == "magnitude" else 4) / self.mel.power)
 
 
 def _inverse(mel: MelSpectrogram) -> Tensor:
-    return nonnegative.ridge_inverse(mel.constant("filterbank", torch.empty(0, dtype=torch.float64, device="cpu")))
+    return nnls.ridge_inverse(mel.constant("filterbank", torch.empty(0, dtype=torch.float64, device="cpu")))

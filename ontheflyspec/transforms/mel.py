@@ -10,9 +10,9 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.functional import filterbanks, scales
 from ontheflyspec.options import Unpack, hands_on
-from ontheflyspec.transforms.banks import BandSpectrogram
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
 from ontheflyspec.transforms.stft import STFT
+from ontheflyspec.transforms.stft_filterbank import BandSpectrogram
 
 
 class MelSpectrogram(BandSpectrogram):

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import smoothing
+from ontheflyspec.functional import pcen
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import Transform
-from ontheflyspec.transforms.sized import waves_rate
+from ontheflyspec.transforms.synthesis import waves_rate
 
 PARAMETERS = ("gain", "bias", "power", "b")
 LEAST = 1e-4
@@ -133,9 +133,7 @@ class PCEN(Transform):
         if self.trainable:
             bias, power = bias.clamp(min=LEAST), power.clamp(min=LEAST)
         parameters = {"gain": gain.clamp(min=0), "bias": bias, "power": power, "weight": weight}
-        return Pipeline(
-            (Node(smoothing.pcen, {**parameters, "eps": self.eps, "start": self.start, "form": self.form}),)
-        )
+        return Pipeline((Node(pcen.pcen, {**parameters, "eps": self.eps, "start": self.start, "form": self.form}),))
 
 
 def _frames(sample_rate: float | None, hop_length: int | None) -> tuple[float, int]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
 from ontheflyspec.functional import resampling
-from ontheflyspec.functional.masking import zero_past
+from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.transforms.base import Transform
 
 LARGEST_KERNEL = 2**24

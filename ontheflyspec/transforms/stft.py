@@ -12,7 +12,7 @@ from torch import Tensor
 from ontheflyspec import checks, windows
 from ontheflyspec.batch import as_float
 from ontheflyspec.framing import Framing
-from ontheflyspec.functional import fourier, nonuniform
+from ontheflyspec.functional import nufft, stft
 from ontheflyspec.pipeline import Pipeline
 from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.options import Backend, Output, PadMode
@@ -104,7 +104,7 @@ class STFT(FrameTransform):
         checks.choice(where, "window", window, windows.NAMES)
         checks.choice(where, "pad_mode", pad_mode, ("reflect", "constant"))
         self.framing = Framing(self.sample_rate, n_fft, hop_length, win_length, window, bool(center), pad_mode)
-        self.output: Any = checks.choice(where, "output", output, fourier.OUTPUTS)
+        self.output: Any = checks.choice(where, "output", output, stft.OUTPUTS)
         self.trainable = bool(trainable)
         self.backend = choose_backend(where, backend, self.trainable)
         self._set_scale(freq_scale, fmin, fmax, n_bins)
@@ -118,7 +118,7 @@ class STFT(FrameTransform):
         if freq_scale is None:
             checks.unused(where, "a freq_scale", {"fmin": fmin, "fmax": fmax, "n_bins": n_bins})
             return
-        checks.choice(where, "freq_scale", freq_scale, nonuniform.SCALES)
+        checks.choice(where, "freq_scale", freq_scale, nufft.SCALES)
         high = checks.number(where, "fmax", min(6000.0, nyquist) if fmax is None else fmax, low=0.0, high=nyquist)
         low = checks.number(where, "fmin", 50.0 if fmin is None else fmin, low=0.0)
         if low >= high or (freq_scale == "log" and low == 0):
@@ -134,8 +134,8 @@ class STFT(FrameTransform):
         if self.backend == "fft":
             self.keep("window", make_window)
             if turns is not None:
-                self.bands = nonuniform.bands(turns, n_fft)
-                self.keep("interpolation", partial(nonuniform.weights, turns, n_fft, self.bands))
+                self.bands = nufft.bands(turns, n_fft)
+                self.keep("interpolation", partial(nufft.weights, turns, n_fft, self.bands))
         else:
             self.keep("kernels", partial(_kernels, make_window, turns), trainable=self.trainable)
 
@@ -143,7 +143,7 @@ class STFT(FrameTransform):
     def frequencies(self) -> Tensor:
         """Hz of the bins, float64 ``[F]``."""
         if self.freq_scale is not None:
-            return nonuniform.frequencies(self.freq_scale, self.n_features, *self._range)
+            return nufft.frequencies(self.freq_scale, self.n_features, *self._range)
         return torch.arange(self.n_features, dtype=torch.float64) * (self.sample_rate / self.framing.n_fft)
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
@@ -157,7 +157,7 @@ class STFT(FrameTransform):
         taper = self.constant("window", like)
         if self.freq_scale is None:
             return Pipeline((), self.framing, taper=taper)
-        between = nonuniform.runs(self.constant("interpolation", taper), self.bands)
+        between = nufft.runs(self.constant("interpolation", taper), self.bands)
         return Pipeline((), self.framing, taper=taper, between=between)
 
 
@@ -174,4 +174,4 @@ def choose_backend(where: str, backend: str, trainable: bool) -> str:
 
 
 def _kernels(make_window: Callable[[], Tensor], turns: Tensor | None) -> Tensor:
-    return fourier.fourier_kernels(make_window()) if turns is None else nonuniform.kernels(make_window(), turns)
+    return stft.fourier_kernels(make_window()) if turns is None else nufft.kernels(make_window(), turns)

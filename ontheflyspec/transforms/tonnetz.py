@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import Tensor
 
-from ontheflyspec.functional import cepstra, chroma, fourier
+from ontheflyspec.functional import chroma, dct, stft
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import FrameTransform
@@ -81,7 +81,7 @@ class Tonnetz(FrameTransform):
         if classes is None:
             return None
         matrix = self.constant("circles", classes.nodes[0].options["weights"])
-        return classes.then([Node(cepstra.project, {"matrix": matrix}, matrix[:, 0])])
+        return classes.then([Node(dct.project, {"matrix": matrix}, matrix[:, 0])])
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the centroids of ``[B, T]`` or ``[B, C, T]`` samples."""
@@ -89,6 +89,6 @@ class Tonnetz(FrameTransform):
             return super().transform(data, lengths)
         classes = self.chroma.transform(data, lengths)
         valid = None if lengths is None else self.output_lengths(lengths)
-        with fourier.full_precision(classes.device):
-            out: Tensor = cepstra.project(classes, valid, matrix=self.constant("circles", classes))
+        with stft.full_precision(classes.device):
+            out: Tensor = dct.project(classes, valid, matrix=self.constant("circles", classes))
         return out

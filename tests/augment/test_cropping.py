@@ -29,13 +29,13 @@ def test_crops_are_slices(requires_grad: bool, seed: int) -> None:
     step = RandomCrop(seconds=0.05, p=0.8, seed=seed)
     table = step.draw(batch.ids)
     out = step(batch._replace(data=batch.data.clone().requires_grad_(requires_grad)))
-    pieces = planned(step, Info.of(batch, "step"), table).time()
+    time_map = planned(step, Info.of(batch, "step"), table).time()
     for k, (wave, found) in enumerate(zip(batch.unpad(), out.unpad(), strict=True)):
         n = wave.shape[-1]
         size = min(n, 50) if table["active"][k] else n
         start = int(float(table["start"][k]) * (n - size + 1))
         assert torch.equal(found.detach(), wave[:, start : start + size])
-        assert [float(one[k, 0]) for one in pieces] == pytest.approx([start / 1e3, (start + size) / 1e3, 0, 1])
+        assert [float(one[k, 0]) for one in time_map] == pytest.approx([start / 1e3, (start + size) / 1e3, 0, 1])
 
 
 @pytest.mark.parametrize("requires_grad", [False, True])
@@ -47,7 +47,7 @@ def test_durations_are_exact(requires_grad: bool, position: str) -> None:
     out = step(batch._replace(data=batch.data.clone().requires_grad_(requires_grad)))
     assert out.data.shape[-1] == 50
     assert out.lengths.tolist() == [50] * 7
-    pieces, places = planned(step, Info.of(batch, "step"), table).time(), []
+    time_map, places = planned(step, Info.of(batch, "step"), table).time(), []
     for k, (wave, found) in enumerate(zip(batch.unpad(), out.data.detach(), strict=True)):
         n, unit = wave.shape[-1], float(table["start"][k])
         start = int(unit * (n - 49)) if n > 50 else 0
@@ -55,7 +55,7 @@ def test_durations_are_exact(requires_grad: bool, position: str) -> None:
         expected = np.zeros((2, 50))
         expected[:, place : place + min(n, 50)] = wave[:, start : start + 50]
         np.testing.assert_array_equal(found.numpy(), expected)
-        assert [float(one[k, 0]) * 1e3 for one in pieces] == pytest.approx([start, start + min(n, 50), place, 1e3])
+        assert [float(one[k, 0]) * 1e3 for one in time_map] == pytest.approx([start, start + min(n, 50), place, 1e3])
         places.append(place)
     assert len(set(places)) > 1 or position == "start"
 
@@ -78,13 +78,13 @@ def test_trim_as_librosa(requires_grad: bool, frame_length: int, hop_length: int
     batch = ofs.pad(waves, rate=RATE, ids=torch.arange(7))
     data = torch.where(batch.mask().unsqueeze(1), batch.data, float("nan")).requires_grad_(requires_grad)
     edit = planned(step, Info.of(batch, "step"), step.draw(batch.ids))
-    out, pieces = execute({0: edit}, batch._replace(data=data))
+    out, time_map = execute({0: edit}, batch._replace(data=data))
     assert torch.equal(step(batch._replace(data=data)).data, out.data)
     shorter = 0
     for k, (wave, found) in enumerate(zip(waves, out.unpad(), strict=True)):
         expected, (start, end) = librosa.effects.trim(wave, **options)
         np.testing.assert_array_equal(found.detach().numpy(), expected)
-        assert [float(one[k, 0]) * 1e3 for one in pieces] == pytest.approx([start, end, 0, 1e3])
+        assert [float(one[k, 0]) * 1e3 for one in time_map] == pytest.approx([start, end, 0, 1e3])
         shorter += expected.shape != wave.shape
     assert shorter >= 3
 

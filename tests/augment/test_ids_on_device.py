@@ -30,8 +30,8 @@ def test_same_as_on_the_host(case: Case, ids: bool, lengths: bool) -> None:
         there = pretend.send(copy.deepcopy(module))
         out = there(sent).data
         moved = planned(there, Info.of(sent, case.name), there.draw(sent.ids)).time
-        pieces = None if moved is None else moved()
+        time_map = None if moved is None else moved()
     assert torch.allclose(pretend.fetch(out), expected, atol=1e-5)
-    assert (pieces is None) == (known is None)
+    assert (time_map is None) == (known is None)
     if known is not None:
-        assert all(torch.allclose(pretend.fetch(one), other) for one, other in zip(pieces, known(), strict=True))
+        assert all(torch.allclose(pretend.fetch(one), other) for one, other in zip(time_map, known(), strict=True))

@@ -48,19 +48,19 @@ def test_fractions_are_small() -> None:
 
 
 def test_sines_rise_and_shorten() -> None:
-    """A sine of f Hz comes out as one of f times the factor, sample by sample, each item's own; pieces say where."""
+    """A sine of f Hz comes out as one of f times the factor, sample by sample, each item's own; time_map say where."""
     hertz = [300.0, 700.0, 1_500.0]
     waves = [np.sin(2 * np.pi * f * np.arange(9_000 + 1_000 * k) / RATE) for k, f in enumerate(hertz)]
     batch = ofs.pad(waves, rate=RATE, ids=torch.arange(3))
     step = Speed(factor=(0.8, 1.25), p=0.7, seed=2)
     table = step.draw(batch.ids)
     assert table["active"].any()
-    pieces = planned(step, Info.of(batch, "step"), table).time()
+    time_map = planned(step, Info.of(batch, "step"), table).time()
     for k, found in enumerate(step(batch).unpad()):
         old, new = fraction(float(table["factor"][k])) if table["active"][k] else (1, 1)
-        assert float(pieces.slope[k, 0]) == pytest.approx(new / old)
-        assert float(pieces.end[k, 0]) * RATE == pytest.approx(len(waves[k]))
-        time = np.arange(len(found)) / RATE / float(pieces.slope[k, 0])
+        assert float(time_map.slope[k, 0]) == pytest.approx(new / old)
+        assert float(time_map.end[k, 0]) * RATE == pytest.approx(len(waves[k]))
+        time = np.arange(len(found)) / RATE / float(time_map.slope[k, 0])
         middle = slice(500, -500)
         np.testing.assert_allclose(found.numpy()[middle], np.sin(2 * np.pi * hertz[k] * time)[middle], atol=1e-4)
 

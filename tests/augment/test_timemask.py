@@ -57,10 +57,10 @@ def test_pieces_are_what_is_left() -> None:
     for seed in range(5):
         step = TimeMask(n_masks=4, fraction=(0.1, 0.4), p=0.8, seed=seed)
         table = step.draw(batch.ids)
-        out, pieces = step.replay(batch, table), planned(step, Info.of(batch, "step"), table).time()
+        out, time_map = step.replay(batch, table), planned(step, Info.of(batch, "step"), table).time()
         for k, (wave, found) in enumerate(zip(waves, out.unpad(), strict=True)):
             kept = torch.zeros(len(wave), dtype=torch.bool)
-            for start, end, place, slope in zip(*(one[k].tolist() for one in pieces), strict=True):
+            for start, end, place, slope in zip(*(one[k].tolist() for one in time_map), strict=True):
                 kept[round(start * RATE) : round(end * RATE)] = True
                 assert (place, slope) == (start, 1)
             assert torch.equal(found, torch.where(kept, wave, 0))

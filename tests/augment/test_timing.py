@@ -131,10 +131,10 @@ def test_every_sample_is_where_its_piece_says(step: Augment) -> None:
     batch = ofs.pad(waves, rate=RATE, ids=torch.arange(4))
     table = step.draw(batch.ids)
     assert 0 < int(table["active"].sum()) < 4
-    out, pieces = step.replay(batch, table), planned(step, Info.of(batch, "step"), table).time()
+    out, time_map = step.replay(batch, table), planned(step, Info.of(batch, "step"), table).time()
     for k, (wave, found) in enumerate(zip(waves, out.unpad(), strict=True)):
         seen = 0
-        for start, end, place, slope in zip(*(one[k].tolist() for one in pieces), strict=True):
+        for start, end, place, slope in zip(*(one[k].tolist() for one in time_map), strict=True):
             for sample in range(round(start * RATE), round(end * RATE)):
                 there = round((place + (sample / RATE - start) * slope) * RATE)
                 assert found[there] == wave[sample]

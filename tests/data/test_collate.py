@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, get_worker_info
 
 import ontheflyspec as ofs
-from ontheflyspec import internals
+from ontheflyspec import torch_internals
 from ontheflyspec.data import collate as module
 
 WAVES = [torch.arange(1.0, 4.0), torch.arange(1.0, 6.0), torch.ones(1)]
@@ -183,12 +183,12 @@ def in_a_worker(monkeypatch):
 
 def test_a_cuda_transform_in_a_forked_worker_is_refused(monkeypatch):
     in_a_worker(monkeypatch)
-    monkeypatch.setattr(internals, "cuda_lost_in_fork", lambda: True)
+    monkeypatch.setattr(torch_internals, "cuda_lost_in_fork", lambda: True)
     assert ofs.Collate(transform=Tenfold(), rate=8_000)(WAVES).data.max() == 50
     monkeypatch.setattr(torch.Tensor, "is_cuda", True)
     with pytest.raises(RuntimeError, match=r"a worker that was forked, got one on CUDA\. Put it behind the loader"):
         ofs.Collate(transform=Tenfold(), rate=8_000)(WAVES)
-    monkeypatch.setattr(internals, "cuda_lost_in_fork", lambda: False)
+    monkeypatch.setattr(torch_internals, "cuda_lost_in_fork", lambda: False)
     assert ofs.Collate(transform=Tenfold(), rate=8_000)(WAVES).data.max() == 50
 
 

@@ -10,7 +10,7 @@ import torch
 
 import ontheflyspec as ofs
 from benchmarks.peers import peer
-from ontheflyspec.functional.cepstra import cosine_matrix
+from ontheflyspec.functional.dct import cosine_matrix
 
 
 @pytest.mark.parametrize(

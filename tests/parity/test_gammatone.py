@@ -10,7 +10,7 @@ import torch
 
 import ontheflyspec as ofs
 from benchmarks.peers import peer
-from ontheflyspec.functional import gammatones
+from ontheflyspec.functional import gammatone
 
 RATE = 16_000
 
@@ -29,8 +29,8 @@ def test_weights_are_those_of_nnaudio(rate, n_fft, n_bins, fmin, fmax):
     theirs = peer("nnAudio.librosa_functions")
     if theirs is None:
         pytest.skip("nnAudio is not installed")
-    centres = gammatones.erb_frequencies(n_bins, fmin, fmax)
-    ours = gammatones.gammatone_filterbank(rate, n_fft, centres, 1.0, None).numpy()
+    centres = gammatone.erb_frequencies(n_bins, fmin, fmax)
+    ours = gammatone.gammatone_filterbank(rate, n_fft, centres, 1.0, None).numpy()
     wanted = n_fft * theirs.get_gammatone(rate, n_fft, n_bins, fmin, fmax)
     assert np.abs(ours - wanted).max() <= 1e-5 * wanted.max()
     assert np.abs(ours / wanted - 1).max() <= 1e-5
@@ -42,7 +42,7 @@ def test_responses_are_scipy_s():
     """Slaney's filters again, as scipy has them; at low frequencies its polynomials lose digits."""
     bins = np.arange(257) * RATE / 512
     centres = torch.tensor([600.0, 2_000.0, 6_400.0], dtype=torch.float64)
-    ours = gammatones.gammatone_filterbank(RATE, 512, centres, 2.0, "slaney")
+    ours = gammatone.gammatone_filterbank(RATE, 512, centres, 2.0, "slaney")
     for row, hertz in zip(ours.numpy(), centres.tolist(), strict=True):
         response = scipy.signal.freqz(*scipy.signal.gammatone(hertz, "iir", fs=RATE), worN=bins, fs=RATE)[1]
         wanted = np.abs(response) ** 2 / (24.7 + hertz / 9.26449)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ontheflyspec as ofs
-from ontheflyspec.functional import phases
+from ontheflyspec.functional import griffin_lim
 
 KNOWN = {"n_fft": 512, "hop_length": 128}
 
@@ -74,7 +74,7 @@ def test_random_phases_lead_as_near_as_librosa_s(voices, n_iter, momentum, monke
     batch = ofs.pad([torch.from_numpy(item).float() for item in items], rate=125)
     ours, theirs = np.zeros((4, 2)), np.zeros((4, 2))
     for draw in range(4):
-        monkeypatch.setattr(phases, "KEY", phases.KEY + draw)
+        monkeypatch.setattr(griffin_lim, "KEY", griffin_lim.KEY + draw)
         waves = ofs.GriffinLim(sample_rate=16_000, **KNOWN, **options)(batch).unpad()
         for place, (wave, item) in enumerate(zip(waves, items, strict=True)):
             other = librosa.griffinlim(item, pad_mode="reflect", random_state=draw, **KNOWN, **options)
@@ -109,10 +109,10 @@ def test_each_option_changes_the_wave(voices):
 
 
 def test_phases_depend_on_bin_and_frame_alone():
-    points = phases.circle()
-    drawn = phases.random_units(257, 400, points)
+    points = griffin_lim.circle()
+    drawn = griffin_lim.random_units(257, 400, points)
     torch.manual_seed(5)
-    assert torch.equal(phases.random_units(20, 30, points), drawn[:20, :30])
+    assert torch.equal(griffin_lim.random_units(20, 30, points), drawn[:20, :30])
     assert drawn.square().sum(-1).numpy() == pytest.approx(np.ones((257, 400)))
     complexes = torch.view_as_complex(drawn)
     for order in (1, 2, 3):

@@ -10,7 +10,7 @@ import torch
 
 import ontheflyspec as ofs
 from ontheflyspec.functional import filterbanks
-from ontheflyspec.functional.nonnegative import nonnegative_least_squares, ridge_inverse
+from ontheflyspec.functional.nnls import nonnegative_least_squares, ridge_inverse
 from ontheflyspec.op import chosen
 
 RATE = 16_000

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import ontheflyspec as ofs
-from ontheflyspec.functional.smoothing import recursion
+from ontheflyspec.functional.pcen import recursion
 
 FRAMES = {"sample_rate": 16_000, "hop_length": 160}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from ontheflyspec.functional.channels import hide_channels, order_channels
-from ontheflyspec.functional.masking import Fill
-from ontheflyspec.kernels.cpu.masking import copy_and
+from ontheflyspec.functional.masks import Fill
+from ontheflyspec.kernels.cpu.masks import copy_and
 from ontheflyspec.kernels.rows import Layout, Rows, by_item
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.cepstra import project
+from ontheflyspec.functional.cfp import Bank, combine
 from ontheflyspec.functional.chroma import unit
-from ontheflyspec.functional.compression import decibels, log, log_above
+from ontheflyspec.functional.dct import project
+from ontheflyspec.functional.decibels import decibels, log, log_above
 from ontheflyspec.functional.descriptors import contrast, frame_rows
-from ontheflyspec.functional.medians import hpss
-from ontheflyspec.functional.periodicity import Bank, combine
-from ontheflyspec.functional.smoothing import pcen
+from ontheflyspec.functional.hpss import hpss
+from ontheflyspec.functional.pcen import pcen
 from ontheflyspec.kernels.cpu.products import filter_products
 from ontheflyspec.kernels.rows import Layout, Rows, by_item, items_kernel
 from ontheflyspec.op import Op

@@ -1,11 +1,11 @@
-"""Sums and stretches of items that meet, on a CPU, item by item."""
+"""Sums and segments of items that meet, on a CPU, item by item."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.mixing import mix_pairs, swap_stretches
+from ontheflyspec.functional.mixing import mix_pairs, swap_segments
 from ontheflyspec.kernels.rows import Layout, Rows
 
 
@@ -27,11 +27,11 @@ def mix_pairs_rows(_: Layout, lengths: Tensor, *, partner: Tensor, weight: Tenso
     return Rows(write, cost=2)
 
 
-@swap_stretches.kernel("rows")
-def swap_stretches_rows(
+@swap_segments.kernel("rows")
+def swap_segments_rows(
     _: Layout, lengths: Tensor, *, partner: Tensor, start: Tensor, end: Tensor, source: Tensor
 ) -> Rows:
-    """Writes items up to their stretches, the stretches, and the rest."""
+    """Writes items up to their segments, the segments, and the rest."""
     sizes, mates, firsts, lasts, begins = (x.tolist() for x in (lengths, partner, start, end, source))
 
     def write(out: Tensor, data: Tensor, rows: list[int]) -> None:

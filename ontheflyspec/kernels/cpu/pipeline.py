@@ -13,7 +13,7 @@ from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.compiled import compiled
 from ontheflyspec.kernels.cpu import spectra
 from ontheflyspec.kernels.cpu.products import most_frames
-from ontheflyspec.kernels.cpu.signals import alone, extended, stretches
+from ontheflyspec.kernels.cpu.signals import alone, extended, frame_spans
 from ontheflyspec.kernels.rows import grouped
 from ontheflyspec.pipeline import Block, Pipeline, frame_features
 
@@ -31,9 +31,9 @@ def cut_frames(
     hop_length: int,
     before: int,
     reflect: bool,
-    pieces: List[Tuple[int, int, int]],
+    spans: List[Tuple[int, int, int]],
 ) -> Tensor:
-    """Returns windowed frames ``[n, n_fft]`` of several stretches of signals, in a row.
+    """Returns windowed frames ``[n, n_fft]`` of several spans of signals, in a row.
 
     Args:
         waves: ``[R, T]``.
@@ -42,13 +42,13 @@ def cut_frames(
         hop_length: samples between frames.
         before: samples of the first frame before the signal.
         reflect: see `extended`.
-        pieces: which signal each stretch is of, its first frame, and how many it has.
+        spans: which signal each span is of, its first frame, and how many it has.
     """
     n_fft, total, place = window.size(0), 0, 0
-    for _, _, count in pieces:
+    for _, _, count in spans:
         total += count
     frames = window.new_empty([total, n_fft])
-    for row, first, count in pieces:
+    for row, first, count in spans:
         start = first * hop_length - before
         signal = extended(waves[row][: sizes[row]], start, start + (count - 1) * hop_length + n_fft, reflect, window)
         torch.mul(signal.unfold(0, n_fft, hop_length), window, out=frames.narrow(0, place, count))
@@ -57,17 +57,17 @@ def cut_frames(
 
 
 @compiled()
-def deal_frames(features: Tensor, out: Tensor, ends: List[int], pieces: List[Tuple[int, int, int]]) -> None:
-    """Puts features ``[F, n]`` of several stretches where they belong, and 0 past the end of each signal.
+def deal_frames(features: Tensor, out: Tensor, ends: List[int], spans: List[Tuple[int, int, int]]) -> None:
+    """Puts features ``[F, n]`` of several spans where they belong, and 0 past the end of each signal.
 
     Args:
-        features: of the stretches in a row.
+        features: of the spans in a row.
         out: ``[R, F, N]``.
         ends: frames of each signal.
-        pieces: as in `cut_frames`.
+        spans: as in `cut_frames`.
     """
     place = 0
-    for row, first, count in pieces:
+    for row, first, count in spans:
         out[row, :, first : first + count] = features[:, place : place + count]
         if first + count == ends[row]:
             out[row, :, ends[row] :] = 0
@@ -87,12 +87,12 @@ def features_in_blocks(data: Tensor, lengths: Tensor | None, pipelines: Sequence
     likes = [part.like(taper) for part in parts]
     made = [like.new_empty((*data.shape[:-1], like.shape[0], framing.count(data.shape[-1]))) for like in likes]
     outs = [out.view(len(waves), *out.shape[-2:]) for out in made]
-    before, reflect, pieces = framing.before, framing.pad_mode == "reflect", stretches(ends, block)
+    before, reflect, spans = framing.before, framing.pad_mode == "reflect", frame_spans(ends, block)
     # Large groups first, smaller ones towards the end, so that all threads have work to the end.
     share, least = 2 * torch.get_num_threads(), GROUP // framing.n_fft
     most = block if all(part.invariant() for part in parts) else 0
-    counts = [count for *_, count in pieces]
-    groups = [pieces[one] for one in grouped(counts, lambda left: min(max(left // share, least), most))]
+    counts = [count for *_, count in spans]
+    groups = [spans[one] for one in grouped(counts, lambda left: min(max(left // share, least), most))]
 
     def job(number: int) -> None:
         frames = cut_frames(waves, sizes, taper, framing.hop_length, before, reflect, groups[number])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional.filterbanks import Band, filtered
-from ontheflyspec.functional.fourier import raise_power
+from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.compiled import compiled
 from ontheflyspec.pipeline import Block

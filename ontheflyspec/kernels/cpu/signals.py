@@ -1,4 +1,4 @@
-"""Signals one by one on a CPU: each channel of each item, in stretches, and beyond its own ends."""
+"""Signals one by one on a CPU: each channel of each item, in spans, and beyond its own ends."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def alone(x: Tensor, lengths: Tensor | None, axes: int = 1) -> tuple[Tensor, lis
     return rows, [x.shape[-1]] * len(rows) if lengths is None else lengths.repeat_interleave(channels).tolist()
 
 
-def stretches(ends: list[int], most: int) -> list[tuple[int, int, int]]:
-    """Returns which row, from which step on, and how many steps, for all rows in stretches of at most so many steps."""
+def frame_spans(ends: list[int], most: int) -> list[tuple[int, int, int]]:
+    """Returns which row, from which step on, and how many steps, for all rows in spans of at most so many steps."""
     return [(row, first, min(most, end - first)) for row, end in enumerate(ends) for first in range(0, end, most)]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ontheflyspec.functional.warping import blend, mask_warped, neighbours, read_between
-from ontheflyspec.kernels.cpu.masking import mask_spans_rows
+from ontheflyspec.kernels.cpu.masks import mask_spans_rows
 from ontheflyspec.kernels.rows import Layout, Rows, by_item, in_turn
 
 

@@ -1,0 +1,39 @@
+"""Cosine transforms of bands, item by item."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.op import Op
+
+
+def cosine_matrix(n_out: int, n_in: int, lifter: float) -> Tensor:
+    """Returns the first rows of the orthonormal DCT-II, float64 ``[n_out, n_in]``, liftered as HTK does.
+
+    Args:
+        n_out: coefficients.
+        n_in: bands.
+        lifter: L of the factor ``1 + L / 2 sin(pi (k + 1) / L)`` on coefficient k, 0 for none.
+    """
+    orders = torch.arange(n_out, dtype=torch.float64).unsqueeze(-1)
+    matrix = torch.cos(math.pi / n_in * orders * (torch.arange(n_in, dtype=torch.float64) + 0.5))
+    matrix = matrix * torch.where(orders == 0, math.sqrt(1 / n_in), math.sqrt(2 / n_in))
+    return matrix * (1 + lifter / 2 * torch.sin(math.pi * (orders + 1) / lifter)) if lifter else matrix
+
+
+@Op
+def project(x: Tensor, lengths: Tensor | None, *, matrix: Tensor) -> Tensor:
+    """Returns a matrix ``[K, F]`` times every frame.
+
+    Args:
+        x: ``[B, ..., F, N]``.
+        lengths: int64 ``[B]`` on any device, None if all items are full.
+        matrix: ``[K, F]``.
+
+    Shape: ``[B, ..., K, N]``, 0 past each length.
+    """
+    return torch.matmul(matrix, cut(x, lengths))

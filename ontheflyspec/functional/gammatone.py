@@ -1,0 +1,150 @@
+"""Gammatone filters: their responses over FFT bins and in time, and the energy of what they let through."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.framing import Framing
+from ontheflyspec.functional.signal_frames import cut, frames
+from ontheflyspec.functional.stft import raise_power
+from ontheflyspec.op import Op
+
+EAR_Q, LEAST_BANDWIDTH = 9.26449, 24.7
+"""Glasberg and Moore's: a bandwidth is ``f / EAR_Q + LEAST_BANDWIDTH`` Hz."""
+WIDENING = 1.019
+"""Bandwidths of a fourth-order gammatone's decay in those of the ear."""
+DECAY = 23.0
+"""``t^3 exp(-t)`` is 120 dB below its peak there."""
+
+
+def erb_frequencies(n_bins: int, fmin: float, fmax: float) -> Tensor:
+    """Returns Hz of centres, evenly spaced in bandwidths of the ear, from ``fmin`` to below ``fmax``, float64."""
+    corner = EAR_Q * LEAST_BANDWIDTH
+    steps = torch.arange(n_bins, 0, -1, dtype=torch.float64) / n_bins
+    centres = (fmax + corner) * torch.exp(steps * math.log((fmin + corner) / (fmax + corner))) - corner
+    return centres.clamp(min=fmin)
+
+
+def bandwidths(centres: Tensor) -> Tensor:
+    """Returns equivalent rectangular bandwidths of the ear in Hz."""
+    return centres / EAR_Q + LEAST_BANDWIDTH
+
+
+def gammatone_filterbank(sample_rate: float, n_fft: int, centres: Tensor, power: float, norm: str | None) -> Tensor:
+    """Returns responses at FFT bins, to the power ``power``, float64 ``[F, n_fft // 2 + 1]``.
+
+    Slaney's cascade: four zeros and four double poles, 1 at the centre.
+
+    Args:
+        sample_rate: Hz of the samples.
+        n_fft: samples of a frame.
+        centres: Hz, float64 ``[F]``.
+        power: exponent of the magnitudes that the result is multiplied with.
+        norm: ``"slaney"`` to divide each by its bandwidth in Hz, or None.
+    """
+    angles = 2 * math.pi * centres / sample_rate
+    radii = torch.exp(-2 * math.pi * WIDENING * bandwidths(centres) / sample_rate)
+    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * (2 * math.pi / n_fft)
+    made = _cascade(bins, angles[:, None], radii[:, None]) / _cascade(angles, angles, radii)[:, None]
+    return made**power / (bandwidths(centres)[:, None] if norm == "slaney" else 1)
+
+
+def _cascade(at: Tensor, angles: Tensor, radii: Tensor) -> Tensor:
+    """Returns the magnitude at angles on the unit circle, without a gain."""
+    point = torch.polar(torch.ones_like(at), at)
+    pole = torch.polar(radii, angles)
+    result = ((point - pole) * (point - pole.conj())).abs() ** -4
+    for slope in (math.sqrt(2) + 1, math.sqrt(2) - 1):
+        for sign in (1, -1):
+            result = result * (point - radii * (torch.cos(angles) + sign * slope * torch.sin(angles))).abs()
+    return result
+
+
+def impulse_responses(sample_rate: float, centres: Tensor, power: float, norm: str | None) -> Tensor:
+    """Returns ``t^3 exp(-2 pi b t) cos(2 pi f t)`` with a gain of 1 at f, to 120 dB below, float64 ``[F, taps]``.
+
+    Args:
+        sample_rate: Hz of the samples.
+        centres: f in Hz, float64 ``[F]``.
+        power: exponent of the magnitudes that are made of what the filters let through.
+        norm: ``"slaney"`` so that these are divided by each filter's bandwidth in Hz, or None.
+    """
+    decays = 2 * math.pi * WIDENING * bandwidths(centres)[:, None]
+    taps = math.ceil(DECAY * sample_rate / float(decays.min()))
+    time = torch.arange(taps, dtype=torch.float64) / sample_rate
+    angles = 2 * math.pi * centres[:, None] * time
+    made = (decays * time) ** 3 * torch.exp(-decays * time)
+    gain = (made * torch.cos(angles) * torch.polar(torch.ones_like(angles), -angles)).sum(1, keepdim=True).abs()
+    scale = bandwidths(centres)[:, None] ** (-1 / power) if norm == "slaney" else 1
+    return made * torch.cos(angles) / gain * scale
+
+
+class Segments:
+    """Filters signals and pools their energies in segments of one FFT, of so many frames each.
+
+    Args:
+        responses: as in `magnitudes`, as are all of these.
+        window: weights of a frame's samples.
+        framing: where frames lie.
+        power: exponent of the root mean squares.
+    """
+
+    def __init__(self, responses: Tensor, window: Tensor, framing: Framing, power: float) -> None:
+        self.taps, self.framing, self.power = responses.shape[1], framing, power
+        # Of sum 1, in pieces of a hop, ``[hop_length, pieces]``.
+        window = window.clamp(min=0)
+        padded = torch.nn.functional.pad(window / window.sum(), (0, -framing.n_fft % framing.hop_length))
+        self.weights = padded.reshape(-1, framing.hop_length).t()
+        # A power of two, of which filters and frames overlap in a quarter at most.
+        self.size = 1 << (4 * (self.taps + max(framing.n_fft, framing.hop_length)) - 1).bit_length()
+        self.frames = (self.size - self.taps + 1) // framing.hop_length - self.weights.shape[1] + 1
+        self.spectra = torch.fft.rfft(responses, n=self.size)
+
+    def widened(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns signals extended for frames, with zeros for filters to run in and for a last segment."""
+        signal, _ = frames(x, lengths, self.framing)
+        return torch.nn.functional.pad(signal, (self.taps - 1, self.size))
+
+    def magnitudes(self, signal: Tensor, first: int) -> Tensor:
+        """Returns `magnitudes` of the frames of a segment, from its first one on, of widened signals."""
+        start = first * self.framing.hop_length
+        segment = torch.fft.rfft(signal[..., start : start + self.size])
+        let_through = torch.fft.irfft(segment.unsqueeze(-2) * self.spectra, n=self.size)[..., self.taps - 1 :]
+        return raise_power(_means(let_through.square(), self.weights), self.power)
+
+
+@Op
+def magnitudes(
+    x: Tensor, lengths: Tensor | None, *, responses: Tensor, window: Tensor, framing: Framing, power: float
+) -> Tensor:
+    """Returns the window-weighted root mean square of filtered signals in each frame, to the power ``power``.
+
+    Filters run over the signal as it is extended for frames, in segments that bound what is filtered at a time.
+
+    Args:
+        x: float ``[B, ..., T]``.
+        lengths: int64 ``[B]`` on any device, None if all items are full.
+        responses: ``[F, taps]``.
+        window: ``[n_fft]``.
+        framing: where frames lie.
+        power: exponent.
+
+    Shape: ``[B, ..., F, N]``, 0 past each item's frames.
+    """
+    segments, count = Segments(responses, window, framing, power), framing.count(x.shape[-1])
+    signal = segments.widened(x, lengths)
+    made = [segments.magnitudes(signal, first) for first in range(0, max(count, 1), segments.frames)]
+    out = torch.cat(made, -1)[..., :count]
+    return out if lengths is None else cut(out, framing.count(lengths))
+
+
+def _means(values: Tensor, weights: Tensor) -> Tensor:
+    """Returns weighted sums every hop, ``[..., frames]`` of ``[..., samples]``: each hop meets each piece once."""
+    hop_length, pieces = weights.shape
+    hops = values.shape[-1] // hop_length
+    met = values[..., : hops * hop_length].reshape(*values.shape[:-1], hops, hop_length) @ weights
+    along: Tensor = met.flatten(-2).unfold(-1, pieces * pieces, pieces)
+    return along[..., :: pieces + 1].sum(-1)

@@ -1,0 +1,150 @@
+"""Signals from constant-Q spectra: the least-squares solution, by conjugate gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv_transpose1d, pad
+
+from ontheflyspec.batch import length_mask
+from ontheflyspec.functional.cqt_filters import ROW, Group
+from ontheflyspec.functional.cqt_octaves import FilterBank, analyse
+from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.op import Op
+
+
+def synthesise(parts: Sequence[Tensor], bank: FilterBank, size: int) -> Tensor:
+    """Returns what the transpose of `cqt_octaves.analyse` makes of spectra, signals ``[R, size]``.
+
+    Args:
+        parts: of each group, ``[R, 2 * bins, frames]``.
+        bank: filters.
+        size: samples of the signals, from the margin of level 0 on.
+    """
+    plan, hop_length = bank.plan, bank.framing.hop_length
+    sizes = [size, *plan.sizes((parts[0].shape[-1] - 1) * hop_length)[1:]]
+    total: Tensor | None = None
+    for level in range(len(sizes) - 1, -1, -1):
+        made = [] if total is None else [_raise(total, plan.starts[level], sizes[level], bank.decimators[level])]
+        for part, kernel, group in zip(parts, bank.kernels, plan.groups, strict=True):
+            if group.level == level:
+                made.append(_spread(part, kernel, group, plan.before[level], hop_length, sizes[level]))
+        total = made[0] if made else parts[0].new_zeros(parts[0].shape[0], sizes[level])
+        for other in made[1:]:
+            total = total + other
+    assert total is not None
+    return total
+
+
+def _raise(x: Tensor, start: int, size: int, filters: Tensor) -> Tensor:
+    """Returns what the transpose of `cqt_octaves.decimate` makes of signals ``[R, n]``."""
+    rows = -(-x.shape[1] // ROW)
+    blocks = pad(x, (0, rows * ROW - x.shape[1])).reshape(x.shape[0], rows, ROW)
+    parts = [pad(torch.matmul(blocks, filters[place].t()), (0, 0, place, 2 - place)) for place in range(3)]
+    return _place((parts[0] + parts[1] + parts[2]).flatten(1), start, size)
+
+
+def _spread(part: Tensor, kernel: Tensor, group: Group, before: int, hop_length: int, size: int) -> Tensor:
+    """Returns the filters of a group, each weighted and laid around the centre of each frame, added up."""
+    period, step = group.period, group.step
+    stride = period * hop_length // step
+    total: Tensor | None = None
+    for j in range(min(period, part.shape[-1])):
+        wave = conv_transpose1d(part[..., j::period], kernel[j].unsqueeze(1), stride=stride)[:, 0]
+        made = _place(wave, before + j * hop_length // step + group.low, size)
+        total = made if total is None else total + made
+    assert total is not None
+    return total
+
+
+def _place(x: Tensor, start: int, size: int) -> Tensor:
+    """Returns signals ``[R, n]`` that begin at ``start`` among ``size`` samples, all others 0."""
+    return pad(x, (start, max(size - start - x.shape[1], 0)))[:, :size]
+
+
+@Op
+def resynthesise(
+    spectra: Tensor,
+    lengths: Tensor | None,
+    *,
+    sizes: Tensor | None,
+    size: int,
+    bank: FilterBank,
+    gains: Tensor,
+    n_iter: int,
+) -> Tensor:
+    """Returns the signals whose constant-Q spectra come closest, each from its own frames alone.
+
+    Args:
+        spectra: complex ``[B, K, N]`` or ``[B, C, K, N]``.
+        lengths: frames of each item, int64 ``[B]`` on any device, None if all items are full.
+        sizes: samples of each item, likewise; None for ``size``.
+        size: samples of the result.
+        bank: filters of gain 1.
+        gains: that the spectra have, ``[K]``.
+        n_iter: steps of conjugate gradients.
+
+    Shape: ``[B, size]`` or ``[B, C, size]``, 0 past each item's samples.
+    """
+    if size == 0 or spectra.shape[-1] == 0:
+        return pad(spectra.real[..., 0, :0], (0, size))
+    channels = spectra.shape[1] if spectra.dim() == 4 else 1
+    frames = None if lengths is None else length_mask(lengths, spectra.shape[-1], spectra.device)
+    samples = None if sizes is None else length_mask(sizes, size, spectra.device)
+    masks = [mask if mask is None else mask.repeat_interleave(channels, 0) for mask in (frames, samples)]
+    flat = cut(spectra, lengths) / gains.unsqueeze(-1)
+    made = least_squares(flat.reshape(-1, *spectra.shape[-2:]), size, bank, n_iter, *masks)
+    return made.reshape(*spectra.shape[:-2], size)
+
+
+def least_squares(
+    spectra: Tensor,
+    size: int,
+    bank: FilterBank,
+    n_iter: int,
+    frame_mask: Tensor | None = None,
+    sample_mask: Tensor | None = None,
+) -> Tensor:
+    """Returns signals ``[R, size]`` for spectra ``[R, K, N]`` of gain 1; masks say which frames and samples count."""
+    before, after = bank.plan.before[0], bank.plan.after[0] + 1
+    count = spectra.shape[-1]
+
+    def back(parts: Sequence[Tensor]) -> Tensor:
+        wave = synthesise(parts, bank, before + size + after)[:, before : before + size]
+        return wave if sample_mask is None else wave.masked_fill(~sample_mask, 0)
+
+    def there_and_back(x: Tensor) -> Tensor:
+        parts = analyse(pad(x, (before, after)), bank, count)
+        return back(parts if frame_mask is None else [part.masked_fill(~frame_mask.unsqueeze(1), 0) for part in parts])
+
+    halves = torch.view_as_real(spectra)
+    rows = [halves[:, group.first : group.last] for group in bank.plan.groups]
+    return solve(there_and_back, back([torch.cat([row[..., 0], row[..., 1]], 1) for row in rows]), n_iter)
+
+
+def solve(apply: Callable[[Tensor], Tensor], target: Tensor, n_iter: int) -> Tensor:
+    """Returns x with ``apply(x) = target`` after some steps of conjugate gradients from 0, item by item.
+
+    Args:
+        apply: a symmetric linear map without negative eigenvalues.
+        target: ``[R, n]``.
+        n_iter: steps.
+    """
+    x, residual, direction = torch.zeros_like(target), target, target
+    energy = residual.square().sum(-1, keepdim=True)
+    for _ in range(n_iter):
+        image = apply(direction)
+        step = _ratio(energy, (direction * image).sum(-1, keepdim=True))
+        x, residual = x + step * direction, residual - step * image
+        left = residual.square().sum(-1, keepdim=True)
+        direction = residual + _ratio(left, energy) * direction
+        energy = left
+    return x
+
+
+def _ratio(above: Tensor, below: Tensor) -> Tensor:
+    """Returns a quotient, 0 where there is nothing to divide by."""
+    some = below > 0
+    return torch.where(some, above / torch.where(some, below, 1), 0)

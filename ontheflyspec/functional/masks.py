@@ -1,0 +1,141 @@
+"""What is set to a constant: the padding, and spans of frames or bands."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.batch import beside, expand_mask
+from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.statistics import valid_mean
+from ontheflyspec.op import Op
+
+Fill = str | float
+"""What hidden values become: ``"mean"`` of the item's own valid part, ``"zero"``, or a number."""
+Spans = tuple[Tensor, Tensor]
+"""Where spans start and end, int64 ``[B, k]`` each, on any device."""
+
+
+@Op
+def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
+    """Returns ``[B, ..., N]`` data with exact zeros past each item's length, whatever stood there.
+
+    ``data`` is a result of the caller's own, which may be written to: its padding is, on the CPU.
+    """
+    return cut(data, lengths)
+
+
+def fill_values(fill: Fill, data: Tensor, lengths: Tensor) -> Tensor:
+    """Returns what hidden values become: ``[B, 1, ...]`` means of the items, or ``[1]`` for all."""
+    if fill == "mean":
+        return valid_mean(data, lengths)
+    return data.new_full((1,), 0.0 if fill == "zero" else float(fill))
+
+
+def meeting_place(sizes: Tensor, table: Tensor) -> torch.device:
+    """Returns where sizes of items meet numbers drawn for them without a wait: on a device if either is there."""
+    return sizes.device if table.device.type == "cpu" else table.device
+
+
+def spans(widths: Tensor, fractions: Tensor, sizes: Tensor, most: Tensor | None = None) -> Spans:
+    """Returns where spans start and end inside items of unlike size.
+
+    Args:
+        widths: int64 ``[B, k]``, cut to the size of the item.
+        fractions: float64 ``[B, k]`` in (0, 1): where among the possible starts each span begins.
+        sizes: int64 ``[B]`` on any device.
+        most: int64 ``[B]`` on the same device, what widths are cut to, up to the size; None for the size.
+
+    Returns:
+        First and last-plus-one positions, int64 ``[B, k]``, on a device if either is there.
+    """
+    where = meeting_place(sizes, widths)
+    longest = sizes.to(where, non_blocking=True).unsqueeze(-1)
+    top = longest if most is None else most.to(where, non_blocking=True).unsqueeze(-1)
+    widths = torch.minimum(widths.to(where, non_blocking=True), top)
+    starts = (fractions.to(where, non_blocking=True) * (longest - widths + 1)).long()
+    return starts, starts + widths
+
+
+def inside(spans: Spans, size: int, device: torch.device) -> Tensor:
+    """Returns bool ``[B, k, size]`` on ``device``, True inside each of the spans ``[B, k]``."""
+    starts, ends = (one.to(device, non_blocking=True).unsqueeze(-1) for one in spans)
+    positions = torch.arange(size, device=device)
+    return (positions >= starts) & (positions < ends)
+
+
+def gaps(starts: Tensor, ends: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns first and last-plus-one positions of what no span covers, ``[B, k + 1]`` each; empty spans cut nothing.
+
+    Args:
+        starts: int64 ``[B, k]``, in any order; spans may lie over each other.
+        ends: int64 ``[B, k]``.
+        sizes: int64 ``[B]``.
+    """
+    size, full = sizes.to(starts.device, non_blocking=True).unsqueeze(-1), ends > starts
+    starts, order = torch.where(full, starts, 0).sort(1)
+    covered = torch.where(full, ends, 0).gather(1, order).cummax(1).values
+    first = torch.cat([torch.zeros_like(size), covered], 1)
+    return first, torch.maximum(torch.cat([starts, size], 1), first)
+
+
+@Op
+def mask_spans(data: Tensor, lengths: Tensor, *, frames: Spans, bands: Spans, fill: Fill) -> Tensor:
+    """Returns spectrograms with a constant in masked frames and bands, the same in all channels, 0 past each length.
+
+    Args:
+        data: ``[B, F, N]`` or ``[B, C, F, N]``.
+        lengths: int64 ``[B]`` on any device.
+        frames: spans of frames, within each item.
+        bands: spans of bands.
+        fill: the constant.
+    """
+    wide, high = inside(frames, data.shape[-1], data.device), inside(bands, data.shape[-2], data.device)
+    return _masked(data, lengths, wide.any(1).unsqueeze(-2) | high.any(1).unsqueeze(-1), fill)
+
+
+@Op
+def mask_holes(data: Tensor, lengths: Tensor, *, frames: Spans, bands: Spans, fill: Fill) -> Tensor:
+    """Returns spectrograms with a constant where a span of frames meets the span of bands of its number.
+
+    Arguments as in `mask_spans`, as many spans of frames as of bands.
+    """
+    wide, high = inside(frames, data.shape[-1], data.device), inside(bands, data.shape[-2], data.device)
+    return _masked(data, lengths, (wide.unsqueeze(-2) & high.unsqueeze(-1)).any(1), fill)
+
+
+def _masked(data: Tensor, lengths: Tensor, hidden: Tensor, fill: Fill) -> Tensor:
+    """Returns spectrograms with a constant where ``hidden``, bool ``[B, F, N]``."""
+    hidden = hidden if data.dim() == 3 else hidden.unsqueeze(1)
+    return zero_past(torch.where(hidden, fill_values(fill, data, lengths), data), lengths)
+
+
+@Op
+def shift_bands(data: Tensor, lengths: Tensor, *, shift: Tensor, fill: Fill) -> Tensor:
+    """Returns spectrograms whose bands moved up or down, with a constant where none came, 0 past each length.
+
+    Args:
+        data: ``[B, F, N]`` or ``[B, C, F, N]``.
+        lengths: int64 ``[B]`` on any device.
+        shift: int64 ``[B]`` on any device, bands; above 0 moves to higher ones.
+        fill: the constant.
+    """
+    count = data.shape[-2]
+    source = torch.arange(count, device=data.device) - shift.to(data.device, non_blocking=True).unsqueeze(-1)
+    known = (source >= 0) & (source < count)
+    index = expand_mask(torch.where(known, source, 0), data).transpose(-1, -2)
+    moved = data.gather(-2, index.expand(data.shape))
+    moved = torch.where(expand_mask(known, data).transpose(-1, -2), moved, fill_values(fill, data, lengths))
+    return zero_past(moved, lengths)
+
+
+@Op
+def scale_items(data: Tensor, lengths: Tensor, *, factors: Tensor) -> Tensor:
+    """Returns ``[B, ..., N]`` data times factors ``[B]``, or ``[B, F]`` for bands, exactly 0 past each length."""
+    return zero_past(data * beside(factors, data), lengths)
+
+
+@Op
+def raise_items(data: Tensor, lengths: Tensor, *, offsets: Tensor) -> Tensor:
+    """Returns ``[B, ..., N]`` data plus offsets ``[B]``, or ``[B, F]`` for bands, exactly 0 past each length."""
+    return zero_past(data + beside(offsets, data), lengths)

@@ -1,0 +1,106 @@
+"""First-order recursive smoothing, and energies normalised by it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.stft import safe_power
+from ontheflyspec.op import Op
+
+BLOCK = 64
+"""Steps of one triangular product; the states between blocks are found in the same way."""
+NOTHING = -80.0
+"""Logarithm of a decay that leaves nothing, in place of minus infinity."""
+
+
+def recursion(x: Tensor, log_decay: Tensor, before: Tensor) -> Tensor:
+    """Returns ``y[n] = decay * y[n - 1] + x[n]`` along the last axis.
+
+    Blocks of steps are one product with a triangle of powers of the decay, none above 1, so that nothing overflows and
+    nothing is divided; what each block hands to the next is the same recursion over blocks.
+
+    Args:
+        x: ``[..., F, N]``.
+        log_decay: ``[F]`` or ``[1]``, logarithm of the decay, finite and at most 0: near 1 it is the finer number.
+        before: y at step -1, ``[..., F]``.
+    """
+    size = x.shape[-1]
+    if size == 0:
+        return x
+    count = -(-size // BLOCK)
+    tiles = torch.nn.functional.pad(x, (0, count * BLOCK - size))
+    tiles = tiles.reshape(*x.shape[:-1], count, BLOCK)
+    steps = torch.arange(BLOCK, device=x.device)
+    lags = steps.unsqueeze(-1) - steps
+    triangle = (log_decay.reshape(-1, 1, 1) * lags.clamp(min=0)).exp().masked_fill(lags < 0, 0)
+    by_band = tiles.movedim(-3, 0)
+    inside = torch.bmm(by_band.reshape(log_decay.shape[0], -1, BLOCK), triangle.mT)
+    inside = inside.reshape(by_band.shape).movedim(0, -3)
+    states = before.unsqueeze(-1)
+    if count > 1:
+        ends = recursion(inside[..., :-1, -1], BLOCK * log_decay, before)
+        states = torch.cat([states, ends], -1)
+    powers = (log_decay.unsqueeze(-1) * (steps + 1)).exp().unsqueeze(-2)
+    return (inside + states.unsqueeze(-1) * powers).flatten(-2)[..., :size]
+
+
+def smooth(x: Tensor, weight: Tensor, start: str) -> Tensor:
+    """Returns ``m[n] = (1 - weight) m[n - 1] + weight x[n]`` along the last axis.
+
+    Args:
+        x: ``[..., F, N]``.
+        weight: ``[F]`` or ``[1]``, between 0 and 1.
+        start: m before the first step, ``"one"`` for 1 or ``"first"`` for the value of the first step.
+    """
+    if x.shape[-1] == 0:
+        return x
+    before = torch.ones_like(x[..., 0]) if start == "one" else x[..., 0]
+    weight = weight.clamp(0, 1)
+    forgets = weight == 1
+    log_decay = (-weight.masked_fill(forgets, 0)).log1p().masked_fill(forgets, NOTHING)
+    return recursion(x * weight.unsqueeze(-1), log_decay, before)
+
+
+@Op
+def pcen(
+    x: Tensor,
+    lengths: Tensor | None,
+    *,
+    gain: Tensor,
+    bias: Tensor,
+    power: Tensor,
+    weight: Tensor,
+    eps: float = 1e-6,
+    start: str = "one",
+    form: str = "root",
+) -> Tensor:
+    """Returns ``(x / (eps + m)^gain + bias)^power - bias^power``, energies over a power of their smoothed past m.
+
+    Args:
+        x: non-negative ``[..., F, N]``.
+        lengths: int64 ``[B]`` on any device, None if all items are full.
+        gain: exponent of the smoothed energies, ``[F]`` or ``[1]`` as all of these.
+        bias: added before the compression.
+        power: exponent of the compression.
+        weight: of the newest step in the smoothed energies.
+        eps: added to them.
+        start: as in `smooth`.
+        form: ``"root"``, ``"log"`` for ``log(1 + x / (eps + m)^gain)`` (power 0) or ``"power"`` (bias 0).
+
+    Shape: as ``x``, exactly 0 past each length.
+    """
+    x = cut(x, lengths)
+    past = (smooth(x, weight, start) / eps).log1p() + math.log(eps)
+    level = x * (-gain.unsqueeze(-1) * past).exp()
+    bias, power = bias.unsqueeze(-1), power.unsqueeze(-1)
+    if form == "log":
+        out = level.log1p()
+    elif form == "power":
+        out = safe_power(level, power)
+    else:
+        out = bias.pow(power) * (power * (level / bias).log1p()).expm1()
+    return cut(out, lengths)

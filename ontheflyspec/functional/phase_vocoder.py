@@ -1,0 +1,177 @@
+"""Phase vocoder: frames of a signal put down at another pace, or read off at another pitch, in step with each other.
+
+Frame k of the result turns each bin of the signal's frame there by a phase. How far a bin turns on from the frame
+before is measured between the signal's frame at that place and the one a hop earlier, so no phase is unwrapped. Bins
+turn with their neighbours, each counted by its power: what belongs to one partial stays together (loose phase locking,
+after Puckette). No decision is taken on the way.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ontheflyspec.batch import expand_mask
+from ontheflyspec.functional.phase_vocoder_tables import HOPS, Reading, chirps, prepared
+from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.stft import full_precision
+from ontheflyspec.op import Op
+
+WIDE = 256
+"""Frames that are worked on at a time."""
+
+
+def turns(real: Tensor, imag: Tensor, state: Tensor) -> Tensor:
+    """Returns how far bins have turned, cosines and sines, ``[k + 1, 2, B, F]``, the state first.
+
+    Each step is an operation of its own, rounded as such: an item gets the same bits beside any others.
+
+    Args:
+        real: of the products that say how far they turn on in each frame, ``[k, B, F]``.
+        imag: likewise.
+        state: how far they had turned before, ``[2, B, F]``.
+    """
+    bins = real.size(2)
+    out = real.new_empty([real.size(0) + 1, 2, real.size(1), bins])
+    out[0].copy_(state)
+    wide = real.new_zeros([2, real.size(1), bins + 2])
+    inner = wide.narrow(2, 1, bins)
+    left, right = wide.narrow(2, 0, bins), wide.narrow(2, 2, bins)
+    inner_real, inner_imag = inner[0], inner[1]
+    total, square = torch.empty_like(state), torch.empty_like(state)
+    total_real, square_real, square_imag = total[0], square[0], square[1]
+    now = out[0]
+    for k in range(real.size(0)):
+        torch.mul(now, real[k], out=inner)
+        torch.mul(now, imag[k], out=square)
+        inner_real.sub_(square_imag)
+        inner_imag.add_(square_real)
+        torch.add(left, inner, out=total)
+        total.add_(right)
+        total_real.add_(1e-18)
+        torch.mul(total, total, out=square)
+        square_real.add_(square_imag).rsqrt_()
+        now = out[k + 1]
+        torch.mul(total, square_real, out=now)
+    return out
+
+
+def steps_between(now: Tensor, old: Tensor) -> Tensor:
+    """Returns products that say how far bins turn between spectra ``[C, ...]``, over all channels.
+
+    Args:
+        now: spectra.
+        old: likewise, which are overwritten.
+    """
+    both = old.conj_physical_().mul_(now)
+    total = both[0]
+    for channel in range(1, both.size(0)):
+        total = total + both[channel]
+    return total
+
+
+def read_middle(spectra: Tensor, points: int, n_fft: int, width: int) -> Tensor:
+    """Returns the middle samples of the frames of spectra ``[..., F]``, which lie at the start for given points.
+
+    Args:
+        spectra: of frames.
+        points: of the inverse transform; 0 for ``n_fft`` and frames with their middle in the middle.
+        n_fft: points of the transforms.
+        width: samples to return.
+    """
+    half = width // 2
+    if points == 0:
+        middle: Tensor = torch.fft.irfft(spectra, n_fft, -1, "forward").narrow(-1, n_fft // 2 - half, 2 * half)
+        return middle
+    below = spectra.narrow(-1, 0, min(points // 2 + 1, spectra.size(-1)))
+    frames: Tensor = torch.fft.irfft(below, points, -1, "forward")
+    return torch.cat([frames.narrow(-1, points - half, half), frames.narrow(-1, 0, half)], -1)
+
+
+@Op
+def vocode(data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, reading: Reading) -> Tensor:
+    """Returns each item at its own pace or pitch, exactly 0 past its new end; gradients take turns as constants.
+
+    Args:
+        data: ``[B, T]`` or ``[B, C, T]`` floats; all channels of an item turn together.
+        lengths: int64 ``[B]`` on any device.
+        active: bool ``[B]``; other items, whose lengths stay, come back bit for bit.
+        sizes: samples of the result, int64 ``[B]`` on any device.
+        size: samples of the longest.
+        reading: pace and pitch.
+    """
+    wave = cut(data.unsqueeze(1) if data.dim() == 2 else data, lengths)
+    with full_precision(data.device):
+        made = cut(_together(wave, size, reading), sizes) if size and len(wave) else wave
+    kept = pad(wave, (0, max(size - wave.shape[-1], 0)))[..., :size]
+    chosen = active.to(data.device, non_blocking=True).unsqueeze(-1)
+    out = torch.where(expand_mask(chosen, made), made, kept)
+    return out.squeeze(1) if data.dim() == 2 else out
+
+
+def _together(wave: Tensor, size: int, reading: Reading) -> Tensor:
+    """Returns ``size`` samples of every signal ``[B, C, T]``, 0 past its end."""
+    hop, n_fft = reading.hop, reading.n_fft
+    items, channels, bins = wave.shape[0], wave.shape[1], n_fft // 2 + 1
+    scale = peak_scale(wave)
+    signal, tables = prepared(wave * scale, size, reading, 1)
+    rows = torch.arange(items * channels, device=wave.device).view(items, channels, 1) * signal.shape[-1]
+    starts, flat = tables.starts + rows, signal.reshape(-1)
+    read = None if reading.points is None else _chirps(reading.points.tolist(), n_fft, HOPS * hop, tables.signs)
+    state = wave.new_zeros(2, items, bins)
+    state[0] = 1
+    past = wave.new_zeros(items, channels, 1, bins, dtype=wave.dtype.to_complex())
+    carry, parts = wave.new_zeros(items, channels, HOPS - 1, hop), []
+    for first in range(0, tables.n_frames, WIDE):
+        here, before = starts[..., first : first + WIDE]
+        spectra = torch.fft.rfft(_gathered(flat, here, tables.shapes[0]))
+        with torch.no_grad():
+            now = torch.cat([past, spectra], 2)
+            old = torch.fft.rfft(_gathered(flat.detach(), before, tables.shapes[1]))
+            step = steps_between(now[:, :, :-1].movedim(1, 0), old.movedim(1, 0))
+            step = (step if tables.rest is None else step * tables.rest.unsqueeze(1)).transpose(0, 1)
+            run = turns(step.real.contiguous(), step.imag.contiguous(), state)
+            past, state = now[:, :, -1:], run[-1]
+            turn = torch.complex(run[1:, 0], run[1:, 1]).transpose(0, 1).unsqueeze(1)
+        turned = spectra * turn
+        frames = read_middle(turned, 0, n_fft, HOPS * hop) if read is None else _read_chirped(turned, *read)
+        faded = (frames * tables.fade).view(*frames.shape[:-1], HOPS, hop)
+        added = sum(pad(faded[..., part, :], (0, 0, part, HOPS - 1 - part)) for part in range(HOPS))
+        added = added + pad(carry, (0, 0, 0, frames.shape[-2]))
+        parts.append(added[..., : 1 - HOPS, :])
+        carry = added[..., 1 - HOPS :, :]
+    first = hop + HOPS * hop // 2
+    return torch.cat(parts, -2).flatten(-2)[..., first : first + size] / scale
+
+
+def peak_scale(wave: Tensor) -> Tensor:
+    """Returns powers of two that bring items to a peak of about 1, ``[B, 1, 1]``, so that no product vanishes."""
+    if wave.shape[-1] == 0:
+        return wave.new_ones(1, 1, 1)
+    peak = wave.detach().abs().flatten(1).amax(1).clamp(min=1e-30)
+    return (torch.frexp(peak).mantissa / peak)[:, None, None]
+
+
+def _gathered(flat: Tensor, places: Tensor, shape: Tensor) -> Tensor:
+    """Returns windowed frames ``[B, C, k, n_fft]`` that begin at ``[B, C, k]`` of all signals in a row."""
+    if flat.requires_grad:
+        return flat[places.unsqueeze(-1) + torch.arange(shape.shape[-1], device=flat.device)] * shape
+    return flat.unfold(0, shape.shape[-1], 1)[places] * shape
+
+
+def _chirps(points: list[int], n_fft: int, width: int, signs: Tensor) -> list[Tensor]:
+    """Returns `chirps` of all items, ``[B, 1, 1, ...]`` each, with the signs of the bins, in double precision."""
+    double = torch.complex64 if signs.device.type == "mps" else torch.complex128
+    bins, chirp, samples = (
+        torch.stack(one)[:, None, None].to(signs.device, double, non_blocking=True)
+        for one in zip(*(chirps(n_fft, m, width) for m in points), strict=True)
+    )
+    return [bins * signs, chirp, samples]
+
+
+def _read_chirped(spectra: Tensor, bins: Tensor, chirp: Tensor, samples: Tensor) -> Tensor:
+    """Returns samples of spectra ``[B, C, k, F]``, each item's at its own points, all in one go."""
+    met = torch.fft.ifft(torch.fft.fft(spectra * bins, n=chirp.shape[-1]) * chirp)
+    found: Tensor = (met[..., : samples.shape[-1]] * samples).real
+    return found.to(spectra.real.dtype)

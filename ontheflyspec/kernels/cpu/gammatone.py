@@ -1,0 +1,29 @@
+"""Energies that gammatone filters let through on a CPU: each item's own signal, segment by segment."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ontheflyspec.framing import Framing
+from ontheflyspec.functional.gammatone import Segments, magnitudes
+from ontheflyspec.kernels import threads
+from ontheflyspec.kernels.cpu.signals import alone, frame_spans
+
+
+@magnitudes.kernel("cpu")
+def magnitudes_of_items(
+    x: Tensor, lengths: Tensor | None, *, responses: Tensor, window: Tensor, framing: Framing, power: float
+) -> Tensor:
+    """Returns ``[B, ..., F, N]`` magnitudes."""
+    segments, (waves, sizes) = Segments(responses, window, framing, power), alone(x, lengths)
+    signals = [segments.widened(waves[row : row + 1, :n], None) for row, n in enumerate(sizes)]
+    jobs = frame_spans([framing.count(n) for n in sizes], segments.frames)
+    out = x.new_zeros(*x.shape[:-1], responses.shape[0], framing.count(x.shape[-1]))
+    outs = out.view(len(waves), *out.shape[-2:])
+
+    def job(number: int) -> None:
+        row, first, count = jobs[number]
+        outs[row, :, first : first + count] = segments.magnitudes(signals[row], first)[0, :, :count]
+
+    threads.each(job, len(jobs), len(jobs) * threads.SHARE)
+    return out

@@ -1,0 +1,27 @@
+"""Phases for magnitudes on a CPU, each item alone."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ontheflyspec.functional.griffin_lim import RoundTrip, griffin_lim
+from ontheflyspec.kernels import threads
+from ontheflyspec.kernels.cpu.pipeline import COST
+
+
+@griffin_lim.kernel("cpu")
+def griffin_lim_items(
+    magnitude: Tensor, lengths: Tensor | None, *, first: Tensor, trip: RoundTrip, n_iter: int, momentum: float
+) -> Tensor:
+    """Returns waves, each of its own frames."""
+    counts = [magnitude.shape[-1]] * magnitude.shape[0] if lengths is None else lengths.tolist()
+    out = magnitude.new_zeros(*magnitude.shape[:-2], trip.samples(magnitude.shape[-1]))
+
+    def job(row: int) -> None:
+        n, own = counts[row], magnitude[row : row + 1, ..., : counts[row]]
+        wave = griffin_lim.reference(own, None, first=first[:, :n], trip=trip, n_iter=n_iter, momentum=momentum)
+        out[row, ..., : wave.shape[-1]] = wave[0]
+
+    # A frame has two samples a bin: twice the transform there, twice back, and the phases take as long again.
+    threads.each(job, len(counts), 8 * COST * n_iter * magnitude.numel())
+    return out

@@ -1,0 +1,329 @@
+"""Targets that follow the audio: labels of frames, segments of time, and labels of whole clips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import checks
+from ontheflyspec.batch import as_tensor, expand_mask, length_mask, pad
+
+SLACK = 1e-6
+"""Steps or seconds by which rounding may move a border."""
+
+
+class TimeMap(NamedTuple):
+    """Where segments of an item's time go: what lies in none of them is gone, what none of them reaches is new.
+
+    Args:
+        start: seconds in the item, first of each segment, float64 ``[B, P]`` on any device.
+        end: seconds in the item, last of each segment, likewise; none above ``start`` for an empty segment.
+        place: seconds in the result where the segment's start comes to lie, likewise.
+        slope: seconds in the result for one in the item, below 0 for a segment that runs backwards, likewise.
+    """
+
+    start: Tensor
+    end: Tensor
+    place: Tensor
+    slope: Tensor
+
+
+class Extent(NamedTuple):
+    """How long the items of a batch are: steps of each, int64 ``[B]``, steps per second, and steps of the last axis."""
+
+    lengths: Tensor
+    rate: float | None
+    size: int
+
+    def seconds(self) -> Tensor:
+        """Returns seconds of each item, float64 ``[B]``."""
+        return self.lengths.double() / self.known_rate()
+
+    def known_rate(self) -> float:
+        """Returns the rate, or raises that it is not known."""
+        if self.rate is None:
+            rule, remedy = "a batch that knows its rate, for labels in time", "Wrap waves with ofs.pad(..., rate=...)."
+            raise ValueError(checks.message("labels", rule, "none", remedy))
+        return self.rate
+
+
+class FrameLabels(NamedTuple):
+    """Labels of evenly spaced frames, which follow the audio through every augmentation that moves time.
+
+    Frame n stands for second ``n / rate`` if an item has more frames than fit into it (as features with ``center``
+    have), else for the time from there to the next frame. Frames that show nothing of the item as it was are 0.
+
+    Args:
+        data: ``[B, K, N]``, any type; 0 past each length.
+        lengths: int64 ``[B]``, valid frames.
+        rate: frames per second.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> batch = ofs.pad([torch.randn(8_000), torch.randn(4_000)], rate=8_000)
+        >>> labels = ofs.FrameLabels.pad([torch.eye(4), torch.eye(4)[:, :2]], rate=4.0)
+        >>> _, moved = ofs.augment.TimeShift(shift_s=0.25)((batch, labels))
+        >>> moved.data[0].argmax(0).tolist()
+        [3, 0, 1, 2]
+    """
+
+    data: Tensor
+    lengths: Tensor
+    rate: float
+
+    @classmethod
+    def pad(cls, items: Sequence[Any], *, rate: float) -> FrameLabels:
+        """Returns the labels of clips, each ``[K, N]``, as one batch."""
+        tensors = [as_tensor(item) for item in items]
+        whole = pad([item.to(torch.float64) for item in tensors], rate=rate)
+        return cls(whole.data.to(tensors[0].dtype), whole.lengths, rate)
+
+    @classmethod
+    def join(cls, parts: Sequence[FrameLabels]) -> FrameLabels:
+        """Returns the labels of several batches as one."""
+        rates = {part.rate for part in parts}
+        if len(rates) > 1:
+            remedy = "Label all clips at one rate."
+            raise ValueError(checks.message("FrameLabels", "labels of one rate", sorted(rates), remedy))
+        longest = max(part.data.shape[-1] for part in parts)
+        padded = [torch.nn.functional.pad(part.data, (0, longest - part.data.shape[-1])) for part in parts]
+        return cls(torch.cat(padded), torch.cat([part.lengths for part in parts]), parts[0].rate)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> FrameLabels:
+        """Returns the labels with their data on ``device``; lengths stay where they are."""
+        return self._replace(data=self.data.to(device, non_blocking=non_blocking))
+
+    def take(self, rows: Sequence[int]) -> FrameLabels:
+        """Returns those of some items."""
+        return self._replace(data=take(self.data, rows), lengths=take(self.lengths, rows))
+
+    def put(self, parts: Sequence[tuple[Sequence[int], FrameLabels]]) -> FrameLabels:
+        """Returns those of all items, from parts and the positions that they belong to."""
+        longest = max(part.data.shape[-1] for _, part in parts)
+        data, lengths = self.data.new_zeros(*self.data.shape[:-1], longest), self.lengths.clone()
+        for rows, part in parts:
+            data[..., : part.data.shape[-1]].index_copy_(0, _index(rows, data), part.data)
+            lengths.index_copy_(0, _index(rows, lengths), part.lengths)
+        return self._replace(data=data, lengths=lengths)
+
+    def follow(self, time_map: TimeMap, before: Extent, after: Extent) -> FrameLabels:
+        """Returns the labels of the frames of ``after``, which ``before`` became."""
+        device, home = self.data.device, after.lengths.device
+        self._check(before)
+        held = self.lengths.to(home, non_blocking=True)
+        spare = held - self._fitting(before)
+        lengths = torch.where(after.lengths > 0, (self._fitting(after) + spare).clamp(min=0), 0)
+        size = max(lengths.tolist(), default=0) if home.type == "cpu" else self._room(before, after)
+        held, spare = (part.to(device, non_blocking=True).unsqueeze(-1) for part in (held, spare))
+        half = torch.where(spare > 0, 0.0, 0.5)
+        seconds, shown = _origin((torch.arange(size, device=device) + half) / self.rate, time_map)
+        frames = (seconds * self.rate + 0.5 - half + SLACK).floor().long()
+        frames = torch.minimum(frames, held - 1).clamp(min=0)
+        shown = shown & length_mask(lengths, size, device)
+        source = torch.nn.functional.pad(self.data, (0, 1))  # so that there is one to read where there are none
+        index = expand_mask(frames, self.data).expand(*self.data.shape[:-1], size)
+        moved = source.gather(-1, index).masked_fill(~expand_mask(shown, self.data), 0)
+        return self._replace(data=moved, lengths=lengths)
+
+    def _fitting(self, items: Extent) -> Tensor:
+        """Returns how many frames fit into each item."""
+        return (items.seconds() * self.rate + SLACK).floor().long()
+
+    def _room(self, before: Extent, after: Extent) -> int:
+        """Returns how many frames there are at most, where lengths are not known on the host."""
+        grown = after.size / after.known_rate() - before.size / before.known_rate()
+        return max(self.data.shape[-1] + math.ceil(grown * self.rate + 1), 0)
+
+    def _check(self, items: Extent) -> None:
+        """Raises unless the labels are as long as the items, as far as the host knows."""
+        if self.lengths.device.type != "cpu" or items.lengths.device.type != "cpu":
+            return
+        for place, (held, seconds) in enumerate(zip(self.lengths.tolist(), items.seconds().tolist(), strict=True)):
+            if abs(held - seconds * self.rate) > 2:
+                rule = f"labels of item {place} for its {seconds:g} s, {seconds * self.rate:.0f} frames"
+                remedy = "Check the rate of the labels, in frames per second."
+                raise ValueError(checks.message("FrameLabels", rule, held, remedy))
+
+
+class Segments(NamedTuple):
+    """Labelled segments of time, which follow the audio through every augmentation that moves time.
+
+    A segment that is cut in two comes back as two; one that leaves the item is gone. They are kept on the host.
+
+    Args:
+        items: for each clip a list of ``(start, end, label)``, in seconds; the label may be anything.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> batch = ofs.pad([torch.randn(8_000)], rate=8_000)
+        >>> _, moved = ofs.augment.TimeShift(shift_s=0.25)((batch, ofs.Segments([[(0.5, 1.0, "dog")]])))
+        >>> moved.items
+        [[(0.0, 0.25, 'dog'), (0.75, 1.0, 'dog')]]
+    """
+
+    items: list[list[tuple[float, float, Any]]]
+
+    @classmethod
+    def join(cls, parts: Sequence[Segments]) -> Segments:
+        """Returns the segments of several batches as one."""
+        return cls([item for part in parts for item in part.items])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Segments:  # noqa: ARG002
+        """Returns the segments, which stay on the host."""
+        return self
+
+    def take(self, rows: Sequence[int]) -> Segments:
+        """Returns those of some items."""
+        return Segments([self.items[row] for row in rows])
+
+    def put(self, parts: Sequence[tuple[Sequence[int], Segments]]) -> Segments:
+        """Returns those of all items, from parts and the positions that they belong to."""
+        items = list(self.items)
+        for rows, part in parts:
+            for row, segments in zip(rows, part.items, strict=True):
+                items[row] = segments
+        return Segments(items)
+
+    def follow(self, time_map: TimeMap, before: Extent, after: Extent) -> Segments:  # noqa: ARG002
+        """Returns the segments of ``after``, which ``before`` became."""
+        if len(self.items) != len(after.lengths):
+            rule, got = f"segments of {len(after.lengths)} items", len(self.items)
+            raise ValueError(checks.message("Segments", rule, got, "Give a list for each item, [] for none."))
+        segments, ends = torch.stack([part.cpu() for part in time_map], -1).tolist(), after.seconds().tolist()
+        return Segments([_moved(*item) for item in zip(self.items, segments, ends, strict=True)])
+
+
+class ClipLabels(NamedTuple):
+    """Labels of whole clips, which stay what they are until clips are mixed.
+
+    Args:
+        data: numbers of classes, int64 ``[B]``, or shares of classes, ``[B, K]``.
+        n_classes: how many classes there are, for numbers.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> labels = ofs.ClipLabels(torch.tensor([2, 0]), n_classes=3)
+        >>> labels.shares()
+        tensor([[0., 0., 1.],
+                [1., 0., 0.]])
+    """
+
+    data: Tensor
+    n_classes: int | None = None
+
+    def shares(self) -> Tensor:
+        """Returns float ``[B, K]``."""
+        if self.data.dim() == 2:
+            return self.data if self.data.is_floating_point() else self.data.float()
+        if self.n_classes is None:
+            rule = "n_classes, for labels that are numbers of classes"
+            raise ValueError(checks.message("ClipLabels", rule, "none", "Use ofs.ClipLabels(labels, n_classes=...)."))
+        return torch.nn.functional.one_hot(self.data, self.n_classes).float()
+
+    @classmethod
+    def join(cls, parts: Sequence[ClipLabels]) -> ClipLabels:
+        """Returns the labels of several batches as one."""
+        counts = {part.n_classes for part in parts}
+        if len(counts) > 1:
+            raise ValueError(checks.message("ClipLabels", "one n_classes", counts, "Give all clips the same."))
+        return cls(torch.cat([part.data for part in parts]), parts[0].n_classes)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> ClipLabels:
+        """Returns the labels on ``device``."""
+        return self._replace(data=self.data.to(device, non_blocking=non_blocking))
+
+    def take(self, rows: Sequence[int]) -> ClipLabels:
+        """Returns those of some items."""
+        return self._replace(data=take(self.data, rows))
+
+    def put(self, parts: Sequence[tuple[Sequence[int], ClipLabels]]) -> ClipLabels:
+        """Returns those of all items, from parts and the positions that they belong to."""
+        mixed = any(part.data.dim() == 2 for _, part in parts)
+        data = (self.shares() if mixed else self.data).clone()
+        for rows, part in parts:
+            data.index_copy_(0, _index(rows, data), part.shares().to(data.dtype) if mixed else part.data)
+        return self._replace(data=data)
+
+    def follow(self, time_map: TimeMap, before: Extent, after: Extent) -> ClipLabels:  # noqa: ARG002
+        """Returns the labels as they are: a clip whose time is moved stays of its class."""
+        return self
+
+
+Target = FrameLabels | Segments | ClipLabels
+"""What follows the audio when it stands beside a batch."""
+
+
+def mixed(where: str, target: Any, partner: Tensor, weight: Tensor) -> ClipLabels:
+    """Returns the labels of items that were mixed, or raises what cannot be mixed."""
+    if not isinstance(target, ClipLabels):
+        remedy = "Wrap labels of clips in ofs.ClipLabels; leave other targets out."
+        raise TypeError(checks.message(where, "targets that can be mixed", type(target).__name__, remedy))
+    return target._replace(data=mix_labels(where, target.data, partner, weight, target.n_classes))
+
+
+def mix_labels(where: str, labels: Tensor, partner: Tensor, weight: Tensor, n_classes: int | None) -> Tensor:
+    """Returns ``weight`` of each item's shares of classes plus ``1 - weight`` of its partner's, float ``[B, K]``.
+
+    Args:
+        where: what errors begin with.
+        labels: class indices, int64 ``[B]``, or one row an item, ``[B, K]``.
+        partner: int64 ``[B]``, positions in the batch.
+        weight: float64 ``[B]``.
+        n_classes: K for class indices.
+    """
+    if labels.dim() == 1 and not labels.is_floating_point():
+        if n_classes is None:
+            rule = "n_classes with class indices"
+            raise ValueError(checks.message(where, rule, "none", "Pass n_classes, or one row of targets an item."))
+        count = checks.integer(where, "n_classes", n_classes)
+        labels = labels.unsqueeze(-1) == torch.arange(count, device=labels.device)
+    if labels.dim() != 2 or labels.shape[0] != partner.shape[0]:
+        rule, got = f"labels of shape [{partner.shape[0]}] or [{partner.shape[0]}, K]", list(labels.shape)
+        raise ValueError(checks.message(where, rule, got, "Give one label, or one row of targets, an item."))
+    rows = labels if labels.is_floating_point() else labels.to(torch.get_default_dtype())
+    own = weight.to(device=rows.device, dtype=rows.dtype, non_blocking=True).unsqueeze(-1)
+    return own * rows + (1 - own) * rows.index_select(0, partner.to(rows.device, non_blocking=True))
+
+
+def take(values: Tensor, rows: Sequence[int]) -> Tensor:
+    """Returns some rows of a tensor on any device."""
+    return values.index_select(0, _index(rows, values))
+
+
+def _index(rows: Sequence[int], like: Tensor) -> Tensor:
+    return torch.tensor(rows, dtype=torch.int64, device="cpu").to(like.device, non_blocking=True)
+
+
+def _origin(times: Tensor, time_map: TimeMap) -> tuple[Tensor, Tensor]:
+    """Returns where the seconds ``[B, N]`` of a result come from, and whether they come from anywhere."""
+    start, end, place, slope = (part.to(times.device, non_blocking=True).unsqueeze(-1) for part in time_map)
+    source = start + (times.unsqueeze(1) - place) / slope
+    inside = (source >= start - SLACK) & (source <= end + SLACK) & (end > start)
+    first = inside.to(torch.uint8).argmax(1, keepdim=True)
+    return source.gather(1, first)[:, 0], inside.any(1)
+
+
+def _moved(
+    segments: list[tuple[float, float, Any]], time_map: list[list[float]], end: float
+) -> list[tuple[float, float, Any]]:
+    """Returns the segments of an item, or what is left of them, in the order of their starts."""
+    made = []
+    for first, last, label in segments:
+        found = []
+        for start, stop, place, slope in time_map:
+            low, high = max(first, start), min(last, stop)
+            if stop > start and (high > low or (first == last and low == high)):
+                edges = sorted((place + (low - start) * slope, place + (high - start) * slope))
+                found.append((max(edges[0], 0.0), min(edges[1], end)))
+        joined: list[tuple[float, float]] = []
+        for low, high in sorted(found):
+            if joined and low - joined[-1][1] <= SLACK:
+                joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+            else:
+                joined.append((low, high))
+        made += [(low, high, label) for low, high in joined]
+    return sorted(made, key=lambda segment: segment[:2])

@@ -1,0 +1,162 @@
+"""A filter bank on the samples that is learned."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ontheflyspec import checks
+from ontheflyspec.batch import as_float
+from ontheflyspec.framing import Framing
+from ontheflyspec.functional import learnable_filterbank, stft
+from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.transforms import stft_filterbank
+from ontheflyspec.transforms.base import FrameTransform
+from ontheflyspec.transforms.pcen import PCEN, filled
+
+FLOOR = 1e-5
+"""Least energy that goes into the normalisation, as in LEAF."""
+
+
+class LearnableFilterbank(FrameTransform):
+    """Energies of learnable band-pass filters of each item as if it stood alone: LEAF, or SincNet's filters.
+
+    Filters with two parameters each run over the samples; their output is squared, pooled around each frame's centre
+    ``t * hop_length``, and normalised as `PCEN` does. Parameters that leave their range are used as if at its end.
+
+    Args:
+        sample_rate: Hz of the waveforms; batches of another rate raise.
+        n_filters: filters.
+        filter_length: samples of a filter, an odd number.
+        hop_length: samples between frames.
+        kind: ``"gabor"``, complex sinusoids under Gaussians with parameters ``centres`` (radians a sample) and
+            ``widths`` (samples); or ``"sinc"``, band-passes with parameters ``low_hz`` and ``band_hz``.
+        pooling: ``"gaussian"`` with the parameter ``pool_widths`` (in halves of the pool's length, between
+            ``2 / pooling_length`` and 0.5, 0.4 to begin with), or ``"mean"``, which has none.
+        pooling_length: samples that a frame's energy is pooled over, an odd number from 3 on.
+        pcen: whether energies, at least 1e-5, are normalised over time, with parameters of each filter.
+        init: how filters are spaced to begin with, ``"mel"`` (HTK's mels) or ``"linear"``.
+        fmin: Hz of the lowest filter's lower edge to begin with.
+        fmax: Hz of the highest filter's upper edge to begin with (None: ``sample_rate / 2``).
+        trainable: whether all of these are parameters; else nothing is, and checkpoints hold nothing.
+
+    Shape:
+        ``[B, T]`` to ``[B, n_filters, N]``, ``[B, C, T]`` to ``[B, C, n_filters, N]``, a Tensor ``[T]`` to
+        ``[n_filters, N]``, with ``N = 1 + T // hop_length``.
+
+    Padding:
+        Exactly 0 past each item's frames; what stands in the input's padding changes nothing. Samples and energies
+        are 0 beyond an item's own ends.
+
+    Raises:
+        ValueError: an option out of range, a batch of another rate.
+        TypeError: samples that are neither float nor int16.
+
+    Matches:
+        The papers' formulas in float64, 1e-5 of the peak (tests/parity/test_learned.py).
+
+    References:
+        Zeghidour et al., "LEAF: a learnable frontend for audio classification", ICLR 2021; Ravanelli, Bengio,
+        "Speaker recognition from raw waveform with SincNet", SLT 2018.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> leaf = ofs.LearnableFilterbank(sample_rate=16_000)
+        >>> leaf(torch.randn(2, 16_000)).shape, sum(value.numel() for value in leaf.parameters())
+        (torch.Size([2, 40, 101]), 280)
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: float,
+        n_filters: int = 40,
+        filter_length: int = 401,
+        hop_length: int = 160,
+        kind: Literal["gabor", "sinc"] = "gabor",
+        pooling: Literal["gaussian", "mean"] = "gaussian",
+        pooling_length: int = 401,
+        pcen: bool = True,
+        init: Literal["mel", "linear"] = "mel",
+        fmin: float = 60.0,
+        fmax: float | None = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__()
+        where = "LearnableFilterbank"
+        self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
+        self.n_features = self.n_filters = checks.integer(where, "n_filters", n_filters)
+        self.filter_length = _odd("filter_length", filter_length)
+        hop_length = checks.integer(where, "hop_length", hop_length)
+        self.kind = checks.choice(where, "kind", kind, ("gabor", "sinc"))
+        self.pooling = checks.choice(where, "pooling", pooling, ("gaussian", "mean"))
+        pooling_length = _odd("pooling_length", pooling_length)
+        self.framing = Framing(self.sample_rate, pooling_length, hop_length, pooling_length, pad_mode="constant")
+        self.init = checks.choice(where, "init", init, ("mel", "linear"))
+        self.fmin, self.fmax = stft_filterbank.frequency_range(where, fmin, fmax, self.sample_rate)
+        self.trainable = bool(trainable)
+        start = learnable_filterbank.gabor_start if self.kind == "gabor" else learnable_filterbank.sinc_start
+        made = partial(start, self.sample_rate, self.n_filters, self.fmin, self.fmax, self.init)
+        self.names = ("centres", "widths") if self.kind == "gabor" else ("low_hz", "band_hz")
+        for place, name in enumerate(self.names):
+            self.keep(name, partial(_row, made, place), trainable=self.trainable)
+        if self.pooling == "gaussian":
+            self.keep("pool_widths", partial(filled, self.n_filters, 0.4), trainable=self.trainable)
+        self.pcen = None
+        if pcen:
+            options: dict[str, Any] = {"trainable": self.trainable, "n_bands": self.n_filters}
+            self.pcen = PCEN(b=0.04, gain=0.96, bias=2.0, power=0.5, eps=1e-12, start="first", **options)
+
+    @property
+    def frequencies(self) -> Tensor:
+        """Hz of the filters' centres as they are now, float64 ``[n_filters]`` on the host."""
+        first, second = (self._now(name) for name in self.names)
+        if self.kind == "gabor":
+            return learnable_filterbank.held_centres(first) * (self.sample_rate / (2 * math.pi))
+        low, high = learnable_filterbank.held_edges(first, second, self.sample_rate)
+        return (low + high) / 2
+
+    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns the filters' energies of ``[B, T]`` or ``[B, C, T]`` samples."""
+        data, valid = as_float(data), None if lengths is None else self.framing.count(lengths)
+        pools: dict[str, Any] = {"hop_length": self.framing.hop_length, "count": self.framing.count(data.shape[-1])}
+        with stft.full_precision(data.device):
+            pools |= {"filters": self._filters(data), "pools": self._pools(data)}
+            out: Tensor = learnable_filterbank.pooled_energies(data, lengths, **pools)
+            if self.pcen is not None:
+                return self.pcen.transform(out.clamp(min=FLOOR), valid)
+            return out if valid is None else cut(out, valid)
+
+    def _now(self, name: str) -> Tensor:
+        """Returns a parameter in float64 on the host."""
+        if self.trainable:
+            return self.get_parameter(name).detach().cpu().double()
+        return self.constant(name, torch.empty(0, dtype=torch.float64, device="cpu"))
+
+    def _filters(self, like: Tensor) -> Tensor:
+        first, second = (self.constant(name, like) for name in self.names)
+        if self.kind == "gabor":
+            return learnable_filterbank.gabor_filters(first, second, self.filter_length)
+        return learnable_filterbank.sinc_filters(first, second, self.sample_rate, self.filter_length)
+
+    def _pools(self, like: Tensor) -> Tensor:
+        size = self.framing.n_fft
+        if self.pooling == "mean":
+            return like.new_full((1, size), 1 / size)
+        return learnable_filterbank.gaussian_pools(self.constant("pool_widths", like), size)
+
+
+def _odd(name: str, value: int) -> int:
+    value = checks.integer("LearnableFilterbank", name, value, low=3)
+    if value % 2 == 0:
+        rule = f"an odd {name}, so that it has a centre"
+        raise ValueError(checks.message("LearnableFilterbank", rule, value, f"Take {value + 1}."))
+    return value
+
+
+def _row(maker: partial[Tensor], place: int) -> Tensor:
+    return maker()[place]

@@ -1,0 +1,108 @@
+"""Ways back from spectra to waves, of the lengths that follow from their frames or of those that are asked for."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ontheflyspec import checks
+from ontheflyspec.batch import PaddedBatch, as_tensor, lift
+from ontheflyspec.framing import Framing
+from ontheflyspec.functional.istft import sample_count
+from ontheflyspec.transforms.base import Transform, check
+
+
+class WaveTransform(Transform):
+    """A transform of frames to waves."""
+
+    item_rank = 2
+    makes_waves = True
+    sample_rate: float
+    frames: Framing
+    """Where the frames that come in lie in the waves."""
+
+    def output_lengths(self, lengths: Any) -> Any:
+        """Returns samples for frames, an int for an int and a tensor for a tensor."""
+        return sample_count(lengths, self.frames)
+
+    def output_rate(self, rate: float | None) -> float:
+        """Returns ``sample_rate``, or raises if frames of another rate come in."""
+        return waves_rate(type(self).__name__, self.sample_rate, self.frames.hop_length, rate)
+
+
+class InverseTransform(WaveTransform):
+    """A transform of complex spectra to waves of any lengths that have so many frames."""
+
+    dtypes = (torch.complex64, torch.complex128)
+
+    @abstractmethod
+    def waves(self, data: Tensor, lengths: Tensor | None, sizes: Tensor | None, size: int) -> Tensor:
+        """Returns waves for spectra.
+
+        Args:
+            data: ``[B, ..., F, N]``.
+            lengths: frames of each item, None if all are full.
+            sizes: samples of each item, likewise.
+            size: samples in all.
+        """
+
+    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
+        """Returns waves ``[B, ..., T]`` for spectra ``[B, ..., F, N]``."""
+        sizes = None if lengths is None else self.output_lengths(lengths)
+        return self.waves(data, lengths, sizes, self.output_lengths(data.shape[-1]))
+
+    def __call__(self, x: Any, *, lengths: Any = None) -> Any:
+        """Transforms what loaders yield, to waves of so many samples if asked for; see the class."""
+        return nn.Module.__call__(self, x, lengths=lengths)
+
+    def forward(self, x: Any, *, lengths: Any = None) -> Any:
+        """Transforms what loaders yield, to waves of so many samples if asked for; see the class."""
+        if lengths is None:
+            return super().forward(x)
+        where, sizes = type(self).__name__, as_tensor(lengths)
+        if sizes.dtype.is_floating_point or sizes.dtype.is_complex or sizes.dtype == torch.bool:
+            got = str(sizes.dtype).removeprefix("torch.")
+            raise TypeError(checks.message(where, "lengths in whole samples", got, "Pass integers."))
+        sizes = sizes.to(torch.int64).reshape(-1)
+
+        def on_batch(batch: PaddedBatch) -> PaddedBatch:
+            check(self, batch)
+            rate = self.output_rate(batch.rate)
+            check_sizes(where, self.frames, batch, sizes)
+            data = self.waves(batch.data, batch.lengths, sizes, max(sizes.tolist(), default=0))
+            return PaddedBatch(data, sizes, rate, batch.ids)
+
+        def on_tensor(data: Tensor) -> Tensor:
+            check(self, data)
+            single = data.dim() == self.item_rank
+            items = data.unsqueeze(0) if single else data
+            full = torch.full((items.shape[0],), items.shape[-1], device="cpu")
+            out = on_batch(PaddedBatch(items, full, None)).data
+            return out[0] if single else out
+
+        return lift(where, x, on_batch, on_tensor)
+
+
+def check_sizes(where: str, framing: Framing, batch: PaddedBatch, sizes: Tensor) -> None:
+    """Raises unless waves of so many samples have the frames of a batch of spectra."""
+    if sizes.shape != batch.lengths.shape or sizes.device.type != "cpu":
+        rule = f"lengths as int64 [{batch.data.shape[0]}] on the host"
+        raise ValueError(checks.message(where, rule, f"{list(sizes.shape)} on {sizes.device}", "Pass one an item."))
+    if batch.lengths.device.type == "cpu":
+        rows = zip(sizes.tolist(), framing.count(sizes).tolist(), batch.lengths.tolist(), strict=True)
+        for place, (n, made, held) in enumerate(rows):
+            if n < 0 or made != held:
+                rule = f"a length of item {place} whose spectrum has its {held} frames"
+                raise ValueError(checks.message(where, rule, f"{n} with {made}", "Pass the samples of the wave."))
+
+
+def waves_rate(where: str, sample_rate: float, hop_length: int, rate: float | None) -> float:
+    """Returns ``sample_rate``, or raises if ``rate`` is known and not that of its frames."""
+    frames = sample_rate / hop_length
+    if rate is not None and abs(rate - frames) > 1e-6 * frames:
+        rule = f"a batch of {frames:g} frames per second (sample_rate / hop_length)"
+        raise ValueError(checks.message(where, rule, f"{rate:g}", "Build it with the options of the STFT."))
+    return sample_rate
