@@ -22,6 +22,9 @@ PLAIN: set[type] = {Tensor, torch.nn.Parameter}
 """Types of tensors whose memory a kernel may touch; others trace or pretend."""
 
 
+_PLAIN_VALUES = {int, float, str, bool, type(None)}
+"""Types that hold no tensor, of which options have most."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -182,12 +185,10 @@ def _gather(value: Any, found: list[Tensor]) -> None:
     """Adds all tensors in any nesting of tuples, lists and mappings to those found."""
     if isinstance(value, Tensor):
         found.append(value)
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            _gather(part, found)
-    elif type(value) is dict:
-        for part in value.values():
-            _gather(part, found)
+    elif isinstance(value, (tuple, list, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            if type(part) not in _PLAIN_VALUES:
+                _gather(part, found)
 
 
 def _may_follow(edit: Edit) -> bool:

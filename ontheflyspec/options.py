@@ -16,13 +16,13 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import Unpack as Unpack
 
-F = TypeVar("F", bound=Callable[..., None])
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def hands_on(
     target: type, *, first: Sequence[str] = (), last: Sequence[str] = (), without: Sequence[str] = (), **defaults: Any
 ) -> Callable[[F], F]:
-    """Returns a decorator for an ``__init__`` whose ``**options`` are those of another class.
+    """Returns a decorator for an ``__init__`` or a class method whose ``**options`` are those of another class.
 
     ``help()`` and ``inspect.signature`` then show them keyword by keyword, unknown ones raise, and the function gets
     all of them, with their defaults filled in. Errors of the other class name the one that is made.
@@ -36,17 +36,18 @@ def hands_on(
     """
 
     def wrap(init: F) -> F:
-        shown, owner = _signature(init, target, first, last, without, defaults), init.__qualname__.split(".")[-2]
+        shown = _signature(init, target, first, last, without, defaults)
+        where = ".".join(init.__qualname__.split(".")[-2:]).removesuffix(".__init__")
 
         @functools.wraps(init)
-        def checked(self: Any, *args: Any, **options: Any) -> None:
+        def checked(*args: Any, **options: Any) -> Any:
             try:
-                bound = shown.bind(self, *args, **options)
+                bound = shown.bind(*args, **options)
             except TypeError as error:
-                raise TypeError(f"{type(self).__name__}: {error}") from None
+                raise TypeError(f"{where}: {error}") from None
             bound.apply_defaults()
-            with checks.of_part(target.__name__, owner):
-                init(self, **bound.kwargs)
+            with checks.of_part(target.__name__, where):
+                return init(*bound.args, **bound.kwargs)
 
         checked.__signature__ = shown  # type: ignore[attr-defined]
         return checked  # type: ignore[return-value]
@@ -62,8 +63,9 @@ def _signature(
     without: Sequence[str],
     defaults: dict[str, Any],
 ) -> inspect.Signature:
-    """Returns the signature of an ``__init__`` with the options of a class in place of its ``**options``."""
-    self, *rest = inspect.signature(init).parameters.values()
+    """Returns the signature of a function with the options of a class in place of its ``**options``."""
+    written = inspect.signature(init)
+    self, *rest = written.parameters.values()
     own = {one.name: one for one in rest if one.kind is not Parameter.VAR_KEYWORD}
     given = [one for one in inspect.signature(target).parameters.values() if one.name not in (*without, *own)]
     given = [one.replace(default=defaults.get(one.name, one.default)) for one in given]
@@ -71,4 +73,6 @@ def _signature(
     middle = [one for name, one in own.items() if name not in (*first, *last)]
     at = names.index("backend") if "backend" in names else len(names)
     ordered = [*given[:1], *(own[name] for name in first), *given[1:at], *middle, *given[at:]]
-    return inspect.Signature([self, *ordered, *(own[name] for name in last)], return_annotation=None)
+    # Stable, so that own arguments without names come first and all others stay as they are.
+    shown = sorted([self, *ordered, *(own[name] for name in last)], key=lambda one: one.kind)
+    return written.replace(parameters=shown)

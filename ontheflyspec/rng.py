@@ -1,4 +1,4 @@
-"""Random numbers from names: Philox-4x32-10 over (key, id), bit-equal on every device and in every process.
+"""Counter-based random numbers: Philox-4x32-10 of a key and an id, bit-equal on every device and in every process.
 
 Reference: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Random123).
 """
@@ -36,14 +36,14 @@ def philox(counter: tuple[Any, Any, Any, Any], key: tuple[Any, Any]) -> tuple[An
 
 
 class Ahead(int):
-    """A key whose first words were drawn for some ids, int64 ``[B, AHEAD]`` of NumPy, together with those of others."""
+    """A key with its first words for some ids, int64 ``[B, AHEAD]`` of NumPy, which `ahead` drew with other keys'."""
 
     ids: Tensor
     words: Any
 
 
 AHEAD = 8
-"""Words an id that are drawn ahead: most steps take no more."""
+"""Words that are drawn ahead for each id: most steps take no more."""
 
 
 def ahead(ids: Tensor, keys: Sequence[int]) -> Sequence[int]:
@@ -59,12 +59,12 @@ def ahead(ids: Tensor, keys: Sequence[int]) -> Sequence[int]:
 
 
 def _plain(ids: Tensor) -> bool:
-    """Returns whether NumPy may look at ids: they lie on the host, and nothing traces."""
+    """Returns whether NumPy may read the ids: they lie on the host, and nothing traces."""
     return type(ids) is Tensor and ids.device.type == "cpu" and not torch_internals.transforming()
 
 
 def _drawn(ids: Tensor, key: tuple[Any, Any], n: int) -> Any:
-    """Returns words, if it may by NumPy, whose operations on a few numbers take a fifth of the time of torch's."""
+    """Returns `words`: as a NumPy array where that is allowed, as NumPy needs a fifth of torch's time for a few."""
     count, plain = -(-n // 4), _plain(ids)
     given: Any = ids.long().numpy()[:, None] if plain else ids.long().unsqueeze(-1)
     blocks: Any = np.arange(count, dtype=np.int64) if plain else torch.arange(count, device=ids.device)
@@ -74,7 +74,7 @@ def _drawn(ids: Tensor, key: tuple[Any, Any], n: int) -> Any:
 
 
 def _words(ids: Tensor, key: int, n: int) -> Any:
-    """Returns `words`, on the host as an array of NumPy."""
+    """Returns `words`, those drawn ahead if there are enough; as a NumPy array where that is allowed."""
     if isinstance(key, Ahead) and key.ids is ids and n <= AHEAD:
         return key.words[:, :n]
     return _drawn(ids, (key & _WORD, key >> 32 & _WORD), n)

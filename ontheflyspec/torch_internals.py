@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,18 +69,17 @@ def can_work_alone() -> bool:
     return _SETTERS is not None or torch.get_num_threads() == 1
 
 
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Keeps the operations of the calling thread on it; no other thread sees a difference."""
-    threads = torch.get_num_threads()
-    if threads == 1 or _SETTERS is None:
-        yield
-        return
-    set_openmp, set_mkl = _SETTERS
-    set_openmp(1)
-    before = set_mkl(1)
-    try:
-        yield
-    finally:
-        set_openmp(threads)
-        set_mkl(before)
+class alone:
+    """Keeps the operations of the calling thread on it while inside; no other thread sees a difference."""
+
+    def __enter__(self) -> None:
+        self._threads = torch.get_num_threads()
+        self._set = _SETTERS if self._threads > 1 else None
+        if self._set is not None:
+            self._set[0](1)
+            self._before = self._set[1](1)
+
+    def __exit__(self, *_: object) -> None:
+        if self._set is not None:
+            self._set[0](self._threads)
+            self._set[1](self._before)

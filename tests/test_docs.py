@@ -81,6 +81,8 @@ def test_named_files_exist() -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
     for script in re.findall(r"(?:python|pytest) ((?:examples|tests)/\S+?\.py)", (ROOT / "README.md").read_text()):
         assert (ROOT / script).exists(), f"the README runs {script}"
+    for named in re.findall(r"`([\w/]+(?:\.py|/))`", (ROOT / "docs" / "architecture.md").read_text()):
+        assert (ROOT / named).exists() or (ROOT / "ontheflyspec" / named).exists(), f"architecture.md names {named}"
 
 
 def test_tests_named_in_docstrings_exist() -> None:

@@ -96,7 +96,7 @@ def test_imports_point_down(file: Path) -> None:
         ("ontheflyspec.functional.signal_frames", "from ontheflyspec.transforms.base import Transform"),
         ("ontheflyspec.functional.masks", "from ontheflyspec.kernels.cpu.masks import scale_rows"),
         ("ontheflyspec.transforms.mel", "from ontheflyspec.augment.level import Gain"),
-        ("ontheflyspec.transforms.mel", "from ontheflyspec.kernels.cpu import products"),
+        ("ontheflyspec.transforms.mel", "from ontheflyspec.kernels.cpu import pipeline"),
         ("ontheflyspec.augment.level", "from ontheflyspec.data.sampler import Draw"),
         ("ontheflyspec.data.loader", "from ontheflyspec.chain.compose import Compose"),
         ("ontheflyspec.data.loader", "def read():\n    import ontheflyspec.transforms.mel"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -259,16 +259,16 @@ def dressed(steps: Sequence[Transform], data: Tensor, batch: PaddedBatch) -> Pad
 
 def named(chain: Any, place: int) -> contextlib.AbstractContextManager[None]:
     """Returns a context in which errors name a step."""
-    return contextlib.nullcontext() if torch.compiler.is_compiling() else _named(chain, place)
+    return contextlib.nullcontext() if torch.compiler.is_compiling() else _Named(chain, place)
 
 
-@contextlib.contextmanager
-def _named(chain: Any, place: int) -> Iterator[None]:
-    try:
-        yield
-    except (TypeError, ValueError, RuntimeError) as error:
-        tell(error, chain, place)
-        raise
+class _Named(contextlib.AbstractContextManager[None]):
+    def __init__(self, chain: Any, place: int) -> None:
+        self.chain, self.place = chain, place
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, (TypeError, ValueError, RuntimeError)):
+            tell(error, self.chain, self.place)
 
 
 def tell(error: Exception, chain: Any, place: int) -> None:

@@ -1,4 +1,4 @@
-"""Audio files: what their headers say, blocks of their samples, whole clips; nothing that a file says is trusted."""
+"""Audio files: their headers, blocks of samples, whole clips (`load`). No header is trusted before it is checked."""
 
 from __future__ import annotations
 
@@ -153,6 +153,6 @@ def _fill(file: Any, out: NDArray[Any]) -> None:
 
 
 def _finite(block: NDArray[Any]) -> bool:
-    """Returns whether all samples are finite; a sum tells, unless finite samples are so large that it overflows."""
+    """Returns whether all samples are finite: their sum is, or it overflowed and each of them is."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(math.isfinite(block.sum()) or np.isfinite(block).all())

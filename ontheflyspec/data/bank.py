@@ -1,4 +1,4 @@
-"""Recorded waves kept in memory, packed: noises, rooms, voices for augmentations to draw from."""
+"""`WaveformBank`: recordings kept in memory, packed: noises, impulse responses and voices for augmentations."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ from ontheflyspec import checks
 from ontheflyspec.batch import as_float, as_tensor
 from ontheflyspec.data import faults, listing
 from ontheflyspec.data.faults import BadFile, Failure
-from ontheflyspec.data.source import Options, Source
+from ontheflyspec.data.source import GIVEN, Options, Source
+from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.recordings import Bank
+
+NOT_HERE = (*GIVEN, "crop", "max_failures", "progress")
+"""What a bank does not hand on to its `Source`."""
 
 
 class WaveformBank(nn.Module, Bank):
@@ -82,50 +86,32 @@ class WaveformBank(nn.Module, Bank):
         self.register_buffer("begins", (counts.cumsum(0) - counts) * channels, persistent=False)
 
     @classmethod
-    def from_folder(
-        cls,
-        root: str | os.PathLike[str],
-        *,
-        sample_rate: int,
-        mono: bool = True,
-        max_seconds: float | None = None,
-        on_error: str = "raise",
-    ) -> WaveformBank:
+    @hands_on(Source, without=NOT_HERE)
+    def from_folder(cls, root: str | os.PathLike[str], **options: Unpack[Options]) -> WaveformBank:
         """Returns a bank of all audio files below a folder, at any depth, in sorted order.
 
         Args:
             root: the folder; hidden files and files of other kinds are ignored.
-            sample_rate: Hz that files are resampled to, by soxr.
-            mono: mix channels down; otherwise all files must have equally many.
-            max_seconds: longest wave; of longer files the start is kept.
-            on_error: ``"raise"``, or ``"skip"`` to leave out files that are unreadable, empty or silent; `failures`
-                names them.
+            **options: ``sample_rate`` (Hz that files are resampled to, by soxr), ``mono`` (mix channels down, the
+                default; otherwise all files must have equally many), ``max_seconds`` (longest wave: of longer files
+                the start is kept), ``on_error`` (``"raise"``, or ``"skip"`` to leave out files that are unreadable,
+                empty or silent; `failures` names them).
 
         Raises:
             FileNotFoundError: no such folder.
             ValueError: no audio in it, or a file at fault.
         """
         where = "WaveformBank.from_folder"
-        return cls._read(where, listing.list_audio(where, os.fspath(root)), sample_rate, mono, max_seconds, on_error)
+        return cls._read(where, listing.list_audio(where, os.fspath(root)), options)
 
     @classmethod
-    def from_paths(
-        cls,
-        paths: Sequence[str | os.PathLike[str]],
-        *,
-        sample_rate: int,
-        mono: bool = True,
-        max_seconds: float | None = None,
-        on_error: str = "raise",
-    ) -> WaveformBank:
-        """Returns a bank of these audio files; arguments as in `from_folder`.
+    @hands_on(Source, without=NOT_HERE)
+    def from_paths(cls, paths: Sequence[str | os.PathLike[str]], **options: Unpack[Options]) -> WaveformBank:
+        """Returns a bank of these audio files, in this order.
 
         Args:
             paths: the files.
-            sample_rate: Hz that files are resampled to, by soxr.
-            mono: mix channels down; otherwise all files must have equally many.
-            max_seconds: longest wave; of longer files the start is kept.
-            on_error: ``"raise"`` or ``"skip"``.
+            **options: as in `from_folder`.
 
         Raises:
             FileNotFoundError: no such file.
@@ -133,16 +119,14 @@ class WaveformBank(nn.Module, Bank):
         """
         where = "WaveformBank.from_paths"
         names = listing.as_paths(where, paths, "Pass a list, or use WaveformBank.from_folder.")
-        return cls._read(where, names, sample_rate, mono, max_seconds, on_error)
+        return cls._read(where, names, options)
 
     @classmethod
-    def _read(
-        cls, where: str, paths: list[str], sample_rate: int, mono: bool, max_seconds: float | None, on_error: str
-    ) -> WaveformBank:
-        options = Options(mono=mono, max_seconds=max_seconds, crop="start", on_error=on_error, progress=False)
-        source = Source(where, paths, sample_rate=sample_rate, **options)
+    def _read(cls, where: str, paths: list[str], options: Options) -> WaveformBank:
+        options["crop"], options["progress"] = "start", False
+        source = Source(where, paths, **options)
         good = source.good().tolist()
-        channels = 1 if mono else int(source.table.headers["channels"][good[0]])
+        channels = 1 if source.mono else int(source.table.headers["channels"][good[0]])
         samples, sizes = _decode(source, good, channels)
         source.check()
         bank = cls.__new__(cls)
@@ -167,13 +151,14 @@ class WaveformBank(nn.Module, Bank):
         return twin
 
     def extra_repr(self) -> str:
-        """Returns what ``repr`` shows."""
+        """Returns the text that ``repr`` shows: how many waves, how long, of which rate and type."""
         seconds = self.samples.shape[0] / self.channels / self.rate
         kind = str(self.samples.dtype).removeprefix("torch.")
         return f"{len(self)} waves, {seconds:.1f} s of {self.channels} channels at {self.rate:g} Hz, {kind}"
 
 
 def _check_wave(where: str, place: int, wave: Tensor, first: Tensor) -> None:
+    """Raises unless a wave is one that a bank can hold beside the first."""
     checks.dtype(where, wave, checks.WAVE_DTYPES)
     remedy = "Leave it out."
     if wave.dim() not in (1, 2) or wave.shape[:-1] != first.shape[:-1]:
@@ -206,8 +191,7 @@ def _decode(source: Source, clips: list[int], channels: int) -> tuple[Tensor, li
             source.fail(part.clip, bad)
 
     with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1)), thread_name_prefix="ontheflyspec-bank") as pool:
-        for _ in pool.map(read, range(len(parts))):
-            pass
+        list(pool.map(read, range(len(parts))))
     kept = [place for place, part in enumerate(parts) if not source.is_bad(part.clip)]
     if len(kept) < len(parts):
         packed = torch.cat([packed[:0], *(packed[ends[place] : ends[place + 1]] for place in kept)])

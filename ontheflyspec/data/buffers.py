@@ -1,4 +1,4 @@
-"""Buffers for batches that are used again when nobody can see them any more."""
+"""Memory for batches that is used again once no view of it lives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Audio files that libsndfile decodes."""
+"""Audio files that libsndfile decodes: FLAC, OGG, MP3 and all but plain WAV."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ontheflyspec.data.header import BLOCK, COUNTED, FORWARD, INTEGER, Header, s
 _SMALL = ("PCM_16", "PCM_S8", "PCM_U8")
 _CLAIMED = re.compile(r"^ *(riff|Riff size|FORM|SSND|data|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _FRAMES_PER_BYTE = 8192
-"""More than any codec gets out of a byte of silence; a header that claims more would only eat memory."""
+"""More frames than any codec packs into a byte of silence: a header that claims more is wrong."""
 
 _OPENING = threading.Lock()
 """soundfile opens one file at a time, under a lock that a process forked at that moment would never see free again."""
@@ -48,7 +48,7 @@ def probe(path: str, status: os.stat_result) -> Header:
 
 
 def _lacks_end(path: str, size: int) -> bool:
-    """Returns whether a file is Ogg and its last page is not whole or does not say that the stream ends there."""
+    """Returns whether an Ogg file was cut short: its last page is incomplete or not marked as the end of the stream."""
     with open(path, "rb") as file:
         if file.read(4) != b"OggS":
             return False
@@ -59,7 +59,7 @@ def _lacks_end(path: str, size: int) -> bool:
 
 
 def _tells_frames(path: str) -> bool:
-    """Returns whether the first frame of an MP3 file is a tag that says how many there are."""
+    """Returns whether an MP3 file begins with a Xing, Info or VBRI tag, which tells the number of frames."""
     with open(path, "rb") as file:
         head = file.read(10)
         skip = 0
@@ -71,7 +71,7 @@ def _tells_frames(path: str) -> bool:
 
 
 def _count(file: Any) -> int:
-    """Returns the frames that a decoder gives."""
+    """Counts the frames of a file by decoding all of it."""
     block = np.empty((BLOCK, file.channels), np.float32)
     total = 0
     while got := _decode(file, block):
@@ -101,7 +101,7 @@ def read_into(path: str, header: Header, start: int, out: NDArray[Any]) -> None:
 
 
 def _decode(file: Any, out: NDArray[Any]) -> int:
-    """Returns the frames that a decoder put into ``out``."""
+    """Decodes the next frames into ``out``; returns how many there were."""
     import soundfile
 
     try:

@@ -17,7 +17,7 @@ from ontheflyspec.labels import ClipLabels, FrameLabels, Segments
 
 
 class Collate:
-    """Pads the items of a batch; what stands beside each clip is gathered.
+    """Pads the clips of a batch, and gathers their targets.
 
     An item is a `Clip`, a bare wave (Tensor or array ``[T]`` or ``[C, T]``), or a tuple or list that begins with one:
     ``(clip, target)`` as `AudioDataset` gives it, ``(wave, label)`` as others do. Bare items give the bare
@@ -95,7 +95,7 @@ class Collate:
 
 
 def gather(values: Sequence[Any]) -> Any:
-    """Returns what stands beside the clips as one tensor where that is plain, else as a list."""
+    """Returns the targets of a batch's clips: as one tensor or joined labels if their types allow, else as a list."""
     if all(isinstance(value, bool | np.bool_) for value in values):
         return torch.tensor([bool(value) for value in values], device="cpu")
     if all(isinstance(value, Real) and not isinstance(value, bool | np.bool_) for value in values):
@@ -122,27 +122,26 @@ def _transformed(transform: Callable[[Any], Any], result: Any) -> Any:
     """Returns the transformed batch, or raises what would break in a worker process."""
     if get_worker_info() is None:
         return transform(result)
+    remedy = "Put it behind the loader: ofs.DeviceLoader(loader, transform)."
     if _on_cuda(transform) and torch_internals.cuda_lost_in_fork():
         rule, got = "a transform on the CPU in a worker that was forked", "one on CUDA"
-        remedy = "Put it behind the loader: ofs.DeviceLoader(loader, transform)."
         raise RuntimeError(checks.message("Collate", rule, got, remedy))
     result = transform(result)
     if _requires_grad(result):
         rule, got = "a transform without trainable parameters in a worker", "an output that requires grad"
-        remedy = "Put it behind the loader: ofs.DeviceLoader(loader, transform)."
         raise RuntimeError(checks.message("Collate", rule, got, remedy))
     return result
 
 
 def _requires_grad(value: Any) -> bool:
-    """Returns whether a result, or anything in its tuples and lists, hangs on a graph."""
+    """Returns whether a tensor, or any in tuples and lists, requires grad."""
     if isinstance(value, Tensor):
         return value.requires_grad
     return isinstance(value, tuple | list) and any(_requires_grad(part) for part in value)
 
 
 def _on_cuda(transform: Any) -> bool:
-    """Returns whether a module has anything on a CUDA device."""
+    """Returns whether a module has parameters or buffers on a CUDA device."""
     if not isinstance(transform, nn.Module):
         return False
     return any(tensor.is_cuda for tensor in (*transform.parameters(), *transform.buffers()))

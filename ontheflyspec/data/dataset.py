@@ -1,4 +1,4 @@
-"""Audio files with targets as a data set."""
+"""`AudioDataset`: audio files with targets, from lists, folders and manifests."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ontheflyspec.batch import Clip
 from ontheflyspec.data import listing
 from ontheflyspec.data import targets as labels
 from ontheflyspec.data.faults import BadFile, Failure
-from ontheflyspec.data.source import Options, Part, Source
+from ontheflyspec.data.source import GIVEN, Options, Part, Source
 from ontheflyspec.data.table import Ints, PackedStrings
-from ontheflyspec.options import Unpack
+from ontheflyspec.options import Unpack, hands_on
 
 
 class AudioDataset(Dataset[Any]):
@@ -32,10 +32,10 @@ class AudioDataset(Dataset[Any]):
     need no mixing, else float32. Channels are mixed to their mean, other rates resampled by soxr. Only the part of
     the file that is wanted is read.
 
-    Files lie: too few frames, none, NaN, a change since the scan are found where they occur. With ``on_error="skip"``
-    a file whose header is bad is no member of the set; one that turns out bad while it is read is left out of its
-    batch together with its target, and the next readable clip stands in where nothing would be left. `failures` names
-    them all, whichever process met them.
+    Faults of files (too few frames, none, NaN, a change since the scan) are found where they occur. With
+    ``on_error="skip"`` a file whose header is bad is no member of the set; one that turns out bad while it is read is
+    left out of its batch together with its target, and the next readable clip stands in where nothing would be left.
+    `failures` names them all, whichever process met them.
 
     Args:
         paths: the files.
@@ -72,33 +72,27 @@ class AudioDataset(Dataset[Any]):
         >>> folder.cleanup()
     """
 
+    @hands_on(Source, without=GIVEN)
     def __init__(
-        self,
-        paths: Sequence[str | os.PathLike[str]],
-        targets: Any = None,
-        *,
-        sample_rate: int,
-        mono: bool = True,
-        max_seconds: float | None = None,
-        crop: str = "random",
-        on_error: str = "raise",
-        max_failures: int | None = None,
-        progress: bool = True,
+        self, paths: Sequence[str | os.PathLike[str]], targets: Any = None, **options: Unpack[Options]
     ) -> None:
         where = type(self).__name__
         names = listing.as_paths(where, paths, "Use AudioDataset.from_folder or from_manifest, or pass a list.")
-        kept, classes = labels.adopt(where, targets, len(names))
-        options = Options(mono=mono, max_seconds=max_seconds, crop=crop, on_error=on_error, max_failures=max_failures)
-        options["progress"] = progress
-        self.source, self._whole = Source(where, names, sample_rate=sample_rate, **options), True
-        self.classes = classes
-        """Names of the classes in the order of their numbers, None if targets are no names."""
-        self.targets = kept
-        """A target a clip: an int64 or float64 array, texts, or a list; None if there are none."""
-        self._choose(np.arange(len(names)), self.source.good())
+        self._read(where, names, targets, options)
+
+    def _read(
+        self, where: str, paths: list[str], targets: Any, options: Options, parts: listing.Parts | None = None
+    ) -> None:
+        """Reads the headers of the files, or of parts of them; errors begin with ``where``."""
+        self.targets, self.classes = labels.adopt(where, targets, len(paths))
+        """A target a clip: an int64 or float64 array, texts, or a list; None if there are none. And the names of the
+        classes in the order of their numbers, None if targets are no names."""
+        self.source, self._whole = Source(where, paths, parts, **options), True
+        self._choose(np.arange(len(paths)), self.source.good())
 
     @classmethod
-    def from_folder(cls, root: str | os.PathLike[str], *, sample_rate: int, **options: Unpack[Options]) -> AudioDataset:
+    @hands_on(Source, without=GIVEN)
+    def from_folder(cls, root: str | os.PathLike[str], **options: Unpack[Options]) -> AudioDataset:
         """Returns the audio files of a folder with one sub-folder a class.
 
         Classes are the sub-folders that hold audio at any depth, in sorted order. Files of other kinds and hidden ones
@@ -106,20 +100,19 @@ class AudioDataset(Dataset[Any]):
 
         Args:
             root: the folder.
-            sample_rate: Hz of all clips.
-            **options: ``mono``, ``max_seconds``, ``crop``, ``on_error``, ``max_failures``, ``progress`` of the class.
+            **options: those of the class, ``sample_rate`` among them.
 
         Raises:
             FileNotFoundError: no such folder.
             ValueError: no audio in it, or files beside the class folders.
         """
-        paths, names = listing.list_folder("AudioDataset.from_folder", os.fspath(root))
-        return cls(paths, names, sample_rate=sample_rate, **options)
+        where, dataset = "AudioDataset.from_folder", cls.__new__(cls)
+        dataset._read(where, *listing.list_folder(where, os.fspath(root)), options)
+        return dataset
 
     @classmethod
-    def from_manifest(
-        cls, path: str | os.PathLike[str], *, sample_rate: int, **options: Unpack[Options]
-    ) -> AudioDataset:
+    @hands_on(Source, without=GIVEN)
+    def from_manifest(cls, path: str | os.PathLike[str], **options: Unpack[Options]) -> AudioDataset:
         """Returns the clips of a manifest: JSON Lines, or CSV with a header (``.csv``, ``.tsv``).
 
         Keys: ``audio_filepath`` or ``path`` (relative ones count from the manifest's folder); ``label``, ``target``
@@ -128,18 +121,15 @@ class AudioDataset(Dataset[Any]):
 
         Args:
             path: the manifest.
-            sample_rate: Hz of all clips.
-            **options: ``mono``, ``max_seconds``, ``crop``, ``on_error``, ``max_failures``, ``progress`` of the class.
+            **options: those of the class, ``sample_rate`` among them.
 
         Raises:
             FileNotFoundError: no such manifest, or no such file in it.
             ValueError: a line that is no clip, or a part that is not in its file.
         """
-        where = "AudioDataset.from_manifest"
+        where, dataset = "AudioDataset.from_manifest", cls.__new__(cls)
         paths, targets, parts = listing.read_manifest(where, os.fspath(path))
-        dataset = cls(paths, targets, sample_rate=sample_rate, **options)
-        dataset.source.cut(where, parts)
-        dataset.lengths = dataset.source.lengths(dataset._clips)
+        dataset._read(where, paths, targets, options, parts)
         return dataset
 
     @property

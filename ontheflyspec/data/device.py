@@ -1,7 +1,7 @@
-"""The last stretch: batches to the device and through the front end, one batch ahead of the model on CUDA.
+"""`DeviceLoader`: transfer to the device and front end, one batch ahead of the model on CUDA.
 
-`stage` is that stretch for any iterator of batches; `DeviceLoader` puts it behind any loader. On CUDA every batch goes
-this way: a side stream waits for what the consumer has queued, copies data and targets, transforms them, and leaves an
+`stage` does that for any iterator of batches; `DeviceLoader` puts it behind any loader. On CUDA every batch goes this
+way: a side stream waits for what the consumer has queued, copies data and targets, transforms them, and leaves an
 event; when the batch is handed out, the consumer's stream waits for the event. Meanwhile the next batch is on its way.
 Lengths and ids stay on the host. Elsewhere batch after batch is moved and transformed as it is asked for.
 """
@@ -108,7 +108,7 @@ class DeviceLoader:
         return self._pass.counted(staged)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns where the newest iterator stands, batches that it handed out counted."""
+        """Returns the loader's state after the batches that the newest iterator handed out."""
         state: dict[str, Any] = _Pass(self.loader).state() if self._pass is None else self._pass.state()
         return state
 
@@ -119,14 +119,13 @@ class DeviceLoader:
 
 
 class _Pass:
-    """One pass through a loader: which batches came from it and which were handed out."""
+    """One pass through a loader: its state after each batch that came from it, and how many were handed out."""
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
         self.has_state = hasattr(loader, "state_dict") and getattr(loader, "resumable", True)
         self.epoch = getattr(getattr(loader, "batch_sampler", None), "epoch", 0)
-        self.handed_out = 0
-        self.known: Any = None
+        self.handed_out, self.known = 0, None
         self.coming: deque[Any] = deque()
 
     def noted(self, batches: Iterator[Any]) -> Iterator[Any]:
@@ -137,7 +136,7 @@ class _Pass:
         self._note()
 
     def counted(self, batches: Iterator[Any]) -> Iterator[Any]:
-        """Yields what is handed out, and makes the state after it the known one."""
+        """Yields batches as they are handed out, and keeps the loader's state after each as the known one."""
         for batch in batches:
             self.handed_out += 1
             self._reached()
@@ -145,6 +144,7 @@ class _Pass:
         self._reached()
 
     def state(self) -> Any:
+        """Returns the state after the batch that was handed out last."""
         if not self.has_state:
             return _sampler(self.loader).state_at(self.epoch, self.handed_out)
         return self.loader.state_dict() if self.known is None else self.known
@@ -249,7 +249,7 @@ def _run_ahead(batches: Iterator[Any], step: _InMode, device: torch.device) -> I
 
 
 def _moved(batch: Any, device: torch.device) -> Any:
-    """Returns what a loader gave with its data and targets on the device, lengths and ids where they were."""
+    """Returns a batch with its data and targets on the device, lengths and ids where they were; raises for others."""
     first = batch[0] if type(batch) in (tuple, list) and batch else batch
     if not isinstance(first, PaddedBatch):
         rule = "a loader of PaddedBatch, or of tuples or lists that begin with one"
@@ -279,7 +279,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _as_floats(batch: Any) -> Any:
-    """Returns what a loader gave with int16 samples as float32."""
+    """Returns a batch with int16 samples as float32."""
     if not isinstance(batch, PaddedBatch):
         return type(batch)([_as_floats(batch[0]), *batch[1:]])
     return batch._replace(data=as_float(batch.data)) if batch.data.dtype == torch.int16 else batch

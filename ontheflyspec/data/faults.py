@@ -1,4 +1,4 @@
-"""What can be wrong with a file, and how it is said."""
+"""Faults of audio files: their codes, and the errors that tell users about them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _TEXTS = {
     CHANGED: ("changed since the scan", "the file that was scanned", "Build the AudioDataset anew"),
     SILENT: ("holds silence only", "a wave that is heard", "Leave the file out"),
 }
-"""What is wrong in a few words, what is expected instead, and what to do about it."""
+"""For each code the fault in a few words, the rule that an error states, and the remedy."""
 
+# Errors of the process, not of a file: too many open files, no memory, an interrupted call.
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
 
 
@@ -39,7 +40,7 @@ class Failure(NamedTuple):
 
 
 class BadFile(Exception):
-    """Travels from the reader to whoever decides between raising and skipping."""
+    """A fault of a file, raised by readers; whoever catches it decides between an error for the user and skipping."""
 
     def __init__(self, code: int, detail: str) -> None:
         super().__init__(code, detail)
@@ -47,7 +48,7 @@ class BadFile(Exception):
 
 
 def reason(code: int) -> str:
-    """Returns what is wrong, in a few words."""
+    """Returns the fault of a code, in a few words."""
     return _TEXTS[code][0]
 
 
@@ -60,7 +61,7 @@ def error(where: str, path: str, bad: BadFile, *, may_skip: bool = False) -> Exc
 
 
 def from_os(problem: OSError) -> Exception:
-    """Returns a BadFile for what is the file's fault; a want of handles or memory stays as it is."""
+    """Returns a BadFile where the file is at fault; an error for want of handles or memory is returned as it is."""
     if problem.errno in _PASSING:
         return problem
     if isinstance(problem, FileNotFoundError | NotADirectoryError):

@@ -1,4 +1,4 @@
-"""One batch while threads fill its rows."""
+"""One padded batch while threads read its clips."""
 
 from __future__ import annotations
 
@@ -37,13 +37,8 @@ class Filling:
     def __init__(
         self, dataset: AudioDataset, indices: Sequence[int], *, always_float: bool, lease: Lease, stop: threading.Event
     ) -> None:
-        self.dataset, self.indices, self.always_float, self.lease, self.stop = (
-            dataset,
-            indices,
-            always_float,
-            lease,
-            stop,
-        )
+        self.dataset, self.indices, self.always_float = dataset, indices, always_float
+        self.lease, self.stop = lease, stop
         if not len(indices):
             raise ValueError(checks.message("AudioLoader", "a clip in every batch", "none", "Drop empty batches."))
         self._prepare()

@@ -1,4 +1,4 @@
-"""What reading an audio file takes."""
+"""Header of an audio file: all that reading the file takes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLOCK = 1 << 15
 
 
 class Header(NamedTuple):
-    """What reading a file takes.
+    """Facts of an audio file that reading it takes.
 
     Args:
         frames: samples per channel.

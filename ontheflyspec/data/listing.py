@@ -1,4 +1,4 @@
-"""Where clips come from: folders of classes and manifests."""
+"""Lists of audio files and targets, from folders of classes and from manifests (JSON Lines, CSV)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from ontheflyspec.data.targets import Targets
 
 EXTENSIONS: tuple[str, ...] = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc")
 EXTENSIONS += (".au", ".snd", ".caf", ".w64", ".rf64")
+Parts = Sequence[tuple[float, float | None]]
+"""Offset and duration of each clip in its file, in seconds; a duration of None goes to the end of the file."""
 _PATHS, _TARGETS = ("audio_filepath", "path"), ("label", "target", "text")
 
 
@@ -54,7 +56,7 @@ def list_audio(where: str, root: str) -> list[str]:
     return paths
 
 
-def read_manifest(where: str, path: str) -> tuple[list[str], Targets, list[tuple[float, float | None]]]:
+def read_manifest(where: str, path: str) -> tuple[list[str], Targets, Parts]:
     """Returns files, targets, and the part of each file as offset and duration, from a JSON Lines or CSV file.
 
     Relative paths count from its folder. Targets are numbers or names of classes in a list, texts packed, None if the

@@ -1,4 +1,4 @@
-"""The fast way from files to batches: threads that fill the rows of one batch at a time."""
+"""`AudioLoader`: threads that read files straight into padded batches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ontheflyspec.data.device import find_device, stage
 from ontheflyspec.data.filling import Filling
 
 _AHEAD = 2
-"""Batches that are read while one is used."""
+"""Batches that are read ahead of the one in use."""
 
 
 @dataclass
@@ -88,9 +88,8 @@ class AudioLoader:
         self.device = find_device("AudioLoader", device)
         if isinstance(transform, nn.Module):
             transform.to(self.device)
-        self.threads = (
-            min(8, os.cpu_count() or 1) if threads is None else checks.integer("AudioLoader", "threads", threads)
-        )
+        threads = min(8, os.cpu_count() or 1) if threads is None else threads
+        self.threads = checks.integer("AudioLoader", "threads", threads)
         self._buffers = Buffers(keep=_AHEAD + 2)
         self._progress = self._start()
 
@@ -109,7 +108,7 @@ class AudioLoader:
         return hasattr(self.sampler, "state_at") and hasattr(self.sampler, "load_state_dict")
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns where the newest iterator stands, batches that were handed out counted."""
+        """Returns the sampler's state after the batches that the newest iterator handed out."""
         progress = self._progress
         state: dict[str, Any] = self._resumable().state_at(progress.epoch, progress.handed_out)
         return state
@@ -120,6 +119,7 @@ class AudioLoader:
         self._progress = self._start()
 
     def _start(self) -> _Progress:
+        """Returns the beginning of the sampler's epoch."""
         return _Progress(int(getattr(self.sampler, "epoch", 0)), 0)
 
     def _hand_out(self, batches: Iterator[Any], progress: _Progress) -> Iterator[Any]:
@@ -136,7 +136,7 @@ class AudioLoader:
         return self.sampler
 
     def _host_batches(self, draws: Iterator[Sequence[int]]) -> Iterator[Any]:
-        """Yields batches on the host; two are being read while one is used."""
+        """Yields batches on the host, and reads two ahead."""
         stop = threading.Event()
         running: deque[Filling] = deque()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="ontheflyspec-read")
@@ -152,6 +152,7 @@ class AudioLoader:
             pool.shutdown(cancel_futures=True)
 
     def _begin(self, indices: Sequence[int], pool: ThreadPoolExecutor, stop: threading.Event) -> Filling:
+        """Lets the threads of a pool read one batch."""
         always_float = self.dtype is not None
         filling = Filling(self.dataset, indices, always_float=always_float, lease=self._lease, stop=stop)
         filling.begin(pool, self.threads)

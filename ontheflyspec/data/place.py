@@ -1,4 +1,4 @@
-"""Where in an epoch a sampler stands, and how that is written down."""
+"""State of a sampler: the place in an epoch where it stands, to a dictionary and back."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def permutation(n: int, key: int) -> Ints:
 
 
 def costs(lengths: Ints, rules: Rules) -> Ints:
-    """Returns what each clip takes of the budget: its length rounded up, at least one sample."""
+    """Returns the samples of the budget that each clip takes: its length rounded up, at least one."""
     step = rules.quantise_samples
     rounded: Ints = -(-np.maximum(lengths, 1) // step) * step
     return rounded
@@ -92,7 +92,7 @@ def cut(lengths: Ints, rules: Rules, key: int) -> Plan:
 
 
 def _cuts(most: list[int], begin: int, end: int) -> list[int]:
-    """Returns where batches start between two places, each as large as its first clip allows."""
+    """Returns the first places of batches from ``begin`` to ``end``, each as large as its first clip allows."""
     cuts = []
     while begin < end:
         cuts.append(begin)

@@ -1,4 +1,4 @@
-"""Where the samples of a WAV file lie, so that plain ones are read without a decoder.
+"""RIFF headers: where the samples of a WAV file lie, so that plain ones are read without a decoder.
 
 Reference: Multimedia Programming Interface and Data Specifications 1.0 (IBM, Microsoft, 1991), chapter RIFF.
 """
@@ -51,7 +51,15 @@ def probe(file: BinaryIO, status: os.stat_result) -> Header | None:
 
 
 def _header(fmt: bytes, offset: int, length: int, riff: int, status: os.stat_result) -> Header | None:
-    """Returns what the chunk of the format, the place of the samples and their size and that of the file tell."""
+    """Returns the header of a WAV file, or None if its samples need a decoder.
+
+    Args:
+        fmt: its chunk of the format.
+        offset: bytes before the first sample.
+        length: bytes of samples, as the chunk of the data says.
+        riff: bytes of the file, as its header says.
+        status: of the file.
+    """
     if len(fmt) < 16:
         return None
     tag, channels, rate, _, block, bits = struct.unpack("<HHIIHH", fmt[:16])

@@ -1,9 +1,9 @@
-"""Batches of like length within a budget, the same for a seed on any machine, resumable at any step."""
+"""`BucketBatchSampler`: batches of clips of like length within a budget, reproducible and resumable at any step."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,8 @@ class BucketBatchSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """Returns the batches of the next epoch, each a list of `Draw`."""
         start = self._resumed
-        self._pass = _Pass(self, self._next, start, self._plan(self._next, start))
+        own = self._plan(self._next, start).take(slice(self.rank, None, self.world_size))
+        self._pass = _Pass(self._next, start, own, self._begun)
         self.epoch = self._next
         if self._pass.exhausted():
             self._begun(self._pass)
@@ -141,7 +142,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         return self._steps(self._next, self._resumed) - self._resumed.consumed
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns where the newest iterator stands, all batches that it gave counted; it is the same on all ranks."""
+        """Returns the state after all batches that the newest iterator gave; it is the same on all ranks."""
         if self._pass is None:
             return self._state(self._next, self._resumed)
         return self._state(self._pass.epoch, self._pass.place)
@@ -211,24 +212,24 @@ class BucketBatchSampler(Sampler[list[int]]):
 
 
 class _Pass(Iterator[list[int]]):
-    """One pass through an epoch, from ``start`` on."""
+    """One pass of a rank through its batches of an epoch, from ``start`` on; ``begun`` is called before the first."""
 
-    def __init__(self, sampler: BucketBatchSampler, epoch: int, start: Place, plan: Plan) -> None:
-        self.sampler, self.epoch, self.start, self.plan = sampler, epoch, start, plan
+    def __init__(self, epoch: int, start: Place, plan: Plan, begun: Callable[[_Pass], None]) -> None:
+        self.epoch, self.start, self.plan, self.begun = epoch, start, plan, begun
         self.place = start
 
     def exhausted(self) -> bool:
         """Returns whether no batch is left."""
-        return self.place.consumed * self.sampler.world_size >= len(self.plan.start)
+        return self.place.consumed >= len(self.plan.start)
 
     def __next__(self) -> list[int]:
         if self.place == self.start:
-            self.sampler._begun(self)
+            self.begun(self)
         if self.exhausted():
             raise StopIteration
-        batch = self.place.consumed * self.sampler.world_size + self.sampler.rank
+        clips = self.plan.clips(self.place.consumed)
         self.place = self.place._replace(consumed=self.place.consumed + 1)
-        return [Draw(index, self.epoch) for index in self.plan.clips(batch)]
+        return [Draw(index, self.epoch) for index in clips]
 
 
 def _rank(rank: int | None, world_size: int | None) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Reads the headers of many files by threads."""
+"""Scan of many files: threads that read their headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clips out of files: which part of a file a draw wants, and how it gets into a row of a batch."""
+"""`Source`: the one reader of clips from files, for data sets and banks: which part is wanted, and its samples."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from ontheflyspec import checks, rng
 from ontheflyspec.batch import as_tensor
 from ontheflyspec.data import audio, faults
 from ontheflyspec.data.header import INTEGER
+from ontheflyspec.data.listing import Parts
 from ontheflyspec.data.scan import scan
 from ontheflyspec.data.table import Ints
 
 _CROP_KEY = rng.fold(0, int.from_bytes(b"crop", "big"))
 _MARGIN = 256
-"""Source samples (times the rates' ratio) read beside a part that is resampled, so that no cut edge is heard."""
+"""Samples of the lower of two rates that are read beside a resampled part, for the resampler's filter."""
 _SLACK_S = 0.1
 """How much a manifest's duration may exceed its file: they are often rounded."""
 
@@ -41,9 +42,14 @@ class Part(NamedTuple):
     id: int | None
 
 
-class Options(TypedDict, total=False):
-    """Options of `Source` that have a default."""
+GIVEN = ("where", "paths", "parts")
+"""What a `Source` gets beside its options."""
 
+
+class Options(TypedDict, total=False):
+    """Options of `Source`, which data sets and banks hand on."""
+
+    sample_rate: int
     mono: bool
     max_seconds: float | None
     crop: str
@@ -60,6 +66,8 @@ class Source:
     Args:
         where: name for errors.
         paths: the files, at least one.
+        parts: which part of each file is the clip, as offset and duration in seconds; a duration of None goes to the
+            end of the file. None for whole files.
         sample_rate: Hz of all clips.
         mono: mix channels down; otherwise all files must have equally many.
         max_seconds: longest clip, None for any.
@@ -73,6 +81,7 @@ class Source:
         self,
         where: str,
         paths: Sequence[str],
+        parts: Parts | None = None,
         *,
         sample_rate: int,
         mono: bool = True,
@@ -97,6 +106,8 @@ class Source:
         self.spans = self.table.headers["frames"]
         """Frames of each clip in its file."""
         self.check()
+        if parts is not None and any(part != (0.0, None) for part in parts):
+            self._cut(parts)
 
     def good(self) -> Ints:
         """Returns the places of the files that nobody has found bad."""
@@ -129,27 +140,8 @@ class Source:
             rule = f"equally many channels in all files, {usual}"
             raise ValueError(checks.message(self.where, rule, got, "Pass mono=True or leave the file out."))
 
-    def cut(self, where: str, parts: Sequence[tuple[float, float | None]]) -> None:
-        """Restricts good clips to parts of their files: the offset and duration in seconds of each file of the table.
-
-        A duration of None goes to the end of the file.
-        """
-        if all(part == (0.0, None) for part in parts):
-            return
-        self.begins, self.spans = np.zeros(len(self.table), np.int64), self.spans.copy()
-        for clip in self.good().tolist():
-            offset, duration = parts[clip]
-            frames, rate, *_ = self.table.header(clip)
-            begin = round(offset * rate)
-            end = frames if duration is None else round((offset + duration) * rate)
-            if not begin < min(end, frames) or end > frames + _SLACK_S * rate:
-                rule = f"a part of {self.table.paths[clip]!r}, 0 to {frames / rate:g} s"
-                got = f"{offset:g} to {end / rate:g} s"
-                raise ValueError(checks.message(where, rule, got, "Correct offset and duration."))
-            self.begins[clip], self.spans[clip] = begin, min(end, frames) - begin
-
     def is_bad(self, clip: int) -> bool:
-        """Returns whether some process has found the file bad."""
+        """Returns whether any process has found the file of a clip bad."""
         return bool(self.table.marks[clip])
 
     def is_integer(self, clip: int) -> bool:
@@ -159,7 +151,7 @@ class Source:
         return bool(header.layout & INTEGER) and header.rate == self.sample_rate and not mixed
 
     def parts(self, clips: Sequence[int], epochs: Sequence[int | None]) -> list[Part]:
-        """Returns what to read of each clip; longer ones than ``max_seconds`` are cropped by their draw."""
+        """Returns the part to read of each clip; a clip longer than ``max_seconds`` is cropped by its id."""
         full = self.full_lengths(np.asarray(clips, np.int64)).tolist()
         ids = [None if epoch is None else rng.item_id(clip, epoch) for clip, epoch in zip(clips, epochs, strict=True)]
         lengths = [min(length, self.max_samples or length) for length in full]
@@ -167,13 +159,34 @@ class Source:
         starts = self._starts(clips, ids, spare) if self.random_crop and any(spare) else [0] * len(full)
         return [Part(*part) for part in zip(clips, starts, lengths, ids, strict=True)]
 
+    def _cut(self, parts: Parts) -> None:
+        """Restricts good clips to parts of their files, or raises where a part is not in its file."""
+        self.begins, self.spans = np.zeros(len(self.table), np.int64), self.spans.copy()
+        for clip in self.good().tolist():
+            offset, duration = parts[clip]
+            frames, rate, *_ = self.table.header(clip)
+            begin = round(offset * rate)
+            end = frames if duration is None else round((offset + duration) * rate)
+            if not begin < min(end, frames) or end > frames + _SLACK_S * rate:
+                rule = f"a part of {self.table.paths[clip]!r}, 0 to {frames / rate:g} s"
+                got = f"{offset:g} to {end / rate:g} s"
+                raise ValueError(checks.message(self.where, rule, got, "Correct offset and duration."))
+            self.begins[clip], self.spans[clip] = begin, min(end, frames) - begin
+
     def _starts(self, clips: Sequence[int], ids: Sequence[int | None], spare: list[int]) -> list[int]:
-        """Returns where clips begin: evenly drawn from all starts that leave room, by how many samples they lose."""
+        """Returns the first sample of each clip, drawn evenly among those that leave room.
+
+        Args:
+            clips: places in the table.
+            ids: of the clips, None for a fresh one.
+            spare: samples that each clip has too many.
+        """
         longer = [place for place, samples in enumerate(spare) if samples]
         fresh = iter(rng.fresh_ids(sum(ids[place] is None for place in longer)).tolist())
         keys = as_tensor([next(fresh) if ids[place] is None else ids[place] for place in longer])
         starts = [0] * len(spare)
         for place, unit in zip(longer, rng.uniform(keys, _CROP_KEY, 1)[:, 0].tolist(), strict=True):
+            # Whole periods of the two rates, so that a crop has the samples that the resampled clip has there.
             step = self.sample_rate // math.gcd(self.sample_rate, self.table.header(clips[place]).rate)
             starts[place] = int(unit * (spare[place] // step + 1)) * step
         return starts

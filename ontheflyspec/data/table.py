@@ -1,4 +1,4 @@
-"""What is known of all files, packed: a million clips are a few arrays, which workers share or copy at once."""
+"""Tables of headers, faults and texts: a million clips are a few arrays, which workers share or copy at once."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Table:
         return Header(*[field.item(index) for field in self.headers.values()])
 
     def failures(self, indices: Iterable[int] | None = None) -> list[Failure]:
-        """Returns what is wrong with the files at these places (None: all), in order."""
+        """Returns the faults of the files at these places (None: of all files), in order."""
         places = np.flatnonzero(self.marks)
         if indices is not None:
             places = np.intersect1d(places, np.asarray(indices))

@@ -1,4 +1,4 @@
-"""What clips are labelled with: classes, numbers, texts or anything else; and how clips are shared out by class."""
+"""Targets of clips: classes, numbers, texts or anything else; stratified splits."""
 
 from __future__ import annotations
 

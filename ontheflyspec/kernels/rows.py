@@ -104,7 +104,7 @@ def run(tasks: Mapping[int, Task], sizes: list[int], within: Callable[[int], Abs
         within: returns the context of the operation at a place.
     """
     # Large groups first, smaller ones towards the end, so that all threads have work to the end.
-    groups = grouped(sizes, lambda left: left // (2 * torch.get_num_threads()))
+    groups = threads.grouped(sizes, lambda left: left // (2 * torch.get_num_threads()))
 
     def work(number: int) -> None:
         items = range(len(sizes))[groups[number]]
@@ -155,7 +155,7 @@ def items_kernel(compute: Callable[..., Tensor]) -> Callable[..., Rows]:
         sizes, width = lengths.tolist(), math.prod(like.shape[1:-1])
 
         def write(out: Tensor, data: Tensor, rows: list[int]) -> None:
-            for some in grouped([sizes[row] * width for row in rows], lambda _: SMALL, rows):
+            for some in threads.grouped([sizes[row] * width for row in rows], lambda _: SMALL, rows):
                 items = slice(rows[some.start], rows[some.stop - 1] + 1)
                 top, own = max(sizes[items]), lengths[items] if items.stop - items.start > 1 else None
                 out[items, ..., :top] = compute(data[items, ..., :top].contiguous(), own, **options)
@@ -190,22 +190,3 @@ def in_turn(first: Rows, second: Rows) -> Rows:
         second.write(out, out, rows)
 
     return Rows(write, first.cost + second.cost)
-
-
-def grouped(costs: Sequence[int], most: Callable[[int], int], places: Sequence[int] | None = None) -> list[slice]:
-    """Returns neighbours together, as long as their costs stay within ``most`` of all costs that are left.
-
-    Args:
-        costs: of each.
-        most: takes the costs that are left.
-        places: of each; where they are not one after the other a new group begins. None where they are.
-    """
-    groups: list[slice] = []
-    start, held, left = 0, 0, sum(costs)
-    for place, cost in enumerate(costs):
-        apart = places is not None and place > start and places[place] != places[place - 1] + 1
-        if place > start and (apart or held + cost > most(left)):
-            groups.append(slice(start, place))
-            start, held, left = place, 0, left - held
-        held += cost
-    return [*groups, slice(start, len(costs))] if costs else []

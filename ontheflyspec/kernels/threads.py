@@ -11,7 +11,7 @@ import itertools
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -100,6 +100,25 @@ def each(task: Task, count: int, work: float) -> None:
                     task(number)
 
         _pool(min(threads, MOST)).run(some, share)
+
+
+def grouped(costs: Sequence[int], most: Callable[[int], int], places: Sequence[int] | None = None) -> list[slice]:
+    """Returns neighbours together, as long as their costs stay within ``most`` of all costs that are left.
+
+    Args:
+        costs: of each.
+        most: takes the costs that are left.
+        places: of each; where they are not one after the other a new group begins. None where they are.
+    """
+    groups: list[slice] = []
+    start, held, left = 0, 0, sum(costs)
+    for place, cost in enumerate(costs):
+        apart = places is not None and place > start and places[place] != places[place - 1] + 1
+        if place > start and (apart or held + cost > most(left)):
+            groups.append(slice(start, place))
+            start, held, left = place, 0, left - held
+        held += cost
+    return [*groups, slice(start, len(costs))] if costs else []
 
 
 def _in_order(task: Task, count: int) -> None:

@@ -1,1 +1,1 @@
-"""Deterministic steps."""
+"""Transforms, the deterministic steps: spectra, features, scaling, and ways back to waveforms."""

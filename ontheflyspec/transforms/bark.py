@@ -1,4 +1,4 @@
-"""The bark spectrogram."""
+"""Bark spectrogram: triangular filters evenly spaced in bark, over the power of an STFT."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class BarkSpectrogram(BandSpectrogram):
         ``[n_bands, N]``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, a batch of another rate.
         TypeError: samples that are neither float nor int16.
 
     Warns:
-        UserWarning: filters so narrow that no FFT bin meets them; they give 0.
+        UserWarning: filters too narrow to hold an FFT bin; their outputs are 0.
 
     Matches:
         The papers' formulas, written out in numpy and solved with scipy, on ``librosa.stft`` of each item alone, 1e-5

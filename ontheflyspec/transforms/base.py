@@ -1,4 +1,4 @@
-"""Transforms: deterministic steps, from pipelines of nodes or by a computation of their own."""
+"""Base classes of transforms, the deterministic steps: `Transform`, and `FrameTransform` for waveforms to frames."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ontheflyspec.pipeline import Pipeline
 class Transform(nn.Module, ABC):
     """A deterministic step, called with a Tensor, a PaddedBatch, or a tuple or list that begins with one.
 
-    A subclass returns its `pipeline`, or computes in `transform` what is none. If frames come out it is a
-    `FrameTransform`; else it says in `output_lengths`, `output_rate` and `output_features` what becomes of the axes.
+    A subclass returns a `pipeline`, or computes in `transform` what cannot be one. A transform of waveforms to frames
+    is a `FrameTransform`; others say in `output_lengths`, `output_rate` and `output_features` how the axes change.
     Constants come from `keep`: float32 buffers that stay out of checkpoints, made anew in float64 for float64 input.
     """
 
     item_rank: ClassVar[int] = 1
     """Axes of one item without channels: 1 for waveforms, 2 for spectrograms."""
     dtypes: ClassVar[tuple[torch.dtype, ...] | None] = None
-    """Types of data that it takes, None for those that all take of this rank."""
+    """Types of data that it takes; None for real floats, and int16 as well for waveforms."""
     sample_rate: float | None = None
     """Hz that a step was built for, None where it does not matter; waveforms of another rate raise."""
     makes_waves: ClassVar[bool] = False
@@ -37,11 +37,11 @@ class Transform(nn.Module, ABC):
         self._makers: dict[str, Callable[[], Tensor]] = {}
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline | None:  # noqa: ARG002
-        """Returns the nodes that the transform consists of, None if it computes in `transform`.
+        """Returns the pipeline that the transform consists of, None if it computes in `transform`.
 
         Args:
-            like: data to come, or others of their type and device.
-            n_features: bands of the data to come, 0 for waveforms.
+            like: the data to come, or other data of their type and device.
+            n_features: bands of the data to come; 0 for waveforms.
         """
         return None
 
@@ -65,7 +65,7 @@ class Transform(nn.Module, ABC):
         return n_features
 
     def forward(self, x: Any) -> Any:
-        """Transforms what loaders yield; see the class."""
+        """Transforms a Tensor, a batch, or a tuple or list that begins with a batch; see the class."""
         return lift(type(self).__name__, x, self._on_batch, self._on_tensor)
 
     @overload
@@ -75,7 +75,7 @@ class Transform(nn.Module, ABC):
     @overload
     def __call__(self, x: Any) -> Any: ...
     def __call__(self, x: Any) -> Any:
-        """Transforms what loaders yield; see the class."""
+        """Transforms a Tensor, a batch, or a tuple or list that begins with a batch; see the class."""
         return super().__call__(x)
 
     def keep(self, name: str, maker: Callable[[], Tensor], *, trainable: bool = False) -> None:
@@ -145,7 +145,7 @@ class FrameTransform(Transform):
 
 
 def check(step: Transform, x: Tensor | PaddedBatch) -> None:
-    """Raises unless a transform takes this."""
+    """Raises unless a transform takes data of this type, shape and sample rate."""
     where, batched = type(step).__name__, isinstance(x, PaddedBatch)
     data = x.data if isinstance(x, PaddedBatch) else x
     checks.dtype(where, data, step.dtypes or (checks.WAVE_DTYPES if step.item_rank == 1 else checks.FEATURE_DTYPES))
@@ -157,7 +157,8 @@ def check(step: Transform, x: Tensor | PaddedBatch) -> None:
 
 
 def _made(step: Transform, data: Tensor, lengths: Tensor | None) -> Tensor:
-    if data.shape[0] == 0:  # FFT libraries refuse to transform nothing
+    """Returns the transform of a batch, which may have no items."""
+    if data.shape[0] == 0:  # FFT libraries refuse to transform nothing: one item shows the shape
         row = torch.nn.functional.pad(data, (0, 0) * (data.dim() - 1) + (0, 1))
         return step.transform(row, None)[:0]
     return step.transform(data, lengths)

@@ -1,4 +1,4 @@
-"""Cepstral coefficients of mel bands and of linear ones."""
+"""Cepstral coefficients: MFCC of mel bands, LFCC of linearly spaced bands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOG_OFFSET = 1e-6
 
 
 class MFCC(FrameTransform):
-    """Mel-frequency cepstral coefficients of each item as if it stood alone: mel spectrogram, decibels, cosines.
+    """Mel-frequency cepstral coefficients of each item as if it stood alone: mel spectrogram, decibels, DCT.
 
     Args:
         sample_rate: Hz of the waveforms; batches of another rate raise.
@@ -40,22 +40,22 @@ class MFCC(FrameTransform):
         fmax: as in `MelSpectrogram`.
         mel_scale: as in `MelSpectrogram`.
         norm: as in `MelSpectrogram`.
-        power: as in `MelSpectrogram`; decibels are ``10 log10`` of what it gives.
+        power: as in `MelSpectrogram`; decibels are ``10 log10`` of the bands.
         backend: as in `MelSpectrogram`.
-        trainable: as in `MelSpectrogram`; the cosines stay what they are.
+        trainable: as in `MelSpectrogram`; the DCT is constant.
 
     Shape:
         ``[B, T]`` to ``[B, n_mfcc, N]``, ``[B, C, T]`` to ``[B, C, n_mfcc, N]``, a Tensor ``[T]`` to ``[n_mfcc, N]``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, a batch of another rate.
         TypeError: samples that are neither float nor int16.
 
     Warns:
-        UserWarning: filters so narrow that no FFT bin meets them; they count as silent.
+        UserWarning: filters too narrow to hold an FFT bin; they count as silent.
 
     Matches:
         ``librosa.feature.mfcc`` of each item alone, with librosa's zeros at the ends for ``pad_mode="constant"``, 1e-5
@@ -79,19 +79,19 @@ class MFCC(FrameTransform):
         where = "MFCC"
         self.mel = MelSpectrogram(**mel)
         self.sample_rate, self.framing = self.mel.sample_rate, self.mel.framing
-        self.top_db = checked_top_db(where, top_db)
+        self.top_db = None if top_db is None else checks.number(where, "top_db", top_db, low=0.0)
         self.n_features = self.n_mfcc = checks.integer(where, "n_mfcc", n_mfcc, high=self.mel.n_mels)
         self.lifter = checks.number(where, "lifter", lifter, low=0.0)
         self.keep("cosines", partial(dct.cosine_matrix, self.n_mfcc, self.mel.n_mels, self.lifter))
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
-        """Returns mel bands, their decibels, and cosines of these."""
+        """Returns mel bands, their decibels, and the DCT of these."""
         bands = self.mel.filtered(like)
         return bands.then([decibel_node(self.top_db), cosines(self, bands)])
 
 
 class LFCC(BandSpectrogram):
-    """Linear-frequency cepstral coefficients of each item as if it stood alone: linear filters, logarithm, cosines.
+    """Linear-frequency cepstral coefficients of each item as if it stood alone: linear filters, logarithm, DCT.
 
     Args:
         sample_rate: Hz of the waveforms; batches of another rate raise.
@@ -108,22 +108,22 @@ class LFCC(BandSpectrogram):
         pad_mode: as in `STFT`.
         fmin: Hz of the lowest filter's lower edge.
         fmax: Hz of the highest filter's upper edge (None: ``sample_rate / 2``).
-        power: exponent of the magnitude; decibels are ``10 log10`` of what it gives.
+        power: exponent of the magnitude; decibels are ``10 log10`` of the bands.
         backend: as in `STFT`.
-        trainable: whether Fourier kernels and filters are parameters; the cosines stay what they are.
+        trainable: whether Fourier kernels and filters are parameters; the DCT is constant.
 
     Shape:
         ``[B, T]`` to ``[B, n_lfcc, N]``, ``[B, C, T]`` to ``[B, C, n_lfcc, N]``, a Tensor ``[T]`` to ``[n_lfcc, N]``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, ``top_db`` with ``log="log"``, a batch of another rate.
         TypeError: samples that are neither float nor int16.
 
     Warns:
-        UserWarning: filters so narrow that no FFT bin meets them; they give 0.
+        UserWarning: filters too narrow to hold an FFT bin; their outputs are 0.
 
     Matches:
         ``torchaudio.transforms.LFCC`` of each item alone, 1e-5 of the peak (tests/parity/test_cepstrum.py).
@@ -158,31 +158,26 @@ class LFCC(BandSpectrogram):
         self.log = checks.choice(where, "log", log, ("db", "log"))
         if self.log == "log" and top_db is not None:
             checks.unused(where, 'log="db"', {"top_db": top_db}, top_db=80.0)
-        self.top_db = checked_top_db(where, top_db)
+        self.top_db = None if top_db is None else checks.number(where, "top_db", top_db, low=0.0)
         shape = (self.sample_rate, self.framing.n_fft, n_filter, self.fmin, self.fmax)
         self.keep_filters(partial(filterbanks.linear_filterbank, *shape), "linear", "n_filter")
         self.keep("cosines", partial(dct.cosine_matrix, self.n_lfcc, n_filter, 0.0))
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
-        """Returns linear bands, their logarithms, and cosines of these."""
+        """Returns linear bands, their logarithms, and the DCT of these."""
         bands = self.filtered(like)
         logarithm = decibel_node(self.top_db) if self.log == "db" else Node(decibels.log_above, {"offset": LOG_OFFSET})
         return bands.then([logarithm, cosines(self, bands)])
 
 
-def checked_top_db(where: str, top_db: float | None) -> float | None:
-    """Returns dB that a band may lie below the item's maximum, None for any, or raises."""
-    return None if top_db is None else checks.number(where, "top_db", top_db, low=0.0)
-
-
 def decibel_node(top_db: float | None) -> Node:
-    """Returns the decibels of bands, not below a floor."""
+    """Returns the node for decibels of power, at most ``top_db`` below the item's maximum."""
     return Node(decibels.decibels, {"stype": "power", "ref": 1.0, "amin": 1e-10, "top_db": top_db})
 
 
 def cosines(owner: FrameTransform, bands: Pipeline) -> Node:
-    """Returns the owner's cosines times every frame of what a pipeline gives."""
+    """Returns the node for the DCT of a pipeline's features, by the owner's matrix of cosines."""
     like = bands.nodes[-1].like
     assert like is not None
     matrix = owner.constant("cosines", like)
-    return Node(dct.project, {"matrix": matrix}, matrix[:, 0])
+    return Node(dct.project, {"matrix": matrix}, matrix)

@@ -1,4 +1,4 @@
-"""Combined frequency and periodicity."""
+"""Combined frequency and periodicity (CFP), for pitch in polyphonic music."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
 from ontheflyspec.transforms.stft import STFT
+from ontheflyspec.transforms.stft_filterbank import frequency_range
+
+FRAMES: dict[str, Any] = {"n_fft": None, "win_length": 2049, "hop_length": 320, "window": "blackmanharris"}
+FRAMES |= {"pad_mode": "constant"}
+"""Defaults other than the STFT's."""
 
 
 class CFP(FrameTransform):
@@ -50,7 +55,7 @@ class CFP(FrameTransform):
         ``[B, T]`` to ``[B, F, N]``, ``[B, C, T]`` to ``[B, C, F, N]``, a Tensor ``[T]`` to ``[F, N]``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, a batch of another rate.
@@ -59,7 +64,7 @@ class CFP(FrameTransform):
     Matches:
         with ``filters="published"`` nnAudio's ``CFP`` and, but for its missing first and last frame,
         ``Combined_Frequency_Periodicity``; else the formulas in numpy, 1e-5 of the peak
-        (tests/parity/test_periodicity.py).
+        (tests/parity/test_cfp.py).
 
     References:
         Su, Yang, "Combining spectral and temporal representations for multipitch estimation of polyphonic music",
@@ -78,15 +83,7 @@ class CFP(FrameTransform):
     over_bins: Tensor
     over_lags: Tensor
 
-    @hands_on(
-        STFT,
-        without=(*NOT_FRAMES, "backend", "trainable"),
-        n_fft=None,
-        win_length=2049,
-        hop_length=320,
-        window="blackmanharris",
-        pad_mode="constant",
-    )
+    @hands_on(STFT, without=(*NOT_FRAMES, "backend", "trainable"), **FRAMES)
     def __init__(
         self,
         *,
@@ -107,11 +104,7 @@ class CFP(FrameTransform):
         frames["n_fft"] = checks.integer(where, "n_fft", n_fft, low=4)
         self.stft = STFT(**frames)
         self.framing = self.stft.framing
-        self.fmax = checks.number(where, "fmax", fmax, low=0.0, high=rate / 2)
-        self.fmin = checks.number(where, "fmin", fmin, low=rate / (n_fft // 2))
-        if self.fmin >= self.fmax:
-            rule = f"fmin below fmax = {self.fmax} Hz"
-            raise ValueError(checks.message(where, rule, f"{self.fmin} Hz", "Lower fmin or raise fmax."))
+        self.fmin, self.fmax = frequency_range(where, fmin, fmax, rate, lowest=rate / (n_fft // 2))
         self.bins_per_octave = checks.integer(where, "bins_per_octave", bins_per_octave)
         powers = checks.sequence(where, "gamma", gamma)
         self.gamma = tuple(checks.number(where, "gamma", power, low=0.0) for power in powers)
@@ -132,6 +125,7 @@ class CFP(FrameTransform):
     def _keep_constants(self) -> None:
         n_fft = self.framing.n_fft
         frame = (self.framing.window, self.framing.win_length, n_fft)
+        # Buffers are float32, but powers below 1 need the window in float64: it is kept as a sum of two.
         self.keep("window", partial(_window, *frame))
         self.keep("window_rest", partial(_window_rest, *frame))
         cut_lag, cut_bin = round(self.sample_rate / self.fmax), round(self.fmin * n_fft / self.sample_rate)
@@ -159,11 +153,12 @@ class CFP(FrameTransform):
 
 
 def _window(name: str, win_length: int, n_fft: int) -> Tensor:
+    """Returns a symmetric window of unit energy, float64 ``[n_fft]``."""
     values = windows.symmetric(name, win_length, n_fft)
     return values / values.square().sum().sqrt()
 
 
 def _window_rest(name: str, win_length: int, n_fft: int) -> Tensor:
-    """Returns what float32 leaves out of the window."""
+    """Returns the window minus its value in float32."""
     values = _window(name, win_length, n_fft)
     return values - values.float().double()

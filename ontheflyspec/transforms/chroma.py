@@ -1,4 +1,4 @@
-"""Energy of pitch classes."""
+"""Chroma: energy of each pitch class, from an STFT or a constant-Q transform, and its statistics (CENS)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any, Literal
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.functional import chroma, dct, filterbanks, stft
+from ontheflyspec.functional import chroma, cqt_filters, dct, filterbanks, stft
+from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms import stft_filterbank
 from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.cqt import CQT
-from ontheflyspec.transforms.options import Backend, PadMode
+from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
 from ontheflyspec.transforms.stft import STFT
 
 Source = Literal["stft", "cqt", "cens"]
-SOURCES = ("stft", "cqt", "cens")
-SPECTRAL: dict[str, Any] = {"n_fft": 2048, "window": "hann", "center": True, "ctroct": 5.0}
-OCTAVES: dict[str, Any] = {"fmin": 32.703, "bins_per_octave": 36, "threshold": 0.0}
+FRAMES: dict[str, Any] = {"n_fft": None, "hop_length": 512, "window": None, "center": None, "pad_mode": "constant"}
+"""Defaults that differ from the STFT's. None stands for its own, and shows the other sources that nobody gave it."""
 MOST_OCTAVES = 7
+"""Octaves of the constant-Q transform where nobody says how many."""
 
 
 class Chroma(FrameTransform):
@@ -43,8 +44,8 @@ class Chroma(FrameTransform):
         window: as in `STFT` (stft; None: ``"hann"``).
         center: as in `STFT` (stft; None: yes; the others are centred).
         pad_mode: ``"constant"`` (zeros) or ``"reflect"``.
-        norm: what is 1 in every frame: ``inf`` for the largest class, 1 for the sum, 2 for the root of the sum of
-            squares; None for no change. Frames of 0 stay 0. (librosa's default for CENS is 2.)
+        norm: order of the norm that every frame is divided by: ``inf`` for the largest class, 1 for the sum, 2 for the
+            root of the sum of squares; None for none. Frames of 0 stay 0. (librosa's default for CENS is 2.)
         tuning: of A4 off 440 Hz, in pitch classes (stft) or bins of the constant-Q transform. It is not estimated, as
             librosa does where ``tuning=None``.
         ctroct: octaves above 27.5 Hz that count most (stft; None: 5).
@@ -65,7 +66,7 @@ class Chroma(FrameTransform):
         ``[n_chroma, N]``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, or of another source, a batch of another rate.
@@ -88,18 +89,12 @@ class Chroma(FrameTransform):
 
     filterbank: Tensor
 
+    @hands_on(STFT, first=("source", "n_chroma"), without=NOT_FRAMES, **FRAMES)
     def __init__(
         self,
         *,
-        sample_rate: float,
         source: Source = "stft",
         n_chroma: int = 12,
-        n_fft: int | None = None,
-        win_length: int | None = None,
-        hop_length: int = 512,
-        window: str | None = None,
-        center: bool | None = None,
-        pad_mode: PadMode = "constant",
         norm: float | None = math.inf,
         tuning: float = 0.0,
         ctroct: float | None = None,
@@ -110,82 +105,74 @@ class Chroma(FrameTransform):
         bins_per_octave: int | None = None,
         threshold: float | None = None,
         win_len_smooth: int | None = 41,
-        backend: Backend = "auto",
-        trainable: bool = False,
+        **frames: Unpack[FrameOptions],
     ) -> None:
         super().__init__()
         where = "Chroma"
-        self.source = checks.choice(where, "source", source, SOURCES)
+        self.source = checks.choice(where, "source", source, ("stft", "cqt", "cens"))
         self.n_features = self.n_chroma = checks.integer(where, "n_chroma", n_chroma)
         self.norm = _norm(where, norm)
-        spectral: dict[str, Any] = {"octwidth": octwidth, "backend": backend, "center": center, "ctroct": ctroct}
-        spectral |= {"n_fft": n_fft, "win_length": win_length, "window": window}
-        octaves: dict[str, Any] = {"fmin": fmin, "n_octaves": n_octaves, "bins_per_octave": bins_per_octave}
-        octaves |= {"threshold": threshold}
-        if source == "stft":
-            checks.unused(where, 'source="cqt" or "cens"', octaves)
-        else:
-            checks.unused(where, 'source="stft"', spectral, octwidth=2.0, backend="auto")
-        if source == "cens":
-            checks.unused(where, 'source="stft" or "cqt"', {"trainable": bool(trainable)}, trainable=False)
-        else:
-            checks.unused(where, 'source="cens"', {"win_len_smooth": win_len_smooth}, win_len_smooth=41)
-        self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
-        common: dict[str, Any] = {"sample_rate": self.sample_rate, "hop_length": hop_length}
-        common |= {"pad_mode": pad_mode, "trainable": trainable}
-        tuning = checks.number(where, "tuning", tuning)
+        self.tuning, self.base_c = checks.number(where, "tuning", tuning), bool(base_c)
+        spectral: dict[str, Any] = {**frames}
+        shared = {name: spectral.pop(name) for name in ("sample_rate", "hop_length", "pad_mode", "trainable")}
+        octaves = {"fmin": fmin, "n_octaves": n_octaves, "bins_per_octave": bins_per_octave, "threshold": threshold}
+        only_with = {
+            'source="stft"': {"octwidth": octwidth, "ctroct": ctroct, **spectral},
+            'source="cqt" or "cens"': octaves,
+            'source="cens"': {"win_len_smooth": win_len_smooth},
+            'source="stft" or "cqt"': {"trainable": shared["trainable"]},
+        }
+        for reason, options in only_with.items():
+            if f'"{source}"' not in reason:
+                checks.unused(where, reason, options, octwidth=2.0, backend="auto", win_len_smooth=41, trainable=False)
+        self.threshold = checks.number(where, "threshold", 0.0 if threshold is None else threshold)
         self.front: STFT | CQT
         if source == "stft":
-            maker = self._spectral(common, (tuning, bool(base_c)), **_with_defaults(spectral, SPECTRAL))
+            given = {name: value for name, value in spectral.items() if value is not None}
+            maker = self._over_bins({**shared, **given}, 5.0 if ctroct is None else ctroct, octwidth)
         else:
-            maker = self._octaves(common, (tuning, bool(base_c)), **_with_defaults(octaves, OCTAVES))
-        self.framing = self.front.framing
-        self.keep("filterbank", maker, trainable=trainable)
-        if source == "stft":
-            self.bands = filterbanks.bands(self.filterbank.detach())
+            fmin, width = 32.703 if fmin is None else fmin, 36 if bins_per_octave is None else bins_per_octave
+            maker = self._over_octaves(shared, fmin, width, n_octaves)
+        self.sample_rate, self.framing = self.front.sample_rate, self.front.framing
+        self.keep("filterbank", maker, trainable=shared["trainable"])
+        self.bands = filterbanks.bands(self.filterbank.detach()) if source == "stft" else []
         self.smooth = source == "cens" and win_len_smooth is not None
-        if win_len_smooth is not None and source == "cens":
+        if self.smooth:
             win_len_smooth = checks.integer(where, "win_len_smooth", win_len_smooth)
             self.keep("weights", partial(chroma.cens_weights, win_len_smooth))
 
-    def _spectral(
-        self,
-        common: dict[str, Any],
-        classes: tuple[float, bool],
-        *,
-        n_fft: int,
-        ctroct: float,
-        octwidth: float | None,
-        **frame: Any,
-    ) -> partial[Tensor]:
-        """Makes the STFT and returns what makes the filters over its bins."""
-        self.threshold = 0.0
-        n_fft = checks.integer("Chroma", "n_fft", n_fft, low=2)
-        with checks.of_part("STFT", "Chroma"):
-            self.front = STFT(**common, n_fft=n_fft, **frame)
+    def _over_bins(self, frames: dict[str, Any], ctroct: float, octwidth: float | None) -> partial[Tensor]:
+        """Makes the STFT; returns the maker of the filters over its bins."""
+        self.front = STFT(**frames)
+        n_fft = checks.integer("Chroma", "n_fft", self.front.framing.n_fft, low=2)
+        ctroct = checks.number("Chroma", "ctroct", ctroct)
         octwidth = None if octwidth is None else checks.positive("Chroma", "octwidth", octwidth)
-        octaves = (checks.number("Chroma", "ctroct", ctroct), octwidth)
-        (tuning, base_c), shape = classes, (self.sample_rate, n_fft, self.n_chroma)
-        return partial(chroma.chroma_filterbank, *shape, tuning, *octaves, base_c)
+        shape = (self.front.sample_rate, n_fft, self.n_chroma)
+        return partial(chroma.chroma_filterbank, *shape, self.tuning, ctroct, octwidth, self.base_c)
 
-    def _octaves(
-        self,
-        common: dict[str, Any],
-        classes: tuple[float, bool],
-        *,
-        fmin: float,
-        n_octaves: int | None,
-        bins_per_octave: int,
-        threshold: float,
+    def _over_octaves(
+        self, frames: dict[str, Any], fmin: float, bins_per_octave: int, n_octaves: int | None
     ) -> partial[Tensor]:
-        """Makes the constant-Q transform and returns what makes the matrix that folds its bins."""
-        self.threshold = checks.number("Chroma", "threshold", threshold)
-        tuning, base_c = classes
-        n_bins = _bins(self.sample_rate, self.n_chroma, fmin, tuning, n_octaves, bins_per_octave)
-        bins: dict[str, Any] = {"n_bins": n_bins, "bins_per_octave": bins_per_octave}
-        with checks.of_part("CQT", "Chroma"):
-            self.front = CQT(**common, **bins, fmin=fmin * 2 ** (tuning / bins_per_octave), output="magnitude")
-        return partial(chroma.fold_matrix, n_bins, bins_per_octave, self.n_chroma, fmin, base_c)
+        """Makes the constant-Q transform; returns the maker of the matrix that adds up its octaves."""
+        where, n_chroma = "Chroma", self.n_chroma
+        nyquist = checks.positive(where, "sample_rate", frames["sample_rate"]) / 2
+        fmin = checks.positive(where, "fmin", fmin)
+        if checks.integer(where, "bins_per_octave", bins_per_octave) % n_chroma:
+            rule = f"bins_per_octave to be a multiple of n_chroma = {n_chroma}"
+            remedy = f"Take {n_chroma * (bins_per_octave // n_chroma + 1)}."
+            raise ValueError(checks.message(where, rule, bins_per_octave, remedy))
+        lowest = fmin * 2 ** (self.tuning / bins_per_octave)
+        most = cqt_filters.most_bins(nyquist, lowest, bins_per_octave) // bins_per_octave
+        n_octaves = min(max(most, 1), MOST_OCTAVES) if n_octaves is None else n_octaves
+        n_bins = bins_per_octave * checks.integer(where, "n_octaves", n_octaves)
+        if n_octaves > most:
+            rule, top = f"top bin at or below sample_rate / 2 = {nyquist:.1f} Hz", n_octaves - 1 / bins_per_octave
+            remedy = f"Lower n_octaves to at most {most}" if most > 0 else "Lower fmin"
+            got = f"{lowest * 2**top:.1f} Hz"
+            raise ValueError(checks.message(where, rule, got, f"{remedy} or raise sample_rate."))
+        with checks.of_part("CQT", where):
+            self.front = CQT(**frames, fmin=lowest, n_bins=n_bins, bins_per_octave=bins_per_octave, output="magnitude")
+        return partial(chroma.fold_matrix, n_bins, bins_per_octave, n_chroma, fmin, self.base_c)
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline | None:  # noqa: ARG002
         """Returns power, filters around every pitch, and their norm; None for a source other than the STFT."""
@@ -201,43 +188,15 @@ class Chroma(FrameTransform):
         valid = None if lengths is None else self.output_lengths(lengths)
         bins = self.front.transform(data, lengths)
         with stft.full_precision(bins.device):
-            sums: Tensor = dct.project(bins, valid, matrix=self.constant("filterbank", bins))
+            sums = dct.project(bins, valid, matrix=self.constant("filterbank", bins))
         sums = sums.masked_fill(sums < self.threshold, 0)
         if self.source == "cqt":
-            out: Tensor = chroma.unit(sums, valid, norm=self.norm)
-            return out
+            return chroma.unit(sums, valid, norm=self.norm)
         return chroma.energy_statistics(sums, valid, self.constant("weights", bins) if self.smooth else None, self.norm)
 
 
-def _bins(
-    sample_rate: float, n_chroma: int, fmin: float, tuning: float, n_octaves: int | None, bins_per_octave: int
-) -> int:
-    """Returns how many bins so many octaves have, or raises; None is as many as fit."""
-    where = "Chroma"
-    checks.positive(where, "fmin", fmin)
-    checks.integer(where, "bins_per_octave", bins_per_octave)
-    if bins_per_octave % n_chroma:
-        rule = f"bins_per_octave to be a multiple of n_chroma = {n_chroma}"
-        remedy = f"Take {n_chroma * (bins_per_octave // n_chroma + 1)}."
-        raise ValueError(checks.message(where, rule, bins_per_octave, remedy))
-    tops = {count: fmin * 2 ** (count + (tuning - 1) / bins_per_octave) for count in range(1, MOST_OCTAVES + 1)}
-    if n_octaves is None:
-        n_octaves = max((count for count, top in tops.items() if top <= sample_rate / 2), default=1)
-    n_octaves = checks.integer(where, "n_octaves", n_octaves)
-    top = fmin * 2 ** (n_octaves + (tuning - 1) / bins_per_octave)
-    if top > sample_rate / 2:
-        most = n_octaves - math.ceil(math.log2(top / (sample_rate / 2)))
-        rule = f"top bin at or below sample_rate / 2 = {sample_rate / 2:.1f} Hz"
-        remedy = f"Lower n_octaves to at most {most}" if most > 0 else "Lower fmin"
-        raise ValueError(checks.message(where, rule, f"{top:.1f} Hz", f"{remedy} or raise sample_rate."))
-    return n_octaves * bins_per_octave
-
-
-def _with_defaults(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    return {name: defaults.get(name) if value is None else value for name, value in given.items()}
-
-
 def _norm(where: str, norm: float | None) -> float | None:
+    """Returns the order of a norm, or raises."""
     if norm is None:
         return None
     if isinstance(norm, Real) and norm in (1, 2, math.inf):

@@ -1,4 +1,4 @@
-"""Constant-Q and variable-Q transforms."""
+"""Constant-Q transform (CQT) and variable-Q transform (VQT)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ontheflyspec.framing import Framing
 from ontheflyspec.functional import cqt_filters, cqt_octaves, stft
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.transforms.base import FrameTransform
-from ontheflyspec.transforms.options import Output, PadMode, VQTOptions
+from ontheflyspec.transforms.options import Output, PadMode, VQTOptions, chosen_way
 
 Filters = Literal["librosa", "nnaudio"]
 Method = Literal["auto", "direct", "octaves"]
@@ -50,7 +50,7 @@ class VQT(FrameTransform):
         with ``N = 1 + T // hop_length``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing. Clips may be shorter
+        Exactly 0 past each item's frames; the input's padding has no effect. Clips may be shorter
         than a filter.
 
     Raises:
@@ -60,7 +60,7 @@ class VQT(FrameTransform):
 
     Matches:
         Sums in float64 over the filters of ``librosa.filters.wavelet`` and of nnAudio: 1e-5 of the peak for
-        ``"direct"``, 1e-4 for ``"octaves"`` (tests/parity/test_constant_q.py). ``librosa.vqt`` itself is off by 1 to 15
+        ``"direct"``, 1e-4 for ``"octaves"`` (tests/parity/test_cqt.py). ``librosa.vqt`` itself is off by 1 to 15
         percent, as it halves the signal with filters that cut into its bins.
 
     References:
@@ -96,8 +96,10 @@ class VQT(FrameTransform):
         where = "VQT"
         self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
         hop_length = checks.integer(where, "hop_length", hop_length)
-        self.fmin, self.n_bins, self.bins_per_octave = checked_bins(where, sample_rate, fmin, n_bins, bins_per_octave)
-        self.n_features = self.n_bins
+        self.fmin = checks.positive(where, "fmin", fmin)
+        self.n_features = self.n_bins = checks.integer(where, "n_bins", n_bins)
+        self.bins_per_octave = checks.integer(where, "bins_per_octave", bins_per_octave)
+        check_top(where, "top bin", self.sample_rate, self.fmin, self.n_bins, self.bins_per_octave)
         self.gamma = None if gamma is None else checks.number(where, "gamma", gamma, low=0.0)
         self.filter_scale = checks.positive(where, "filter_scale", filter_scale)
         window = checks.choice(where, "window", window, windows.NAMES)
@@ -106,7 +108,7 @@ class VQT(FrameTransform):
         self.output: Any = checks.choice(where, "output", output, stft.OUTPUTS)
         kind = checks.choice(where, "filters", filters, ("librosa", "nnaudio"))
         self.trainable = bool(trainable)
-        self.method = choose_method(where, method, self.trainable)
+        self.method = chosen_way(where, "method", method, ("octaves", "direct"), trainable=self.trainable)
         self.framing = Framing(self.sample_rate, 1, hop_length, 1, window, pad_mode=ends)
         shape = (self.sample_rate, self.bins_per_octave, self.filter_scale, self.gamma, kind)
         lengths = cqt_filters.filter_lengths(self.frequencies, *shape)
@@ -124,7 +126,7 @@ class VQT(FrameTransform):
         return cqt_filters.bin_frequencies(self.fmin, self.n_bins, self.bins_per_octave)
 
     def filter_bank(self, data: Tensor) -> cqt_octaves.FilterBank:
-        """Returns the filters for such samples."""
+        """Returns filters and decimators in the precision of these samples."""
         like = as_float(data[..., :0])
         kernels = [self.constant(f"kernels_{place}", like) for place in range(len(self.plan.groups))]
         decimators = [self.constant(f"decimator_{level}", like) for level in range(len(self.plan.factors))]
@@ -134,8 +136,7 @@ class VQT(FrameTransform):
         """Returns the spectrum of ``[B, T]`` or ``[B, C, T]`` samples."""
         bank = self.filter_bank(data)
         with stft.full_precision(data.device):
-            out: Tensor = cqt_octaves.constant_q_spectra(data, lengths, bank=bank, output=self.output)
-        return out
+            return cqt_octaves.constant_q_spectra(data, lengths, bank=bank, output=self.output)
 
 
 class CQT(FrameTransform):
@@ -161,7 +162,7 @@ class CQT(FrameTransform):
         with ``N = 1 + T // hop_length``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing. Clips may be shorter
+        Exactly 0 past each item's frames; the input's padding has no effect. Clips may be shorter
         than a filter.
 
     Raises:
@@ -170,7 +171,7 @@ class CQT(FrameTransform):
         TypeError: samples that are neither float nor int16.
 
     Matches:
-        As `VQT` with ``gamma=0`` (tests/parity/test_constant_q.py).
+        As `VQT` with ``gamma=0`` (tests/parity/test_cqt.py).
 
     References:
         Brown, "Calculation of a constant Q spectral transform", 1991; Schoerkhuber, Klapuri, "Constant-Q transform
@@ -203,17 +204,6 @@ class CQT(FrameTransform):
         return self.vqt.transform(data, lengths)
 
 
-def checked_bins(
-    where: str, sample_rate: float, fmin: Any, n_bins: Any, bins_per_octave: Any
-) -> tuple[float, int, int]:
-    """Returns fmin, n_bins and bins_per_octave, or raises; the top bin may lie at half the sample rate."""
-    fmin = checks.positive(where, "fmin", fmin)
-    n_bins = checks.integer(where, "n_bins", n_bins)
-    bins_per_octave = checks.integer(where, "bins_per_octave", bins_per_octave)
-    check_top(where, "top bin", sample_rate, fmin, n_bins, bins_per_octave)
-    return fmin, n_bins, bins_per_octave
-
-
 def check_top(
     where: str,
     what: str,
@@ -223,7 +213,7 @@ def check_top(
     bins_per_octave: int,
     remedy: str = "Lower fmin",
 ) -> None:
-    """Raises unless ``what``, the last of so many bins from ``fmin`` on, lies at or below half the sample rate."""
+    """Raises unless the last of ``n_bins`` bins from ``fmin`` on, called ``what``, is at most half the sample rate."""
     nyquist, octaves = sample_rate / 2, (n_bins - 1) / bins_per_octave
     if octaves > math.log2(nyquist / fmin) + 1e-12:
         most = cqt_filters.most_bins(nyquist, fmin, bins_per_octave)
@@ -231,14 +221,3 @@ def check_top(
         remedy = f"Lower n_bins to at most {most}" if most > 0 else remedy
         rule = f"{what} at or below sample_rate / 2 = {nyquist:.1f} Hz"
         raise ValueError(checks.message(where, rule, top, f"{remedy} or raise sample_rate."))
-
-
-def choose_method(where: str, method: str, trainable: bool) -> str:
-    """Returns ``"direct"`` or ``"octaves"`` for what was asked, or raises."""
-    checks.choice(where, "method", method, ("auto", "direct", "octaves"))
-    if method == "octaves" and trainable:
-        rule = 'method "direct" or "auto" with trainable=True'
-        raise ValueError(checks.message(where, rule, '"octaves"', 'Use method="direct".'))
-    if method == "auto":
-        return "direct" if trainable else "octaves"
-    return method

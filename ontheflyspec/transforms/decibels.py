@@ -1,4 +1,4 @@
-"""What follows a spectrogram: decibels, logarithms, normalisation."""
+"""Decibels and logarithms of spectrograms."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AmplitudeToDB(Transform):
         TypeError: features that are not real floats.
 
     Matches:
-        ``librosa.power_to_db`` and ``librosa.amplitude_to_db`` item by item, 0.01 dB (tests/parity/test_post.py).
+        ``librosa.power_to_db`` and ``librosa.amplitude_to_db`` item by item, 0.01 dB (tests/parity/test_decibels.py).
 
     Example:
         >>> import torch, ontheflyspec as ofs
@@ -53,11 +53,8 @@ class AmplitudeToDB(Transform):
         super().__init__()
         where = "AmplitudeToDB"
         self.stype = checks.choice(where, "stype", stype, ("power", "magnitude"))
-        if isinstance(ref, str):
-            checks.choice(where, "ref", ref, ("max",))
-        else:
-            ref = checks.positive(where, "ref", ref)
-        self.ref = ref
+        by_item = isinstance(ref, str)
+        self.ref = checks.choice(where, "ref", ref, ("max",)) if by_item else checks.positive(where, "ref", ref)
         self.amin = checks.positive(where, "amin", amin)
         self.top_db = None if top_db is None else checks.number(where, "top_db", top_db, low=0.0)
 
@@ -84,7 +81,7 @@ class Log(Transform):
         TypeError: features that are not real floats.
 
     Matches:
-        ``numpy.log`` (tests/parity/test_post.py).
+        ``numpy.log`` (tests/parity/test_decibels.py).
 
     Example:
         >>> import torch, ontheflyspec as ofs

@@ -1,4 +1,4 @@
-"""Slopes of features over time."""
+"""Delta and delta-delta features: slopes of features over time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Deltas(Transform):
         TypeError: features that are not real floats.
 
     Matches:
-        ``librosa.feature.delta`` with its defaults, 1e-5 of the peak (tests/parity/test_slopes.py).
+        ``librosa.feature.delta`` with its defaults, 1e-5 of the peak (tests/parity/test_deltas.py).
 
     References:
         Savitzky, Golay, "Smoothing and differentiation of data by simplified least squares procedures", 1964.

@@ -1,4 +1,4 @@
-"""Descriptors of each frame's spectrum and samples."""
+"""Spectral descriptors: centroid, bandwidth, roll-off, flatness, contrast, RMS and zero-crossing rate of each frame."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
 from ontheflyspec.transforms.stft import STFT
 
 FEATURES = ("centroid", "bandwidth", "rolloff", "flatness", "contrast", "rms", "zero_crossing_rate")
-
+OPTIONS = ("features", "roll_percent", "n_contrast_bands", "fmin", "quantile", "p", "amin")
+"""Options that the STFT does not have."""
 MOST_BANDS = 6
+"""Octaves of the contrast where nobody says how many."""
 
 
 class SpectralDescriptors(FrameTransform):
-    """Descriptors of each frame, of each item as if it stood alone, with one Fourier transform for all of them.
+    """Spectral descriptors of each frame, of each item as if it stood alone, by one Fourier transform for all rows.
 
     Rows stand in the order asked for; `names` lists them. All but the last two are taken of the magnitudes S:
 
@@ -36,8 +38,8 @@ class SpectralDescriptors(FrameTransform):
       ``n_contrast_bands + 1`` bands, one row each. Both lie at most 80 dB below the item's own maximum of their kind,
       not below -100 dB. A band that holds nothing but rounding errors has the contrast of these.
     - ``"rms"``: root of the mean square of the frame's samples, not windowed.
-    - ``"zero_crossing_rate"``: share of the frame's samples that differ in sign from the one before; 0 has the sign
-      of what is positive. Beyond its ends a clip goes on with its first and last sample. It has no gradient.
+    - ``"zero_crossing_rate"``: share of the frame's samples that differ in sign from the one before; 0 counts as
+      positive. Beyond its ends a clip goes on with its first and last sample. It has no gradient.
 
     Args:
         sample_rate: Hz of the waveforms; batches of another rate raise.
@@ -61,7 +63,7 @@ class SpectralDescriptors(FrameTransform):
         ``K = len(names)``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, or of a row that is not asked for, a contrast band without FFT bins, a batch
@@ -85,11 +87,7 @@ class SpectralDescriptors(FrameTransform):
         (torch.Size([2, 2, 126]), ['centroid', 'rms'])
     """
 
-    @hands_on(
-        STFT,
-        first=("features", "roll_percent", "n_contrast_bands", "fmin", "quantile", "p", "amin"),
-        without=(*NOT_FRAMES, "backend", "trainable"),
-    )
+    @hands_on(STFT, first=OPTIONS, without=(*NOT_FRAMES, "backend", "trainable"))
     def __init__(
         self,
         *,
@@ -111,9 +109,13 @@ class SpectralDescriptors(FrameTransform):
         if not self.features or len(set(self.features)) < len(self.features):
             rule = "features to be different names, at least one"
             raise ValueError(checks.message(where, rule, list(self.features), "Name each row once."))
-        contrast = {"n_contrast_bands": n_contrast_bands, "fmin": fmin, "quantile": quantile}
-        own = {"rolloff": {"roll_percent": roll_percent}, "bandwidth": {"p": p}, "flatness": {"amin": amin}}
-        for row, options in {**own, "contrast": contrast}.items():
+        own: dict[str, dict[str, Any]] = {
+            "rolloff": {"roll_percent": roll_percent},
+            "bandwidth": {"p": p},
+            "flatness": {"amin": amin},
+            "contrast": {"n_contrast_bands": n_contrast_bands, "fmin": fmin, "quantile": quantile},
+        }
+        for row, options in own.items():
             if row not in self.features:
                 checks.unused(where, f'"{row}" among features', options)
         self.roll_percent = _share("roll_percent", 0.85 if roll_percent is None else roll_percent)
@@ -152,20 +154,19 @@ class SpectralDescriptors(FrameTransform):
         return torch.cat(made, -2)
 
     def _framed(self, wave: Tensor, features: list[str]) -> Pipeline:
-        """Returns the pipeline to descriptors of frames, peaks and valleys in place of their contrast."""
+        """Returns the pipeline to descriptors of frames, with peaks and valleys in place of the contrast.
+
+        The contrast needs the maximum of an item, so `transform` computes it when all frames are there.
+        """
         window = self.stft.constant("window", wave)
-        options: dict[str, Any] = {
-            "features": features,
-            "window": window,
-            "hertz": self.constant("hertz", wave),
-            "bands": self.bands,
-        }
-        options |= {"roll_percent": self.roll_percent, "p": self.p, "amin": self.amin}
+        options: dict[str, Any] = {"features": features, "window": window, "bands": self.bands, "amin": self.amin}
+        options |= {"hertz": self.constant("hertz", wave), "roll_percent": self.roll_percent, "p": self.p}
         like = window.new_empty(sum(2 * len(self.bands) if name == "contrast" else 1 for name in features))
         node = Node(descriptors.frame_rows, options, like)
         return Pipeline((node,), self.framing, "frames", torch.ones_like(window))
 
     def _bands(self) -> list[descriptors.ContrastBand]:
+        """Returns the FFT bins of each contrast band, or raises if a band has none."""
         where, rate = "SpectralDescriptors", self.sample_rate
         if (edge := self.fmin * 2.0 ** (self.n_contrast_bands - 1)) >= rate / 2:
             rule = f"the last contrast band to begin below sample_rate / 2 = {rate / 2} Hz"
@@ -179,6 +180,7 @@ class SpectralDescriptors(FrameTransform):
 
 
 def _share(name: str, value: float) -> float:
+    """Returns a number above 0 and below 1, or raises."""
     value = checks.number("SpectralDescriptors", name, value, low=0.0, high=1.0)
     if not 0 < value < 1:
         raise ValueError(checks.message("SpectralDescriptors", f"{name} above 0 and below 1", value, f"Change {name}."))

@@ -1,4 +1,4 @@
-"""The gammatonegram."""
+"""Gammatonegram: gammatone filters over the power of an STFT, or on the samples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ontheflyspec.transforms.stft_filterbank import BandSpectrogram
 
 
 class Gammatonegram(BandSpectrogram):
-    """What fourth-order gammatone filters let through in each frame, of each item as if it stood alone.
+    """Gammatonegram of each item as if it stood alone: energies of fourth-order gammatone filters in each frame.
 
     Centres stand evenly in bandwidths of the ear, from ``fmin`` to below ``fmax``. ``method="fft"`` weighs the bins of
     an STFT with the filters' responses, ``method="impulse"`` filters the signal itself.
@@ -30,7 +30,7 @@ class Gammatonegram(BandSpectrogram):
         hop_length: samples between frames (None: ``n_fft // 4``).
         window: as in `STFT`.
         center: as in `STFT`.
-        pad_mode: as in `STFT`; filters run over the signal with what it adds.
+        pad_mode: as in `STFT`; filters run over the extended signal.
         n_bins: filters.
         fmin: Hz of the lowest centre.
         fmax: Hz that the highest centre stays below (None: ``sample_rate / 2``).
@@ -47,7 +47,7 @@ class Gammatonegram(BandSpectrogram):
         ``[B, T]`` to ``[B, n_bins, N]``, ``[B, C, T]`` to ``[B, C, n_bins, N]``, a Tensor ``[T]`` to ``[n_bins, N]``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, a ``backend`` for ``method="impulse"``, a batch of another rate.

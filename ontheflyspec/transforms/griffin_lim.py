@@ -1,8 +1,8 @@
-"""Waves from magnitudes."""
+"""Griffin-Lim algorithm: waveforms from magnitude spectrograms."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -42,7 +42,7 @@ class GriffinLim(WaveTransform):
         ``F = n_fft // 2 + 1`` and ``T = output_lengths(N)``, as in `InverseSTFT`.
 
     Padding:
-        Exactly 0 past each item's samples; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's samples; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, a window and hop from which samples cannot be known, another number of
@@ -99,6 +99,6 @@ class GriffinLim(WaveTransform):
         else:
             first = points[:1].expand(*data.shape[-2:], 2)
         trip = griffin_lim.RoundTrip(self.inverse.waves, self.stft.transform, self.output_lengths)
-        steps: dict[str, Any] = {"n_iter": self.n_iter, "momentum": self.momentum}
-        out: Tensor = griffin_lim.griffin_lim(data, lengths, first=first, trip=trip, **steps)
-        return out
+        return griffin_lim.griffin_lim(
+            data, lengths, first=first, trip=trip, n_iter=self.n_iter, momentum=self.momentum
+        )

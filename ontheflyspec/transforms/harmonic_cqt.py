@@ -1,4 +1,4 @@
-"""The harmonic constant-Q transform."""
+"""Harmonic constant-Q transform (HCQT): a constant-Q transform for each harmonic."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ontheflyspec.transforms.options import VQTOptions
 
 
 class HarmonicCQT(FrameTransform):
-    """Harmonic constant-Q transform of each item as if it stood alone: one for each harmonic, laid over each other.
+    """Harmonic constant-Q transform of each item as if it stood alone: constant-Q transforms, stacked by harmonic.
 
-    Bin k of harmonic h lies at ``h * fmin * 2 ** (k / bins_per_octave)`` Hz: what a sound at the frequency of bin k has
-    at its harmonics stands in one place, along an axis of harmonics. Harmonics whose bins fall on each other's, as
-    those an octave apart, come from one transform.
+    Bin k of harmonic h lies at ``h * fmin * 2 ** (k / bins_per_octave)`` Hz: the harmonics of a sound at the frequency
+    of bin k all stand at k, along an axis of harmonics. Harmonics with bins at the same frequencies, such as two an
+    octave apart, come from one transform.
 
     Args:
         sample_rate: Hz of the waveforms; batches of another rate raise.
@@ -46,7 +46,7 @@ class HarmonicCQT(FrameTransform):
         ``[H, n_bins, N]``, with ``N = 1 + T // hop_length``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, bins above half the sample rate, a batch of another rate.
@@ -54,7 +54,7 @@ class HarmonicCQT(FrameTransform):
 
     Matches:
         `CQT` with ``fmin`` times each harmonic, 1e-5 of the peak for ``method="direct"``, 1e-4 for ``"octaves"``
-        (tests/parity/test_harmonic.py).
+        (tests/parity/test_harmonic_cqt.py).
 
     References:
         Bittner, McFee, Salamon, Li, Bello, "Deep salience representations for F0 estimation in polyphonic music",
@@ -104,9 +104,10 @@ class HarmonicCQT(FrameTransform):
 
 
 def shared_spans(harmonics: Sequence[float], n_bins: int, bins_per_octave: int) -> list[dict[int, int]]:
-    """Returns which harmonics (by their place) come from one transform, each with its first bin there.
+    """Groups harmonics whose bins lie at the same frequencies, and whose ranges meet, into one transform each.
 
-    Together are those whose bins fall on each other's and whose ranges meet.
+    Returns:
+        For each transform the place of every harmonic that comes from it, with the harmonic's first bin there.
     """
     steps = [bins_per_octave * math.log2(harmonic) for harmonic in harmonics]
     spans: list[dict[int, int]] = []

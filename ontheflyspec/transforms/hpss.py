@@ -1,4 +1,4 @@
-"""Separation of a spectrum into its harmonic and its percussive part."""
+"""Harmonic-percussive source separation (HPSS) by median filtering."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ontheflyspec.transforms.base import Transform
 class HPSS(Transform):
     """Harmonic or percussive part of a spectrum, of each item as if it stood alone, by medians and soft masks.
 
-    A median over time keeps what lasts, one over frequency what is broad; each part is the input times a mask,
-    ``H^power / (H^power + (margin P)^power)`` for the harmonic one and the same with H and P in turn for the other.
+    A median over time (H) keeps sustained sounds, one over frequency (P) broad-band ones; each part is the input times
+    a mask, ``H^power / (H^power + (margin P)^power)`` for the harmonic one, with H and P exchanged for the other.
 
     Args:
         kernel_size: frames of the medians over time and bins of those over frequency, or one number for both.
@@ -68,11 +68,9 @@ class HPSS(Transform):
     ) -> None:
         super().__init__()
         where = "HPSS"
-        steps, bins = (checks.integer(where, "kernel_size", size) for size in _pair("kernel_size", kernel_size))
-        self.kernel_size = (steps, bins)
+        self.kernel_size = tuple(checks.integer(where, "kernel_size", n) for n in _pair("kernel_size", kernel_size))
         self.power = math.inf if power == math.inf else checks.positive(where, "power", power)
-        harmonic, percussive = (checks.number(where, "margin", one, low=1.0) for one in _pair("margin", margin))
-        self.margin = (harmonic, percussive)
+        self.margin = tuple(checks.number(where, "margin", one, low=1.0) for one in _pair("margin", margin))
         self.output = checks.choice(where, "output", output, ("harmonic", "percussive", "both"))
         self.mask = bool(mask)
 
@@ -89,7 +87,7 @@ class HPSS(Transform):
 
 
 def _pair(name: str, value: Any) -> tuple[Any, Any]:
-    """Returns what counts for time and for frequency."""
+    """Returns the values for time and for frequency, given as one for both or as two."""
     if not isinstance(value, tuple | list):
         return value, value
     if len(value) != 2:

@@ -1,4 +1,4 @@
-"""Back from constant-Q spectra to waves."""
+"""Inverse constant-Q transform: waveforms from CQT or VQT spectra."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class InverseCQT(InverseTransform):
         with ``T = output_lengths(N)``.
 
     Padding:
-        Exactly 0 past each item's samples; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's samples; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, another number of bins, a batch of another rate, ``lengths`` that do not
@@ -101,5 +101,4 @@ class InverseCQT(InverseTransform):
         ]
         options: dict[str, Any] = {"bank": bank._replace(kernels=scaled), "gains": gains, "n_iter": self.n_iter}
         with stft.full_precision(data.device):
-            out: Tensor = inverse_cqt.resynthesise(data, lengths, sizes=sizes, size=size, **options)
-        return out
+            return inverse_cqt.resynthesise(data, lengths, sizes=sizes, size=size, **options)

@@ -1,4 +1,4 @@
-"""Back from mel spectrograms to spectra."""
+"""Inverse mel spectrogram: magnitude or power spectra from mel bands."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class InverseMel(Transform):
         ``[F, N]``, with ``F = n_fft // 2 + 1``. Bins that no filter meets are 0.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, a spectrogram of another number of bands.
         TypeError: features that are not real floats.
 
     Warns:
-        UserWarning: filters so narrow that no FFT bin meets them; what they hold is lost.
+        UserWarning: filters too narrow to hold an FFT bin; their mel bands are lost.
 
     Matches:
         ``scipy.optimize.nnls`` of each frame: the squares that are left are more by at most 1e-4 of the frame's own,
@@ -104,4 +104,5 @@ class InverseMel(Transform):
 
 
 def _inverse(mel: MelSpectrogram) -> Tensor:
+    """Returns `nnls.ridge_inverse` of the mel filters, float64 ``[n_mels, n_mels]``."""
     return nnls.ridge_inverse(mel.constant("filterbank", torch.empty(0, dtype=torch.float64, device="cpu")))

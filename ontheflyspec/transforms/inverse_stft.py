@@ -1,4 +1,4 @@
-"""Back from the short-time Fourier transform to waves."""
+"""Inverse short-time Fourier transform (ISTFT) by overlap-add."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class InverseSTFT(InverseTransform):
         ``F = n_fft // 2 + 1`` and ``T = output_lengths(N)``.
 
     Padding:
-        Exactly 0 past each item's samples; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's samples; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, a window and hop from which samples cannot be known, another number of
@@ -51,7 +51,7 @@ class InverseSTFT(InverseTransform):
 
     Matches:
         ``torch.istft`` and ``librosa.istft``, and `STFT` there and back, within 1e-5 of the peak
-        (tests/parity/test_inverse.py).
+        (tests/parity/test_inverse_stft.py).
 
     References:
         Griffin, Lim, "Signal estimation from modified short-time Fourier transform", IEEE Trans. ASSP 1984.
@@ -92,8 +92,7 @@ class InverseSTFT(InverseTransform):
         like = data.real if data.dtype == torch.complex128 else self.window
         options = {"window": self.constant("window", like), "inverse": self.constant("inverse", like)}
         with stft.full_precision(data.device):
-            out: Tensor = istft.overlap_add(data, lengths, sizes=sizes, size=size, framing=self.frames, **options)
-        return out
+            return istft.overlap_add(data, lengths, sizes=sizes, size=size, framing=self.frames, **options)
 
 
 def check_bins(where: str, n_fft: int, data: Tensor) -> None:
@@ -105,4 +104,5 @@ def check_bins(where: str, n_fft: int, data: Tensor) -> None:
 
 
 def _inverse(framing: Framing) -> Tensor:
+    """Returns 1 over the sums of squared windows that overlap, see `istft.inverse_sums`."""
     return istft.inverse_sums(framing.taper(), framing.hop_length)

@@ -1,4 +1,4 @@
-"""A filter bank on the samples that is learned."""
+"""Learnable filter banks on the samples: LEAF and SincNet."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LearnableFilterbank(FrameTransform):
         ``[n_filters, N]``, with ``N = 1 + T // hop_length``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing. Samples and energies
+        Exactly 0 past each item's frames; the input's padding has no effect. Samples and energies
         are 0 beyond an item's own ends.
 
     Raises:
@@ -57,7 +57,7 @@ class LearnableFilterbank(FrameTransform):
         TypeError: samples that are neither float nor int16.
 
     Matches:
-        The papers' formulas in float64, 1e-5 of the peak (tests/parity/test_learned.py).
+        The papers' formulas in float64, 1e-5 of the peak (tests/parity/test_learnable_filterbank.py).
 
     References:
         Zeghidour et al., "LEAF: a learnable frontend for audio classification", ICLR 2021; Ravanelli, Bengio,
@@ -123,10 +123,10 @@ class LearnableFilterbank(FrameTransform):
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the filters' energies of ``[B, T]`` or ``[B, C, T]`` samples."""
         data, valid = as_float(data), None if lengths is None else self.framing.count(lengths)
-        pools: dict[str, Any] = {"hop_length": self.framing.hop_length, "count": self.framing.count(data.shape[-1])}
+        frames: dict[str, Any] = {"hop_length": self.framing.hop_length, "count": self.framing.count(data.shape[-1])}
         with stft.full_precision(data.device):
-            pools |= {"filters": self._filters(data), "pools": self._pools(data)}
-            out: Tensor = learnable_filterbank.pooled_energies(data, lengths, **pools)
+            filters, pools = self._filters(data), self._pools(data)
+            out = learnable_filterbank.pooled_energies(data, lengths, filters=filters, pools=pools, **frames)
             if self.pcen is not None:
                 return self.pcen.transform(out.clamp(min=FLOOR), valid)
             return out if valid is None else cut(out, valid)
@@ -138,12 +138,14 @@ class LearnableFilterbank(FrameTransform):
         return self.constant(name, torch.empty(0, dtype=torch.float64, device="cpu"))
 
     def _filters(self, like: Tensor) -> Tensor:
+        """Returns the impulse responses of the filters as their parameters are now."""
         first, second = (self.constant(name, like) for name in self.names)
         if self.kind == "gabor":
             return learnable_filterbank.gabor_filters(first, second, self.filter_length)
         return learnable_filterbank.sinc_filters(first, second, self.sample_rate, self.filter_length)
 
     def _pools(self, like: Tensor) -> Tensor:
+        """Returns the windows that squared filter outputs are averaged with."""
         size = self.framing.n_fft
         if self.pooling == "mean":
             return like.new_full((1, size), 1 / size)
@@ -151,6 +153,7 @@ class LearnableFilterbank(FrameTransform):
 
 
 def _odd(name: str, value: int) -> int:
+    """Returns an odd number of samples from 3 on, or raises."""
     value = checks.integer("LearnableFilterbank", name, value, low=3)
     if value % 2 == 0:
         rule = f"an odd {name}, so that it has a centre"
@@ -159,4 +162,5 @@ def _odd(name: str, value: int) -> int:
 
 
 def _row(maker: partial[Tensor], place: int) -> Tensor:
+    """Returns one of the parameters that a maker makes together."""
     return maker()[place]

@@ -1,4 +1,4 @@
-"""The mel spectrogram."""
+"""Mel spectrogram."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class MelSpectrogram(BandSpectrogram):
         ``[B, T]`` to ``[B, n_mels, N]``, ``[B, C, T]`` to ``[B, C, n_mels, N]``, a Tensor ``[T]`` to ``[n_mels, N]``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, a batch of another rate.
         TypeError: samples that are neither float nor int16.
 
     Warns:
-        UserWarning: filters so narrow that no FFT bin meets them; they give 0.
+        UserWarning: filters too narrow to hold an FFT bin; their outputs are 0.
 
     Matches:
         ``librosa.feature.melspectrogram`` and ``torchaudio.transforms.MelSpectrogram`` within 1e-5 of the peak

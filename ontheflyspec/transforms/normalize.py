@@ -1,4 +1,4 @@
-"""Normalisation of features by masked statistics."""
+"""Normalisation of features to zero mean and unit variance (CMVN), over valid frames only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ontheflyspec.transforms.base import Transform
 
 
 class Normalize(Transform):
-    """Takes a mean off and divides by ``standard deviation + eps``, counting valid frames only.
+    """Normalisation of features, ``(x - mean) / (standard deviation + eps)``, over valid frames only.
 
     Args:
         per: ``"item"`` (one mean and deviation an item), ``"feature"`` (one for each band of an item, CMVN), or
@@ -37,7 +37,7 @@ class Normalize(Transform):
         TypeError: features that are not real floats.
 
     Matches:
-        numpy's mean and std of each item alone, 1e-5 (tests/parity/test_post.py).
+        numpy's mean and std of each item alone, 1e-5 (tests/parity/test_decibels.py).
 
     Example:
         >>> import torch, ontheflyspec as ofs

@@ -1,8 +1,10 @@
-"""Options of transforms, typed, for those that hand them on."""
+"""Options that several transforms share: their types, and the choice between a fast and a trainable way."""
 
 from __future__ import annotations
 
 from typing import Literal, TypedDict
+
+from ontheflyspec import checks
 
 Backend = Literal["auto", "fft", "conv"]
 PadMode = Literal["reflect", "constant"]
@@ -12,7 +14,7 @@ NOT_FRAMES = ("output", "freq_scale", "fmin", "fmax", "n_bins")
 
 
 class FrameOptions(TypedDict, total=False):
-    """Options of `STFT` that say how a signal is cut into frames, and by what they are transformed."""
+    """Options of `STFT` that say how a signal is cut into frames, and how these are transformed."""
 
     sample_rate: float
     n_fft: int
@@ -55,18 +57,11 @@ class VQTOptions(TypedDict, total=False):
     trainable: bool
 
 
-class ChromaOptions(TypedDict, total=False):
+class ChromaOptions(FrameOptions, total=False):
     """Options of `Chroma`."""
 
-    sample_rate: float
     source: Literal["stft", "cqt", "cens"]
     n_chroma: int
-    n_fft: int | None
-    win_length: int | None
-    hop_length: int
-    window: str | None
-    center: bool | None
-    pad_mode: PadMode
     norm: float | None
     tuning: float
     ctroct: float | None
@@ -77,5 +72,23 @@ class ChromaOptions(TypedDict, total=False):
     bins_per_octave: int | None
     threshold: float | None
     win_len_smooth: int | None
-    backend: Backend
-    trainable: bool
+
+
+def chosen_way(where: str, name: str, value: str, ways: tuple[str, str], *, trainable: bool) -> str:
+    """Resolves ``"auto"`` into the trainable way if ``trainable``, else into the fast one; raises for other values.
+
+    Args:
+        where: whose option it is.
+        name: of the option.
+        value: one of the ways, or ``"auto"``.
+        ways: the fast one, then the one that has parameters.
+        trainable: whether there are to be parameters, which the fast way has not.
+    """
+    fixed, learned = ways
+    checks.choice(where, name, value, ("auto", *ways))
+    if value == fixed and trainable:
+        rule = f'{name} "{learned}" or "auto" with trainable=True'
+        raise ValueError(checks.message(where, rule, f'"{value}"', f'Use {name}="{learned}".'))
+    if value == "auto":
+        return learned if trainable else fixed
+    return value

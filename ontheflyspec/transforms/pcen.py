@@ -1,4 +1,4 @@
-"""Per-channel energy normalisation."""
+"""Per-channel energy normalisation (PCEN)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PCEN(Transform):
         Non-negative ``[B, F, N]`` or ``[B, C, F, N]``, unchanged; a Tensor ``[F, N]`` is one item.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range; neither ``b`` nor both of ``sample_rate`` and ``hop_length``, or ``b`` and
@@ -93,9 +93,13 @@ class PCEN(Transform):
         where = "PCEN"
         self.frames: tuple[float, int] | None = None
         if b is None:
-            self.frames = _frames(sample_rate, hop_length)
+            if sample_rate is None or hop_length is None:
+                rule = "sample_rate and hop_length, which say how many frames time_constant is, or b"
+                raise ValueError(checks.message(where, rule, (sample_rate, hop_length), "Pass both, or b."))
+            rate = checks.positive(where, "sample_rate", sample_rate)
+            self.frames = (rate, checks.integer(where, "hop_length", hop_length))
             seconds = checks.positive(where, "time_constant", 0.4 if time_constant is None else time_constant)
-            b = _weight(seconds * self.frames[0] / self.frames[1])
+            b = 2 / (math.hypot(1, 2 * (seconds * rate / hop_length)) + 1)  # as librosa has it
         else:
             frames = {"sample_rate": sample_rate, "hop_length": hop_length, "time_constant": time_constant}
             checks.unused(where, "b=None", frames)
@@ -134,19 +138,6 @@ class PCEN(Transform):
             bias, power = bias.clamp(min=LEAST), power.clamp(min=LEAST)
         parameters = {"gain": gain.clamp(min=0), "bias": bias, "power": power, "weight": weight}
         return Pipeline((Node(pcen.pcen, {**parameters, "eps": self.eps, "start": self.start, "form": self.form}),))
-
-
-def _frames(sample_rate: float | None, hop_length: int | None) -> tuple[float, int]:
-    """Returns sample rate and hop length of the frames, or raises."""
-    if sample_rate is None or hop_length is None:
-        rule = "sample_rate and hop_length, which say how many frames time_constant is, or b"
-        raise ValueError(checks.message("PCEN", rule, (sample_rate, hop_length), "Pass both, or b."))
-    return checks.positive("PCEN", "sample_rate", sample_rate), checks.integer("PCEN", "hop_length", hop_length)
-
-
-def _weight(frames: float) -> float:
-    """Returns b for a time constant of so many frames, as librosa has it."""
-    return 2 / (math.hypot(1, 2 * frames) + 1)
 
 
 def filled(count: int, value: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Resampling on the device."""
+"""Resampling of waveforms by a rational factor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGEST_KERNEL = 2**24
 
 
 class Resample(Transform):
-    """Changes the sample rate by a rational factor, with a Kaiser-windowed sinc as a polyphase filter.
+    """Resampling by a rational factor, with a Kaiser-windowed sinc as a polyphase filter.
 
     Flat to 0.01 dB up to 0.88 of the lower Nyquist frequency; aliases and images lie 100 dB down from 1.0 of it on.
 

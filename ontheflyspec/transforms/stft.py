@@ -1,4 +1,4 @@
-"""The short-time Fourier transform."""
+"""Short-time Fourier transform (STFT), also at linearly or logarithmically spaced frequencies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ontheflyspec.framing import Framing
 from ontheflyspec.functional import nufft, stft
 from ontheflyspec.pipeline import Pipeline
 from ontheflyspec.transforms.base import FrameTransform
-from ontheflyspec.transforms.options import Backend, Output, PadMode
+from ontheflyspec.transforms.options import Backend, Output, PadMode, chosen_way
 
 FreqScale = Literal["linear", "log"]
 
@@ -53,7 +53,7 @@ class STFT(FrameTransform):
         ``n_bins`` or ``n_fft // 2 + 1`` and ``N = output_lengths(T)``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, ``backend="fft"`` with ``trainable=True``, ``fmin``, ``fmax`` or ``n_bins``
@@ -62,7 +62,7 @@ class STFT(FrameTransform):
 
     Matches:
         ``torch.stft`` and ``librosa.stft`` within 1e-5 of the peak (tests/parity/test_stft.py); with ``freq_scale``
-        the sums themselves and nnAudio's ``STFT`` within 1e-5 (tests/parity/test_nonuniform.py).
+        the sums themselves and nnAudio's ``STFT`` within 1e-5 (tests/parity/test_nufft.py).
 
     References:
         Cheuk et al., "nnAudio: An on-the-fly GPU audio to spectrogram conversion toolbox", IEEE Access 2020; Fessler,
@@ -106,12 +106,12 @@ class STFT(FrameTransform):
         self.framing = Framing(self.sample_rate, n_fft, hop_length, win_length, window, bool(center), pad_mode)
         self.output: Any = checks.choice(where, "output", output, stft.OUTPUTS)
         self.trainable = bool(trainable)
-        self.backend = choose_backend(where, backend, self.trainable)
+        self.backend = chosen_way(where, "backend", backend, ("fft", "conv"), trainable=self.trainable)
         self._set_scale(freq_scale, fmin, fmax, n_bins)
         self._keep_constants()
 
     def _set_scale(self, freq_scale: str | None, fmin: float | None, fmax: float | None, n_bins: int | None) -> None:
-        """Sets the frequencies."""
+        """Checks the options of the frequencies and sets their number and range."""
         where, nyquist = "STFT", self.sample_rate / 2
         self.freq_scale = freq_scale
         self.n_features, self._range = self.framing.n_fft // 2 + 1, (0.0, nyquist)
@@ -128,7 +128,7 @@ class STFT(FrameTransform):
         self._range = (low, high)
 
     def _keep_constants(self) -> None:
-        """Makes window or kernels, and what interpolates where frequencies are not those of the FFT."""
+        """Makes the window or the Fourier kernels, and weights that interpolate between bins for other frequencies."""
         make_window, n_fft = self.framing.taper, self.framing.n_fft
         turns = None if self.freq_scale is None else self.frequencies / self.sample_rate
         if self.backend == "fft":
@@ -151,7 +151,7 @@ class STFT(FrameTransform):
         return self.spectra(like)._replace(source=self.output)
 
     def spectra(self, like: Tensor) -> Pipeline:
-        """Returns a pipeline to the power of the frames' spectra, for data of the type of ``like``."""
+        """Returns the pipeline to power spectra of frames, for data of the type of ``like``; others add nodes to it."""
         if self.backend == "conv":
             return Pipeline((), self.framing, kernels=self.constant("kernels", as_float(like[..., :0])))
         taper = self.constant("window", like)
@@ -161,17 +161,6 @@ class STFT(FrameTransform):
         return Pipeline((), self.framing, taper=taper, between=between)
 
 
-def choose_backend(where: str, backend: str, trainable: bool) -> str:
-    """Returns ``"fft"`` or ``"conv"`` for what was asked, or raises."""
-    checks.choice(where, "backend", backend, ("auto", "fft", "conv"))
-    if backend == "fft" and trainable:
-        raise ValueError(
-            checks.message(where, 'backend "conv" or "auto" with trainable=True', '"fft"', 'Use backend="conv".')
-        )
-    if backend == "auto":
-        return "conv" if trainable else "fft"
-    return backend
-
-
 def _kernels(make_window: Callable[[], Tensor], turns: Tensor | None) -> Tensor:
+    """Returns Fourier kernels at the FFT's bins, or at frequencies in turns a sample."""
     return stft.fourier_kernels(make_window()) if turns is None else nufft.kernels(make_window(), turns)

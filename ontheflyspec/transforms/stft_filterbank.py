@@ -1,4 +1,4 @@
-"""Filters over the power of an STFT: what mel, bark, linear and gammatone spectrograms have in common."""
+"""Filter banks over the power of an STFT: base of mel, bark, linear and gammatone spectrograms."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ontheflyspec.transforms.options import FrameOptions
 from ontheflyspec.transforms.stft import STFT
 
 
-def frequency_range(where: str, fmin: Any, fmax: Any, sample_rate: float) -> tuple[float, float]:
-    """Returns Hz of a range, up to ``sample_rate / 2`` for None, or raises."""
+def frequency_range(where: str, fmin: Any, fmax: Any, sample_rate: float, lowest: float = 0.0) -> tuple[float, float]:
+    """Returns ``fmin`` and ``fmax`` in Hz, within ``lowest`` and ``sample_rate / 2`` (for None), or raises."""
     nyquist = sample_rate / 2
     high = checks.number(where, "fmax", nyquist if fmax is None else fmax, low=0.0, high=nyquist)
-    low = checks.number(where, "fmin", fmin, low=0.0)
+    low = checks.number(where, "fmin", fmin, low=lowest)
     if low >= high:
         rule = f"fmin below fmax = {high} Hz"
         raise ValueError(checks.message(where, rule, f"{low} Hz", "Lower fmin or raise fmax."))
@@ -54,7 +54,7 @@ class BandSpectrogram(FrameTransform):
 
         Args:
             maker: makes the filters in float64.
-            kind: what the filters are called where some meet no FFT bin and a warning says so.
+            kind: name of the filters in the warning that some hold no FFT bin.
             count: name of the option that says how many they are.
         """
         self.keep("filterbank", maker, trainable=self.stft.trainable)
@@ -66,27 +66,27 @@ class BandSpectrogram(FrameTransform):
         self.bands = filterbanks.bands(self.filterbank.detach())
 
     def filtered(self, like: Tensor) -> Pipeline:
-        """Returns power, then filters."""
+        """Returns the pipeline to filter outputs, for data of the type of ``like``; subclasses add nodes to it."""
         return filters(self, self.stft, self.bands, self.power, like)
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline | None:  # noqa: ARG002
-        """Returns power, then filters, if that is all."""
+        """Returns power spectra and filters, if nothing else follows."""
         return self.filtered(like)
 
 
 def filters(
     owner: FrameTransform, stft: STFT, bands: list[filterbanks.Band], exponent: float, like: Tensor
 ) -> Pipeline:
-    """Returns a pipeline to filter outputs for magnitudes to a power, for data of the type of ``like``.
+    """Returns the pipeline to a filter bank's outputs for magnitudes to a power.
 
     Args:
-        owner: keeps the ``filterbank``.
-        stft: of the waves.
-        bands: in which to multiply by the filters.
+        owner: keeps the ``filterbank``, ``[F, bins]``.
+        stft: of the waveforms.
+        bands: runs of neighbouring filters with their bins, for sparse products.
         exponent: of the magnitudes.
-        like: the samples to come.
+        like: the samples to come, or others of their type and device.
     """
     spectra = stft.spectra(like)
     weights = owner.constant("filterbank", like if spectra.kernels is None else spectra.kernels)
     options = {"weights": weights, "bands": bands, "exponent": exponent}
-    return spectra.then([Node(filterbanks.filtered, options, weights[:, 0])])
+    return spectra.then([Node(filterbanks.filtered, options, weights)])

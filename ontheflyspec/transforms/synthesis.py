@@ -1,4 +1,4 @@
-"""Ways back from spectra to waves, of the lengths that follow from their frames or of those that are asked for."""
+"""Bases of transforms from spectra to waveforms, whose lengths follow from the frames or are asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ontheflyspec.transforms.base import Transform, check
 
 
 class WaveTransform(Transform):
-    """A transform of frames to waves."""
+    """A transform of frames to waves, whose lengths and rate follow from its ``frames``."""
 
     item_rank = 2
     makes_waves = True
@@ -34,7 +34,7 @@ class WaveTransform(Transform):
 
 
 class InverseTransform(WaveTransform):
-    """A transform of complex spectra to waves of any lengths that have so many frames."""
+    """A transform of complex spectra to waves, of the lengths that follow or of others with as many frames."""
 
     dtypes = (torch.complex64, torch.complex128)
 
@@ -55,11 +55,11 @@ class InverseTransform(WaveTransform):
         return self.waves(data, lengths, sizes, self.output_lengths(data.shape[-1]))
 
     def __call__(self, x: Any, *, lengths: Any = None) -> Any:
-        """Transforms what loaders yield, to waves of so many samples if asked for; see the class."""
+        """Transforms a Tensor or a batch to waves, of ``lengths`` samples if given; see the class."""
         return nn.Module.__call__(self, x, lengths=lengths)
 
     def forward(self, x: Any, *, lengths: Any = None) -> Any:
-        """Transforms what loaders yield, to waves of so many samples if asked for; see the class."""
+        """Transforms a Tensor or a batch to waves, of ``lengths`` samples if given; see the class."""
         if lengths is None:
             return super().forward(x)
         where, sizes = type(self).__name__, as_tensor(lengths)

@@ -1,4 +1,4 @@
-"""Tonal centroids."""
+"""Tonnetz: tonal centroids of chroma on the circles of fifths and thirds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from functools import partial
 
 from torch import Tensor
 
-from ontheflyspec.functional import chroma, dct, stft
+from ontheflyspec import pipeline
+from ontheflyspec.functional import chroma, dct
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import FrameTransform
@@ -46,7 +47,7 @@ class Tonnetz(FrameTransform):
         ``[B, T]`` to ``[B, 6, N]``, ``[B, C, T]`` to ``[B, C, 6, N]``, a Tensor ``[T]`` to ``[6, N]``.
 
     Padding:
-        Exactly 0 past each item's frames; what stands in the input's padding changes nothing.
+        Exactly 0 past each item's frames; the input's padding has no effect.
 
     Raises:
         ValueError: an option out of range, or of another source, a batch of another rate.
@@ -76,12 +77,11 @@ class Tonnetz(FrameTransform):
         self.keep("circles", partial(chroma.tonnetz_matrix, self.chroma.n_chroma))
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline | None:
-        """Returns chroma of the STFT, and their places on the circles; None for those of other sources."""
+        """Returns chroma of the STFT and their places on the circles; None if the chroma has no pipeline."""
         classes = self.chroma.pipeline(like, n_features)
         if classes is None:
             return None
-        matrix = self.constant("circles", classes.nodes[0].options["weights"])
-        return classes.then([Node(dct.project, {"matrix": matrix}, matrix[:, 0])])
+        return classes.then([self._circles(classes.nodes[0].options["weights"])])
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the centroids of ``[B, T]`` or ``[B, C, T]`` samples."""
@@ -89,6 +89,9 @@ class Tonnetz(FrameTransform):
             return super().transform(data, lengths)
         classes = self.chroma.transform(data, lengths)
         valid = None if lengths is None else self.output_lengths(lengths)
-        with stft.full_precision(classes.device):
-            out: Tensor = dct.project(classes, valid, matrix=self.constant("circles", classes))
-        return out
+        return pipeline.run([Pipeline((self._circles(classes),))], classes, valid)[0]
+
+    def _circles(self, like: Tensor) -> Node:
+        """Returns the node from chroma to places on the circles, in the precision of ``like``."""
+        matrix = self.constant("circles", like)
+        return Node(dct.project, {"matrix": matrix}, matrix[:, 0])

@@ -158,7 +158,7 @@ def test_bad_arguments(audio):
         (ValueError, "sample_rate in whole Hz", lambda: made([path], sample_rate=0.5)),
         (
             TypeError,
-            "unexpected keyword",
+            "AudioDataset.from_folder: got an unexpected keyword argument 'mon'",
             lambda: ofs.AudioDataset.from_folder(Path(path).parent, sample_rate=1, mon=1),
         ),
         (TypeError, "whole numbers", lambda: made([path]).subset([True])),

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import ontheflyspec as ofs
-from ontheflyspec.kernels.cpu import pipeline, products
-from ontheflyspec.kernels.rows import grouped
+from ontheflyspec.kernels.cpu import pipeline
+from ontheflyspec.kernels.threads import grouped
 
 SHAPE = (((0, 3, 1, 5), (3, 5, 2, 7)), 5, 301)
 """Runs of filters, how many these are, and bins: of frames that come 873 at a time."""
@@ -16,37 +16,37 @@ SHAPE = (((0, 3, 1, 5), (3, 5, 2, 7)), 5, 301)
 @pytest.fixture
 def products_by_place(monkeypatch):
     """Products a little off in later rows, as other kernels of a library may be."""
-    right = products.filter_products
+    right = pipeline.filter_products
 
     def wrong(energy, *rest):
         place = torch.arange(energy.shape[0]).unsqueeze(-1)
         return right(energy * (1 + 1e-3 * (place >= 100)), *rest)
 
-    products._places_agree.cache_clear()
-    monkeypatch.setattr(products, "filter_products", wrong)
+    pipeline._places_agree.cache_clear()
+    monkeypatch.setattr(pipeline, "filter_products", wrong)
     yield
-    products._places_agree.cache_clear()
+    pipeline._places_agree.cache_clear()
 
 
 def test_places_that_do_not_agree_are_found(products_by_place):
-    assert not products._places_agree(*SHAPE, torch.float32, 1)
+    assert not pipeline._places_agree(*SHAPE, torch.float32, 1)
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])
 def test_sizes_that_do_not_agree_are_found(monkeypatch, kind):
-    right = products.filter_products
+    right = pipeline.filter_products
     monkeypatch.setattr(
-        products, "filter_products", lambda energy, *rest: right(energy * (1 + 1e-3 * (energy.shape[0] > 300)), *rest)
+        pipeline, "filter_products", lambda energy, *rest: right(energy * (1 + 1e-3 * (energy.shape[0] > 300)), *rest)
     )
 
     def agree(rows):
-        monkeypatch.setattr(products, "most_frames", lambda _: rows)
-        products._places_agree.cache_clear()
-        return products._places_agree(*SHAPE, kind, 1)
+        monkeypatch.setattr(pipeline, "most_frames", lambda _: rows)
+        pipeline._places_agree.cache_clear()
+        return pipeline._places_agree(*SHAPE, kind, 1)
 
     assert not agree(300)
     assert agree(200) == agree(100)
-    products._places_agree.cache_clear()
+    pipeline._places_agree.cache_clear()
 
 
 @pytest.mark.parametrize("power", [2.0, 1.0, 0.7])

@@ -17,13 +17,13 @@ from case import build
 from laws import Example
 from ontheflyspec.kernels import compiled
 from ontheflyspec.kernels.compiled import PROGRAMS
-from ontheflyspec.kernels.cpu import pipeline, products, spectra
+from ontheflyspec.kernels.cpu import pipeline
 from ontheflyspec.op import OPS
 from registry import CASES
 
 SIZES = [50, 9, 31]
 KINDS = (torch.float32, torch.float64, torch.int16)
-SPARE = {"kernels.cpu.spectra.power_spectra": lambda made, frames, rows: made[: len(frames)]}
+SPARE = {"kernels.cpu.pipeline.power_spectra": lambda made, frames, rows: made[: len(frames)]}
 """What counts of results in memory of which a part may be anything."""
 
 
@@ -71,8 +71,17 @@ class Compared:
         return made
 
 
+@pytest.fixture
+def one_thread():
+    """Lets nobody write into memory that is being compared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @wanted
-def test_programs_have_the_bits_of_their_text(monkeypatch):
+def test_programs_have_the_bits_of_their_text(monkeypatch, one_thread):
     """In all that the steps of the registry do on a CPU; what a program overwrites is compared, too."""
     spies = {name: Compared(name) for name in PROGRAMS}
     for path, module in [*sys.modules.items()]:
@@ -169,10 +178,10 @@ def test_deal_frames_puts_each_stretch_in_its_place():
 def test_spectra_and_products(kind):
     torch.manual_seed(0)
     frames, tolerance = torch.randn(5, 16, dtype=kind), {"rtol": 1e-5, "atol": 1e-5}
-    energy = spectra.power_spectra(frames, 8)
+    energy = pipeline.power_spectra(frames, 8)
     assert energy.shape == (8, 9)
     torch.testing.assert_close(energy[:5], torch.fft.rfft(frames).abs().square(), **tolerance)
     bank = torch.zeros(4, 9, dtype=kind)
     bank[:2, 1:4], bank[2:, 3:9] = torch.rand(2, 3), torch.rand(2, 6)
-    made = products.filter_products(energy, bank, [(0, 2, 1, 4), (2, 4, 3, 9)], 5)
+    made = pipeline.filter_products(energy, bank, [(0, 2, 1, 4), (2, 4, 3, 9)], 5)
     torch.testing.assert_close(made, bank @ energy[:5].t(), **tolerance)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ from ontheflyspec.functional.decibels import decibels, log, log_above
 from ontheflyspec.functional.descriptors import contrast, frame_rows
 from ontheflyspec.functional.hpss import hpss
 from ontheflyspec.functional.pcen import pcen
-from ontheflyspec.kernels.cpu.products import filter_products
+from ontheflyspec.kernels.cpu.pipeline import filter_products
 from ontheflyspec.kernels.rows import Layout, Rows, by_item, items_kernel
 from ontheflyspec.op import Op
 from ontheflyspec.pipeline import Block
@@ -60,27 +59,6 @@ def contrast_rows(like: Layout, lengths: Tensor) -> Rows:
     """Writes the contrasts of items."""
     bands = torch.empty(like.shape[-2] // 2, dtype=like.dtype, device="cpu")
     return items_kernel(contrast.reference)(like, lengths)._replace(cost=4, like=bands)
-
-
-@decibels.kernel("block")
-def decibels_block(*, stype: str, ref: float | str, amin: float, top_db: float | None) -> Block | None:
-    """Returns decibels of each value, None where an item's maximum counts."""
-    if isinstance(ref, str) or top_db is not None:
-        return None
-    factor = 10.0 if stype == "power" else 20.0
-    offset = factor * math.log10(max(ref, amin))
-
-    def compute(x: Tensor) -> Tensor:
-        x = x.clamp_(min=amin).log10_().mul_(factor)
-        return x.sub_(offset) if offset else x
-
-    return Block(compute)
-
-
-@log.kernel("block")
-def log_block(*, floor: float) -> Block:
-    """Returns logarithms of each value."""
-    return Block(lambda x: x.clamp_(min=floor).log_())
 
 
 @unit.kernel("block")

@@ -7,7 +7,7 @@ from torch import Tensor
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional.gammatone import Segments, magnitudes
 from ontheflyspec.kernels import threads
-from ontheflyspec.kernels.cpu.signals import alone, frame_spans
+from ontheflyspec.kernels.cpu.pipeline import alone, frame_spans
 
 
 @magnitudes.kernel("cpu")

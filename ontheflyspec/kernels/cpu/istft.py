@@ -8,8 +8,7 @@ from torch import Tensor
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional.istft import overlap_add, overlaps
 from ontheflyspec.kernels import threads
-from ontheflyspec.kernels.cpu.pipeline import COST
-from ontheflyspec.kernels.cpu.products import most_frames
+from ontheflyspec.kernels.cpu.pipeline import COST, most_frames
 
 
 @overlap_add.kernel("cpu")

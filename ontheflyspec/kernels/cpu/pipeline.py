@@ -1,26 +1,76 @@
-"""Features of frames on a CPU: each item's own frames, in blocks that stay in the cache, written once."""
+"""Features of frames on a CPU: each item's own frames, in blocks that stay in the cache, written once.
+
+Signals are cut into windowed frames, of which come spectra, filter outputs and their logarithms.
+"""
 # ruff: noqa: UP006, UP035
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import math
+from collections.abc import Callable, Sequence
 from typing import List, Tuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from ontheflyspec.functional.decibels import decibels, log
+from ontheflyspec.functional.filterbanks import Band, filtered
+from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.compiled import compiled
-from ontheflyspec.kernels.cpu import spectra
-from ontheflyspec.kernels.cpu.products import most_frames
-from ontheflyspec.kernels.cpu.signals import alone, extended, frame_spans
-from ontheflyspec.kernels.rows import grouped
 from ontheflyspec.pipeline import Block, Pipeline, frame_features
 
+TILE = 64
+"""Rows of spectra are rounded up to multiples of this: tiny products take other ways through a library."""
+BLOCK = 1 << 19
+"""Samples of windowed frames in one block, 2 MiB in float32: smaller blocks lose more to the plan that every FFT call
+makes than they win from the cache."""
 GROUP = 1 << 17
 """Samples of windowed frames that short clips are put together to at least: every call waits for the interpreter."""
 COST = 12.0
 """A sample of a frame in values copied."""
+
+
+def most_frames(n_fft: int) -> int:
+    """Returns the most frames of one block."""
+    return min(max(BLOCK // n_fft, 16), 2048)
+
+
+def alone(x: Tensor, lengths: Tensor | None, axes: int = 1) -> tuple[Tensor, list[int]]:
+    """Returns all channels of all items in a row, ``[R, ..., N]`` with so many axes after R, and the steps of each."""
+    rows, sizes = x.flatten(0, -1 - axes), [x.shape[-1]] * x.shape[0] if lengths is None else lengths.tolist()
+    channels = math.prod(x.shape[1:-axes])
+    return rows, sizes if channels == 1 else [size for size in sizes for _ in range(channels)]
+
+
+def frame_spans(ends: list[int], most: int) -> list[tuple[int, int, int]]:
+    """Returns which row, from which step on, and how many steps, for all rows in spans of at most so many steps."""
+    return [(row, first, min(most, end - first)) for row, end in enumerate(ends) for first in range(0, end, most)]
+
+
+def extended(signal: Tensor, start: int, stop: int, reflect: bool, like: Tensor) -> Tensor:
+    """Returns samples ``start`` to ``stop`` of a signal ``[n]`` that is reflected at its ends, or zero beyond them.
+
+    Args:
+        signal: floats, or int16 (meaning value / 32768), at least one.
+        start: first sample, may lie before the signal.
+        stop: last sample + 1, may lie after it.
+        reflect: whether the signal is reflected, again and again if it is short.
+        like: for the type of the result.
+    """
+    n, before, after = signal.size(0), max(-start, 0), max(stop - signal.size(0), 0)
+    if not reflect or before + after == 0:
+        part = signal[max(start, 0) : max(min(stop, n), 0)]
+    elif before < n and after < n:
+        inside = signal[max(start, 0) : min(stop, n)]
+        part = torch.cat([signal[1 : before + 1].flip(0), inside, signal[n - 1 - after : n - 1].flip(0)])
+    else:
+        places = torch.arange(start, stop).remainder(max(2 * (n - 1), 1))
+        part = signal[torch.minimum(places, 2 * (n - 1) - places).clamp(min=0)]
+    part = part.to(like.dtype) / 32768 if part.dtype == torch.int16 else part.to(like.dtype)
+    return part if part.size(0) == stop - start else torch.constant_pad_nd(part, [before, after])
 
 
 @compiled(extended)
@@ -68,62 +118,190 @@ def deal_frames(features: Tensor, out: Tensor, ends: List[int], spans: List[Tupl
     """
     place = 0
     for row, first, count in spans:
-        out[row, :, first : first + count] = features[:, place : place + count]
-        if first + count == ends[row]:
-            out[row, :, ends[row] :] = 0
+        own, last = out[row], first + count
+        own.narrow(1, first, count).copy_(features.narrow(1, place, count))
+        if last == ends[row] and last < out.size(2):
+            own[:, last:] = 0
         place += count
+
+
+@compiled()
+def power_spectra(frames: Tensor, rows: int) -> Tensor:
+    """Returns squared magnitudes ``[rows, bins]`` of windowed frames ``[n, n_fft]``, whatever comes past n."""
+    parts = torch.view_as_real(torch._fft_r2c(frames, [1], 0, True))
+    parts.mul_(parts)
+    power = frames.new_empty([rows, parts.size(1)])
+    torch.add(parts.select(2, 0), parts.select(2, 1), out=power.narrow(0, 0, frames.size(0)))
+    return power
+
+
+@compiled()
+def between_bins(spectra: Tensor, runs: List[Tuple[Tensor, int]]) -> Tensor:
+    """Returns spectra at frequencies between the bins, real and imaginary parts in turn, ``[m, 2 * F]``.
+
+    Args:
+        spectra: ``[m, 2 * bins]``, real and imaginary parts in turn.
+        runs: of `nonuniform.runs`.
+    """
+    made: List[Tensor] = []
+    for block, low in runs:
+        made.append(torch.mm(spectra.narrow(1, low, block.size(0)), block))
+    return torch.cat(made, 1)
+
+
+def sources(frames: Tensor, pipelines: Sequence[Pipeline]) -> list[Tensor]:
+    """Returns what each pipeline takes of windowed frames ``[n, n_fft]``: rows of which the first n count.
+
+    That is power ``[m, bins]`` for power and magnitudes, complex spectra for others; spectra of twice the frame where
+    there are frequencies between the bins; or the frames themselves.
+    """
+    if pipelines[0].source == "frames":
+        return [frames]
+    (n, n_fft), kinds = frames.shape, [_kind(pipeline) for pipeline in pipelines]
+    rows = -(-n // TILE) * TILE
+    if set(kinds) == {"power"}:
+        return [power_spectra(frames, rows)] * len(pipelines)
+    made: dict[str, Tensor] = {}
+    if "between" in kinds:
+        made["between"] = torch.fft.rfft(pad(frames, (0, n_fft, 0, rows - n)))
+    made["bins"] = made["between"][:, ::2] if "between" in kinds else torch.fft.rfft(frames)
+    if "power" in kinds:
+        squares = torch.view_as_real(made["bins"]).square()
+        made["power"] = pad(squares[..., 0] + squares[..., 1], (0, 0, 0, rows - len(squares)))
+    return [made[kind] for kind in kinds]
+
+
+def _kind(pipeline: Pipeline) -> str:
+    if pipeline.between is not None:
+        return "between"
+    return "power" if pipeline.source in ("power", "magnitude") else "bins"
+
+
+def present(source: Tensor, n: int, pipeline: Pipeline) -> Tensor:
+    """Returns the first n rows of a source in the form that a pipeline asks for, ``[bins, n]``."""
+    output, rows = pipeline.source, source[:n]
+    if pipeline.between is not None:
+        values = between_bins(torch.view_as_real(source).flatten(1), pipeline.between)[:n]
+        if output in ("power", "magnitude"):
+            values.mul_(values)
+            rows = values[:, 0::2] + values[:, 1::2]
+        else:
+            rows = torch.view_as_complex(values.view(n, -1, 2))
+    if output == "magnitude":
+        rows = rows.sqrt()
+    return (rows.angle() if output == "phase" else rows).t()
+
+
+@compiled()
+def filter_products(energy: Tensor, weights: Tensor, bands: List[Tuple[int, int, int, int]], n: int) -> Tensor:
+    """Returns filter outputs ``[F, n]`` for the first n rows of ``[m, bins]``.
+
+    Args:
+        energy: m rows go into every product, so that its shape is one of few.
+        weights: ``[F, bins]``.
+        bands: runs of filters, see `filterbanks.Band`.
+        n: rows that count.
+    """
+    made: List[Tensor] = []
+    for first, last, low, high in bands:
+        made.append(torch.mm(weights[first:last, low:high], energy[:, low:high].t()))
+    return torch.cat(made).narrow(1, 0, n)
+
+
+@filtered.kernel("block")
+def filtered_block(*, weights: Tensor, bands: list[Band], exponent: float) -> Block:
+    """Returns filter outputs of rows of power."""
+
+    def compute(power: Tensor, n: int) -> Tensor:
+        return filter_products(raise_power(power, exponent), weights, bands, n)
+
+    def invariant() -> bool:
+        key = (tuple(bands), *weights.shape, weights.dtype, torch.get_num_threads())
+        return exponent in (1, 2) and _places_agree(*key)
+
+    return Block(compute, reads_rows=True, invariant=invariant)
+
+
+@decibels.kernel("block")
+def decibels_block(*, stype: str, ref: float | str, amin: float, top_db: float | None) -> Block | None:
+    """Returns decibels of each value, None where an item's maximum counts."""
+    if isinstance(ref, str) or top_db is not None:
+        return None
+    factor = 10.0 if stype == "power" else 20.0
+    offset = factor * math.log10(max(ref, amin))
+
+    return Block(lambda x: to_decibels(x, amin, factor, offset))
+
+
+@compiled()
+def to_decibels(x: Tensor, amin: float, factor: float, offset: float) -> Tensor:
+    """Turns values into decibels where they lie, none from below ``amin``, less an offset."""
+    x.clamp_(min=amin).log10_().mul_(factor)
+    return x if offset == 0.0 else x.sub_(offset)
+
+
+@log.kernel("block")
+def log_block(*, floor: float) -> Block:
+    """Returns logarithms of each value."""
+    return Block(lambda x: x.clamp_(min=floor).log_())
 
 
 @frame_features.kernel("cpu")
 def features_in_blocks(data: Tensor, lengths: Tensor | None, pipelines: Sequence[Pipeline]) -> list[tuple[Tensor, int]]:
     """Returns features of every windowed frame after all nodes for which blocks of frames are enough."""
     framing, taper = pipelines[0].framing, pipelines[0].taper
-    parts = [_Part(pipeline) for pipeline in pipelines]
-    whole = any(part.pipeline.source == "frames" and not part.blocks for part in parts)
-    if framing is None or taper is None or whole:  # a convolution, or all frames at once
+    if framing is None or taper is None:  # a convolution
+        return frame_features.reference(data, lengths, pipelines)
+    parts = [_Part(pipeline, taper) for pipeline in pipelines]
+    if any(part.pipeline.source == "frames" and not part.blocks for part in parts):  # all frames at once
         return frame_features.reference(data, lengths, pipelines)
     waves, sizes = alone(data, lengths)
     ends, block = [framing.count(n) for n in sizes], most_frames(framing.n_fft)
-    likes = [part.like(taper) for part in parts]
-    made = [like.new_empty((*data.shape[:-1], like.shape[0], framing.count(data.shape[-1]))) for like in likes]
-    outs = [out.view(len(waves), *out.shape[-2:]) for out in made]
+    count = framing.count(data.shape[-1])
+    made = [taper.new_empty((*data.shape[:-1], part.n_features, count), dtype=part.dtype) for part in parts]
+    outs = [out.flatten(0, -3) for out in made]
     before, reflect, spans = framing.before, framing.pad_mode == "reflect", frame_spans(ends, block)
     # Large groups first, smaller ones towards the end, so that all threads have work to the end.
     share, least = 2 * torch.get_num_threads(), GROUP // framing.n_fft
-    most = block if all(part.invariant() for part in parts) else 0
-    counts = [count for *_, count in spans]
-    groups = [spans[one] for one in grouped(counts, lambda left: min(max(left // share, least), most))]
+    most = block if all(part.invariant(framing.n_fft) for part in parts) else 0
+    groups = [
+        spans[one] for one in threads.grouped([n for *_, n in spans], lambda left: min(max(left // share, least), most))
+    ]
 
     def job(number: int) -> None:
         frames = cut_frames(waves, sizes, taper, framing.hop_length, before, reflect, groups[number])
-        for part, source, out in zip(parts, spectra.sources(frames, pipelines), outs, strict=True):
+        for part, source, out in zip(parts, sources(frames, pipelines), outs, strict=True):
             deal_frames(part.features(source, frames.shape[0], len(parts) > 1), out, ends, groups[number])
 
-    empty = [row for row, end in enumerate(ends) if end == 0]
-    for out in outs:
-        out[empty] = 0
+    for row in [row for row, end in enumerate(ends) if end == 0]:
+        for out in outs:
+            out[row] = 0
     threads.each(job, len(groups), COST * sum(ends) * framing.n_fft)
     return [(out, len(part.blocks)) for out, part in zip(made, parts, strict=True)]
 
 
 class _Part:
-    """What is done of one pipeline in blocks: its first nodes that have a form for them."""
+    """A pipeline with the blocks that its first nodes have, and the number and type of the features these give."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, taper: Tensor) -> None:
         self.pipeline, self.blocks = pipeline, list[Block]()
+        self.dtype = taper.dtype.to_complex() if pipeline.source == "complex" else taper.dtype
+        self.n_features = taper.shape[0] // 2 + 1
+        if pipeline.between is not None:
+            self.n_features = sum(block.shape[1] for block, _ in pipeline.between) // 2
         for node in pipeline.nodes:
             if (block := node.block()) is None:
                 break
             self.blocks.append(block)
+            if node.like is not None:
+                self.n_features, self.dtype = node.like.shape[0], node.like.dtype
 
-    def like(self, taper: Tensor) -> Tensor:
-        """Returns ``[F]``, for type and number of the features, for frames under such a window."""
-        known = [node.like for node in self.pipeline.nodes[: len(self.blocks)] if node.like is not None]
-        return known[-1] if known else spectra.like(self.pipeline, taper)
-
-    def invariant(self) -> bool:
+    def invariant(self, n_fft: int) -> bool:
         """Returns whether features of a frame keep their bits whatever frames stand beside it."""
-        return spectra.invariant(self.pipeline) and all(block.invariant() for block in self.blocks)
+        between = self.pipeline.between
+        if self.pipeline.source == "phase" or (between is not None and not _bins_agree(between, n_fft)):
+            return False
+        return all(block.invariant() for block in self.blocks)
 
     def features(self, source: Tensor, n: int, shared: bool) -> Tensor:
         """Returns what the nodes make of the source of n frames, ``[F, n]``; they leave a shared one as it is."""
@@ -131,8 +309,52 @@ class _Part:
         if self.blocks and self.blocks[0].reads_rows:
             features = next(rest).compute(source, n)
         else:
-            features = spectra.present(source, n, self.pipeline)
+            features = present(source, n, self.pipeline)
             features = features.clone() if shared and self.blocks else features
         for block in rest:
             features = block.compute(features)
         return features
+
+
+@functools.lru_cache(maxsize=256)
+def _places_agree(bands: tuple[Band, ...], filters: int, bins: int, dtype: torch.dtype, _: int) -> bool:
+    """Returns whether `filter_products` have the same bits in any row, in whole tiles of them, by so many threads.
+
+    No library promises it, but most add up the bins of any row in one order; tried on this machine, once.
+    """
+    weights, rows = numbers(filters, bins, dtype), most_frames(max(2 * (bins - 1), 1))
+    return rows_agree(lambda energy: filter_products(energy, weights, list(bands), len(energy)).t(), bins, rows, dtype)
+
+
+def numbers(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+    """Returns some positive numbers ``[rows, columns]``."""
+    return torch.arange(rows * columns, dtype=dtype, device="cpu").sin().abs().reshape(rows, columns)
+
+
+def rows_agree(compute: Callable[[Tensor], Tensor], columns: int, rows: int, dtype: torch.dtype) -> bool:
+    """Returns whether ``compute`` gives equal rows equal bits, in any place of up to ``rows`` in whole tiles."""
+    row = numbers(1, columns, dtype)
+    agree: list[bool] = []
+
+    def task(_: int) -> None:
+        first = compute(row.expand(TILE, columns).contiguous())[:1]
+        for size in range(TILE, rows + TILE, TILE):
+            agree.append(bool((compute(row.expand(size, columns).contiguous()) == first).all()))
+
+    threads.each(task, 1, threads.SHARE)
+    return all(agree)
+
+
+def _bins_agree(runs: List[Tuple[Tensor, int]], n_fft: int) -> bool:
+    """Returns whether `between_bins` have the same bits in any row."""
+    shapes = tuple((*block.shape, low) for block, low in runs)
+    return _between_agrees(shapes, 2 * n_fft + 2, most_frames(n_fft), runs[0][0].dtype, torch.get_num_threads())
+
+
+@functools.lru_cache(maxsize=256)
+def _between_agrees(
+    shapes: tuple[tuple[int, int, int], ...], columns: int, rows: int, dtype: torch.dtype, _: int
+) -> bool:
+    """Returns whether `between_bins` have the same bits in any row, by so many threads."""
+    runs = [(numbers(height, width, dtype), low) for height, width, low in shapes]
+    return rows_agree(lambda spectra: between_bins(spectra, runs), columns, rows, dtype)

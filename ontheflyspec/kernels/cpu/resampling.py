@@ -15,7 +15,7 @@ from ontheflyspec.functional.resampling import (
 )
 from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.compiled import compiled
-from ontheflyspec.kernels.cpu.signals import extended
+from ontheflyspec.kernels.cpu.pipeline import extended
 from ontheflyspec.kernels.rows import Layout, Rows, with_channels
 
 BLOCK = 1024
