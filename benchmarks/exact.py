@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ontheflyspec.functional.filterbanks import mel_filterbank
+from ontheflyspec.functional.filterbanks import triangular_filterbank
 
 Array = NDArray[Any]
 TOGETHER = 32
@@ -44,7 +44,7 @@ def log_stft(wave: Array, rate: float, n_fft: int, hop: int, fmin: float, fmax: 
 
 def mel(wave: Array, rate: float, n_fft: int, hop: int, bands: int) -> Array:
     """Returns mel powers ``[bands, N]``; the filters are ours, which are librosa's in float64."""
-    bank = mel_filterbank(rate, n_fft, bands, 0.0, rate / 2, "slaney", "slaney").numpy()
+    bank = triangular_filterbank(rate, n_fft, bands, 0.0, rate / 2, "slaney", "slaney").numpy()
     return bank @ stft(wave, n_fft, hop) ** 2
 
 

@@ -1,4 +1,4 @@
-"""What travels through a front end: padded batches and single clips."""
+"""Padded batches and single clips: padding, length masks, sample types, and what a step may be called with."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Clip(NamedTuple):
 
 
 class PaddedBatch(NamedTuple):
-    """Items of unlike length in one tensor, 0 past each item's end.
+    """Batch of items of unlike length in one tensor, exactly 0 past each item's end.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]`` waveforms, ``[B, F, N]`` or ``[B, C, F, N]`` spectrograms.
         lengths: int64 ``[B]``, valid steps of the last axis; best left on the host.
-        rate: steps per second of the last axis (Hz for waveforms, frames per second for spectrograms), None if nobody
-            knows.
-        ids: int64 ``[B]`` identities that random effects draw from, or None for fresh ones at every call.
+        rate: steps per second of the last axis (Hz for waveforms, frames per second for spectrograms), None if it is
+            not known.
+        ids: int64 ``[B]`` identities of the items, which seed all random effects; None for fresh ones at every call.
 
     Example:
         >>> import torch, ontheflyspec as ofs
@@ -94,7 +94,7 @@ class PaddedBatch(NamedTuple):
 
 
 def as_tensor(values: Any, dtype: torch.dtype | None = None) -> Tensor:
-    """Returns a tensor where it is; numbers and arrays on the host, whatever torch's default device."""
+    """Returns a tensor on its own device; numbers and arrays as one on the CPU, whatever torch's default device is."""
     if isinstance(values, Tensor):
         return values if dtype is None else values.to(dtype)
     return torch.as_tensor(values, dtype=dtype, device="cpu")
@@ -122,9 +122,9 @@ def expand_mask(mask: Tensor, data: Tensor) -> Tensor:
 
 
 def beside(values: Tensor, data: Tensor) -> Tensor:
-    """Returns ``[B]`` values as ``[B, 1, ...]``, or ``[B, F]`` as ``[B, 1, ..., F, 1]``, beside data of their own.
+    """Returns values of items, ``[B]``, or of bands, ``[B, F]``, shaped to broadcast over ``data``.
 
-    They come in the type of the data and on their device.
+    Shape ``[B, 1, ...]`` or ``[B, 1, ..., F, 1]``, in the type and on the device of ``data``.
     """
     if values.dim() == 1:
         return per_item(values, data)
@@ -180,7 +180,14 @@ def pad(waves: Sequence[Any], *, rate: float, ids: Sequence[int] | Tensor | None
 
 
 def lift(where: str, x: Any, on_batch: Callable[[PaddedBatch], Any], on_tensor: Callable[[Tensor], Any]) -> Any:
-    """Calls a step with what it was given: a Tensor, a PaddedBatch, or what loaders yield (the first element)."""
+    """Calls a step by the type of its input: a Tensor, a PaddedBatch, or a tuple or list that begins with one.
+
+    Args:
+        where: name that errors begin with.
+        x: the input.
+        on_batch: called with a PaddedBatch; further elements of a tuple or list come back as they are.
+        on_tensor: called with a Tensor.
+    """
     if isinstance(x, PaddedBatch):
         return on_batch(x)
     if isinstance(x, Tensor):

@@ -1,4 +1,4 @@
-"""Every error that a user sees is worded here: ``Where: expected <rule>, got <value>. <What to change.>``."""
+"""Checks of arguments, and the wording of all errors: ``Where: expected <rule>, got <value>. <What to change.>``."""
 
 from __future__ import annotations
 
@@ -6,16 +6,24 @@ import contextlib
 import math
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from functools import partial
 from numbers import Integral, Real
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+Number = TypeVar("Number", int, float)
 WAVE_DTYPES = (torch.int16, torch.float16, torch.bfloat16, torch.float32, torch.float64)
-FEATURE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types of samples: floats within -1..1, or int16, which means value / 32768."""
+FEATURE_DTYPES = WAVE_DTYPES[1:]
+"""Types of real spectrograms and other features."""
+
+_WHOLES: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("wholes", default=())
+"""Classes whose constructors run inside that of another class, which their messages are to name; outermost first."""
 
 
 def message(where: str, rule: str, got: object, remedy: str) -> str:
@@ -25,13 +33,21 @@ def message(where: str, rule: str, got: object, remedy: str) -> str:
 
 @contextlib.contextmanager
 def of_part(part: str, where: str) -> Iterator[None]:
-    """Lets errors of a part name the whole, which is what the caller made."""
+    """Context in which errors and warnings of class ``part`` name the class ``where``, which the caller made."""
+    token = _WHOLES.set((*_WHOLES.get(), (part, where)))
     try:
         yield
     except (TypeError, ValueError) as error:
-        if error.args and str(error.args[0]).startswith(f"{part}: "):
-            error.args = (where + str(error.args[0])[len(part) :],)
+        if error.args:
+            error.args = (_of_whole(error.args[0], part, where), *error.args[1:])
         raise
+    finally:
+        _WHOLES.reset(token)
+
+
+def _of_whole(text: Any, part: str, where: str) -> Any:
+    """Returns a message with the name of the whole in place of that of its part."""
+    return where + str(text)[len(part) :] if str(text).startswith(f"{part}: ") else text
 
 
 def integer(where: str, name: str, value: Any, *, low: int = 1, high: int | None = None) -> int:
@@ -76,7 +92,7 @@ def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
 
 
 def sequence(where: str, name: str, value: Any) -> list[Any]:
-    """Returns the parts of a tuple, a list or the like, or raises; a text is none."""
+    """Returns the elements of a tuple, a list or another iterable as a list, or raises; a string is not taken."""
     try:
         if not isinstance(value, str | bytes):
             return list(value)
@@ -86,13 +102,13 @@ def sequence(where: str, name: str, value: Any) -> list[Any]:
 
 
 def unused(where: str, reason: str, given: Mapping[str, Any], **defaults: Any) -> None:
-    """Raises if any option of those given that would count for nothing is not left at its default.
+    """Raises if an option that has no effect beside the others was changed from its default.
 
     Args:
-        where: whose options they are.
-        reason: what they count with.
-        given: their values by name.
-        defaults: those that are not None.
+        where: class of the options.
+        reason: setting that these options need in order to have an effect.
+        given: values of these options by name.
+        defaults: their defaults by name, where they are not None.
     """
     named = {name: value for name, value in given.items() if value != defaults.get(name)}
     if named:
@@ -101,25 +117,35 @@ def unused(where: str, reason: str, given: Mapping[str, Any], **defaults: Any) -
 
 
 def span(where: str, name: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> tuple[float, float]:
-    """Returns ``(low, high)`` of a range that may be given as one number, or raises."""
-    if isinstance(value, Real):
-        one = number(where, name, value, low=low, high=high)
-        return one, one
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+    """Returns a range as ``(low, high)``, both ends within the limits, or raises; one number stands for both ends."""
+    if not isinstance(value, Real) and not _is_pair(value):
         raise TypeError(message(where, f"{name} to be a number or a pair (low, high)", repr(value), f"Change {name}."))
-    start, end = (number(where, name, part, low=low, high=high) for part in value)
-    if start > end:
-        raise ValueError(message(where, f"{name} as (low, high) with low <= high", (start, end), "Swap the two."))
-    return start, end
+    return _ordered(where, name, value, partial(number, low=low, high=high))
 
 
 def integer_span(where: str, name: str, value: Any, *, low: int, high: int | None = None) -> tuple[int, int]:
-    """Returns ``(low, high)`` of a range of whole numbers that may be given as one, or raises."""
-    pair = value if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2 else (value, value)
-    start, end = (integer(where, name, part, low=low, high=high) for part in pair)
+    """Returns a range of whole numbers as `span` does, or raises."""
+    return _ordered(where, name, value, partial(integer, low=low, high=high))
+
+
+def _ordered(where: str, name: str, value: Any, check: Callable[[str, str, Any], Number]) -> tuple[Number, Number]:
+    """Returns both ends of a range, each checked, or raises that they are in the wrong order."""
+    start, end = (check(where, name, part) for part in (value if _is_pair(value) else (value, value)))
     if start > end:
         raise ValueError(message(where, f"{name} as (low, high) with low <= high", (start, end), "Swap the two."))
     return start, end
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+
+
+def known_rate(where: str, rate: float | None, what: str) -> float:
+    """Returns the rate of a batch, or raises that it is not known, for ``what``."""
+    if rate is None:
+        rule = f"a batch that knows its rate, for {what}"
+        raise ValueError(message(where, rule, "none", "Wrap waveforms with ofs.pad(..., rate=...)."))
+    return rate
 
 
 def dtype(where: str, data: Any, allowed: Sequence[torch.dtype]) -> None:
@@ -142,7 +168,9 @@ def rank(where: str, data: Tensor, item_rank: int, *, batched: bool) -> None:
 
 
 def warn(text: str) -> None:
-    """Warns about the line that called into the package, however deep in it this is."""
+    """Issues a UserWarning at the line outside the package that called into it, however deep the call is."""
+    for part, where in reversed(_WHOLES.get()):
+        text = _of_whole(text, part, where)
     level = 1
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == __package__:
@@ -151,14 +179,14 @@ def warn(text: str) -> None:
 
 
 def sample_rate(where: str, expected: float, got: float) -> None:
-    """Raises if a batch of rate ``got`` meets a step built for ``expected``."""
+    """Raises if the rate of a batch, ``got``, is not the sample rate that a step was built for, both in Hz."""
     if expected != got:
         remedy = f"Put Resample(sample_rate={got:g}, new_sample_rate={expected:g}) before it or build it for {got:g}."
         raise ValueError(message(where, f"a batch of {expected:g} Hz (its sample_rate)", f"{got:g} Hz", remedy))
 
 
 def lengths(where: str, values: Tensor, batch: int, longest: int) -> None:
-    """Raises if ``values`` are no int64 ``[batch]`` lengths; their size is looked at only where that costs nothing."""
+    """Raises unless lengths are int64 ``[batch]`` within ``0 .. longest``; a device is not asked for their values."""
     if values.dtype != torch.int64 or values.dim() != 1 or values.shape[0] != batch:
         got = f"{_name(values.dtype)} {list(values.shape)}"
         raise ValueError(message(where, f"lengths as int64 [{batch}]", got, "Give one length an item."))

@@ -1,4 +1,4 @@
-"""Framing: where the frames of a short-time transform lie, how many they are, and their window."""
+"""Framing of short-time transforms: number, place and window of the frames."""
 
 from __future__ import annotations
 
@@ -12,23 +12,20 @@ from ontheflyspec import windows
 
 
 def frame_count(lengths: Any, n_fft: int, hop_length: int, center: bool) -> Any:
-    """Returns frames for samples, an int for an int and a tensor for a tensor.
+    """Returns the number of frames for numbers of samples, an int for an int and a tensor for a tensor.
 
     0 samples give 0 frames; n >= 1 gives ``1 + n // hop_length`` if ``center``, else
     ``max(0, 1 + (n - n_fft) // hop_length)``.
     """
+    count = 1 + (lengths if center else lengths - n_fft) // hop_length
     if isinstance(lengths, Tensor):
-        if center:
-            return (1 + lengths // hop_length) * (lengths > 0)
-        return (1 + (lengths - n_fft) // hop_length).clamp(min=0)
-    if center:
-        return 1 + lengths // hop_length if lengths > 0 else 0
-    return max(0, 1 + (lengths - n_fft) // hop_length)
+        return count.clamp(min=0) * (lengths > 0)
+    return max(0, count) if lengths > 0 else 0
 
 
 @dataclass(frozen=True)
 class Framing:
-    """How a signal is cut into windowed frames; equal ones may share a Fourier transform.
+    """Parameters by which a signal is cut into windowed frames; equal framings share a Fourier transform.
 
     Args:
         sample_rate: Hz of the signal.
@@ -55,7 +52,7 @@ class Framing:
 
     @property
     def before(self) -> int:
-        """Samples of the first frame before the signal."""
+        """Samples of the first frame that lie before the signal."""
         return self.n_fft // 2 if self.center else 0
 
     @property
@@ -64,14 +61,14 @@ class Framing:
         return self.n_fft - self.n_fft // 2 if self.center else 0
 
     def count(self, lengths: Any) -> Any:
-        """Returns frames for samples, see `frame_count`."""
+        """Returns the number of frames for numbers of samples, see `frame_count`."""
         return frame_count(lengths, self.n_fft, self.hop_length, self.center)
 
     def times(self, n_frames: int) -> Tensor:
-        """Returns seconds of the frames' centres, float64 ``[n_frames]``."""
+        """Returns the times of the frames' centres in seconds, float64 ``[n_frames]``."""
         first = 0 if self.center else self.n_fft // 2
         return (torch.arange(n_frames, dtype=torch.float64) * self.hop_length + first) / self.sample_rate
 
     def taper(self) -> Tensor:
-        """Returns the window with zeros around it, float64 ``[n_fft]``."""
+        """Returns the window, centred among zeros, float64 ``[n_fft]``."""
         return windows.window(self.window, self.win_length, self.n_fft)

@@ -17,7 +17,9 @@ SLACK = 1e-6
 
 
 class TimeMap(NamedTuple):
-    """Where segments of an item's time go: what lies in none of them is gone, what none of them reaches is new.
+    """Piecewise linear map from the time of each item to that of its result, in P segments.
+
+    Time of the item in no segment is lost; time of the result that no segment reaches shows nothing of the item.
 
     Args:
         start: seconds in the item, first of each segment, float64 ``[B, P]`` on any device.
@@ -33,7 +35,7 @@ class TimeMap(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """How long the items of a batch are: steps of each, int64 ``[B]``, steps per second, and steps of the last axis."""
+    """Lengths of a batch's items: steps of each, int64 ``[B]``; steps per second; steps of the last axis."""
 
     lengths: Tensor
     rate: float | None
@@ -44,18 +46,15 @@ class Extent(NamedTuple):
         return self.lengths.double() / self.known_rate()
 
     def known_rate(self) -> float:
-        """Returns the rate, or raises that it is not known."""
-        if self.rate is None:
-            rule, remedy = "a batch that knows its rate, for labels in time", "Wrap waves with ofs.pad(..., rate=...)."
-            raise ValueError(checks.message("labels", rule, "none", remedy))
-        return self.rate
+        """Returns the rate in steps per second, or raises that it is not known."""
+        return checks.known_rate("labels", self.rate, "labels in time")
 
 
 class FrameLabels(NamedTuple):
     """Labels of evenly spaced frames, which follow the audio through every augmentation that moves time.
 
     Frame n stands for second ``n / rate`` if an item has more frames than fit into it (as features with ``center``
-    have), else for the time from there to the next frame. Frames that show nothing of the item as it was are 0.
+    have), else for the time from there to the next frame. Frames whose time has no source in the item become 0.
 
     Args:
         data: ``[B, K, N]``, any type; 0 past each length.
@@ -98,21 +97,13 @@ class FrameLabels(NamedTuple):
         return self._replace(data=self.data.to(device, non_blocking=non_blocking))
 
     def take(self, rows: Sequence[int]) -> FrameLabels:
-        """Returns those of some items."""
+        """Returns the labels of some items."""
         return self._replace(data=take(self.data, rows), lengths=take(self.lengths, rows))
 
-    def put(self, parts: Sequence[tuple[Sequence[int], FrameLabels]]) -> FrameLabels:
-        """Returns those of all items, from parts and the positions that they belong to."""
-        longest = max(part.data.shape[-1] for _, part in parts)
-        data, lengths = self.data.new_zeros(*self.data.shape[:-1], longest), self.lengths.clone()
-        for rows, part in parts:
-            data[..., : part.data.shape[-1]].index_copy_(0, _index(rows, data), part.data)
-            lengths.index_copy_(0, _index(rows, lengths), part.lengths)
-        return self._replace(data=data, lengths=lengths)
-
     def follow(self, time_map: TimeMap, before: Extent, after: Extent) -> FrameLabels:
-        """Returns the labels of the frames of ``after``, which ``before`` became."""
+        """Returns the labels of items of extent ``after``, which an edit made of items of extent ``before``."""
         device, home = self.data.device, after.lengths.device
+        check_count(self, len(after.lengths))
         self._check(before)
         held = self.lengths.to(home, non_blocking=True)
         spare = held - self._fitting(before)
@@ -130,11 +121,11 @@ class FrameLabels(NamedTuple):
         return self._replace(data=moved, lengths=lengths)
 
     def _fitting(self, items: Extent) -> Tensor:
-        """Returns how many frames fit into each item."""
+        """Returns the number of whole frames in each item, int64 ``[B]``."""
         return (items.seconds() * self.rate + SLACK).floor().long()
 
     def _room(self, before: Extent, after: Extent) -> int:
-        """Returns how many frames there are at most, where lengths are not known on the host."""
+        """Returns an upper bound of the frames after an edit, for lengths that only a device knows."""
         grown = after.size / after.known_rate() - before.size / before.known_rate()
         return max(self.data.shape[-1] + math.ceil(grown * self.rate + 1), 0)
 
@@ -152,7 +143,7 @@ class FrameLabels(NamedTuple):
 class Segments(NamedTuple):
     """Labelled segments of time, which follow the audio through every augmentation that moves time.
 
-    A segment that is cut in two comes back as two; one that leaves the item is gone. They are kept on the host.
+    A segment that is cut in two comes back as two; one that leaves the item is gone. Segments stay on the host.
 
     Args:
         items: for each clip a list of ``(start, end, label)``, in seconds; the label may be anything.
@@ -177,32 +168,22 @@ class Segments(NamedTuple):
         return self
 
     def take(self, rows: Sequence[int]) -> Segments:
-        """Returns those of some items."""
+        """Returns the labels of some items."""
         return Segments([self.items[row] for row in rows])
 
-    def put(self, parts: Sequence[tuple[Sequence[int], Segments]]) -> Segments:
-        """Returns those of all items, from parts and the positions that they belong to."""
-        items = list(self.items)
-        for rows, part in parts:
-            for row, segments in zip(rows, part.items, strict=True):
-                items[row] = segments
-        return Segments(items)
-
     def follow(self, time_map: TimeMap, before: Extent, after: Extent) -> Segments:  # noqa: ARG002
-        """Returns the segments of ``after``, which ``before`` became."""
-        if len(self.items) != len(after.lengths):
-            rule, got = f"segments of {len(after.lengths)} items", len(self.items)
-            raise ValueError(checks.message("Segments", rule, got, "Give a list for each item, [] for none."))
+        """Returns the segments of items of extent ``after``, which an edit made of items of extent ``before``."""
+        check_count(self, len(after.lengths))
         segments, ends = torch.stack([part.cpu() for part in time_map], -1).tolist(), after.seconds().tolist()
         return Segments([_moved(*item) for item in zip(self.items, segments, ends, strict=True)])
 
 
 class ClipLabels(NamedTuple):
-    """Labels of whole clips, which stay what they are until clips are mixed.
+    """Class labels of whole clips, which change only where clips are mixed.
 
     Args:
-        data: numbers of classes, int64 ``[B]``, or shares of classes, ``[B, K]``.
-        n_classes: how many classes there are, for numbers.
+        data: class indices, int64 ``[B]``, or shares of K classes, ``[B, K]``.
+        n_classes: number of classes K, for class indices.
 
     Example:
         >>> import torch, ontheflyspec as ofs
@@ -216,7 +197,7 @@ class ClipLabels(NamedTuple):
     n_classes: int | None = None
 
     def shares(self) -> Tensor:
-        """Returns float ``[B, K]``."""
+        """Returns the shares of classes, float ``[B, K]``; one-hot for class indices."""
         if self.data.dim() == 2:
             return self.data if self.data.is_floating_point() else self.data.float()
         if self.n_classes is None:
@@ -237,16 +218,8 @@ class ClipLabels(NamedTuple):
         return self._replace(data=self.data.to(device, non_blocking=non_blocking))
 
     def take(self, rows: Sequence[int]) -> ClipLabels:
-        """Returns those of some items."""
+        """Returns the labels of some items."""
         return self._replace(data=take(self.data, rows))
-
-    def put(self, parts: Sequence[tuple[Sequence[int], ClipLabels]]) -> ClipLabels:
-        """Returns those of all items, from parts and the positions that they belong to."""
-        mixed = any(part.data.dim() == 2 for _, part in parts)
-        data = (self.shares() if mixed else self.data).clone()
-        for rows, part in parts:
-            data.index_copy_(0, _index(rows, data), part.shares().to(data.dtype) if mixed else part.data)
-        return self._replace(data=data)
 
     def follow(self, time_map: TimeMap, before: Extent, after: Extent) -> ClipLabels:  # noqa: ARG002
         """Returns the labels as they are: a clip whose time is moved stays of its class."""
@@ -257,8 +230,24 @@ Target = FrameLabels | Segments | ClipLabels
 """What follows the audio when it stands beside a batch."""
 
 
+def check_count(target: Target, count: int) -> None:
+    """Raises unless labels are those of ``count`` items."""
+    held, kind = len(target[0]), type(target).__name__
+    if held != count:
+        what, remedy = ("segments", "a list") if isinstance(target, Segments) else ("labels", "a row of labels")
+        rule, remedy = f"{what} of {count} items", f"Give {remedy} for each item, [] for none."
+        raise ValueError(checks.message(kind, rule, held, remedy))
+
+
+def merged(parts: Sequence[tuple[Sequence[int], Any]]) -> Any:
+    """Returns labels of all items, from parts and the positions in the batch that their items have."""
+    positions = [row for rows, _ in parts for row in rows]
+    back = sorted(range(len(positions)), key=positions.__getitem__)
+    return parts[0][1].join([part for _, part in parts]).take(back)
+
+
 def mixed(where: str, target: Any, partner: Tensor, weight: Tensor) -> ClipLabels:
-    """Returns the labels of items that were mixed, or raises what cannot be mixed."""
+    """Returns the labels of mixed items, see `mix_labels`, or raises that a target cannot be mixed."""
     if not isinstance(target, ClipLabels):
         remedy = "Wrap labels of clips in ofs.ClipLabels; leave other targets out."
         raise TypeError(checks.message(where, "targets that can be mixed", type(target).__name__, remedy))
@@ -269,10 +258,10 @@ def mix_labels(where: str, labels: Tensor, partner: Tensor, weight: Tensor, n_cl
     """Returns ``weight`` of each item's shares of classes plus ``1 - weight`` of its partner's, float ``[B, K]``.
 
     Args:
-        where: what errors begin with.
+        where: name that errors begin with.
         labels: class indices, int64 ``[B]``, or one row an item, ``[B, K]``.
         partner: int64 ``[B]``, positions in the batch.
-        weight: float64 ``[B]``.
+        weight: float64 ``[B]``, each item's own share.
         n_classes: K for class indices.
     """
     if labels.dim() == 1 and not labels.is_floating_point():
@@ -291,15 +280,12 @@ def mix_labels(where: str, labels: Tensor, partner: Tensor, weight: Tensor, n_cl
 
 def take(values: Tensor, rows: Sequence[int]) -> Tensor:
     """Returns some rows of a tensor on any device."""
-    return values.index_select(0, _index(rows, values))
-
-
-def _index(rows: Sequence[int], like: Tensor) -> Tensor:
-    return torch.tensor(rows, dtype=torch.int64, device="cpu").to(like.device, non_blocking=True)
+    index = torch.tensor(rows, dtype=torch.int64, device="cpu")
+    return values.index_select(0, index.to(values.device, non_blocking=True))
 
 
 def _origin(times: Tensor, time_map: TimeMap) -> tuple[Tensor, Tensor]:
-    """Returns where the seconds ``[B, N]`` of a result come from, and whether they come from anywhere."""
+    """Returns source times of result times, both ``[B, N]`` seconds, and which of them have one, bool ``[B, N]``."""
     start, end, place, slope = (part.to(times.device, non_blocking=True).unsqueeze(-1) for part in time_map)
     source = start + (times.unsqueeze(1) - place) / slope
     inside = (source >= start - SLACK) & (source <= end + SLACK) & (end > start)
@@ -310,7 +296,7 @@ def _origin(times: Tensor, time_map: TimeMap) -> tuple[Tensor, Tensor]:
 def _moved(
     segments: list[tuple[float, float, Any]], time_map: list[list[float]], end: float
 ) -> list[tuple[float, float, Any]]:
-    """Returns the segments of an item, or what is left of them, in the order of their starts."""
+    """Returns the moved segments of one item of ``end`` seconds, cut to its time, in the order of their starts."""
     made = []
     for first, last, label in segments:
         found = []

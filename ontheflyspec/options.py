@@ -22,21 +22,36 @@ F = TypeVar("F", bound=Callable[..., Any])
 def hands_on(
     target: type, *, first: Sequence[str] = (), last: Sequence[str] = (), without: Sequence[str] = (), **defaults: Any
 ) -> Callable[[F], F]:
-    """Returns a decorator for an ``__init__`` or a class method whose ``**options`` are those of another class.
+    """Decorator for an ``__init__`` or a class method that hands its ``**options`` on to another class.
 
     ``help()`` and ``inspect.signature`` then show them keyword by keyword, unknown ones raise, and the function gets
     all of them, with their defaults filled in. Errors of the other class name the one that is made.
 
     Args:
-        target: the class.
+        target: the other class.
         first: own options that are shown right after ``sample_rate``.
         last: own options that are shown at the end; others come before ``backend``, if there is one.
-        without: options of the class that are not handed on.
-        **defaults: where they differ from those of the class.
+        without: options of the other class that are not handed on.
+        **defaults: defaults that differ from those of the other class.
     """
 
+    def signature(init: Callable[..., None]) -> inspect.Signature:
+        """Returns the signature of a function with the options of the class in place of its ``**options``."""
+        written = inspect.signature(init)
+        self, *rest = written.parameters.values()
+        own = {one.name: one for one in rest if one.kind is not Parameter.VAR_KEYWORD}
+        given = [one for one in inspect.signature(target).parameters.values() if one.name not in (*without, *own)]
+        given = [one.replace(default=defaults.get(one.name, one.default)) for one in given]
+        names = [one.name for one in given]
+        middle = [one for name, one in own.items() if name not in (*first, *last)]
+        at = names.index("backend") if "backend" in names else len(names)
+        ordered = [*given[:1], *(own[name] for name in first), *given[1:at], *middle, *given[at:]]
+        # Stable, so that own arguments without names come first and all others stay as they are.
+        shown = sorted([self, *ordered, *(own[name] for name in last)], key=lambda one: one.kind)
+        return written.replace(parameters=shown)
+
     def wrap(init: F) -> F:
-        shown = _signature(init, target, first, last, without, defaults)
+        shown = signature(init)
         where = ".".join(init.__qualname__.split(".")[-2:]).removesuffix(".__init__")
 
         @functools.wraps(init)
@@ -53,26 +68,3 @@ def hands_on(
         return checked  # type: ignore[return-value]
 
     return wrap
-
-
-def _signature(
-    init: Callable[..., None],
-    target: type,
-    first: Sequence[str],
-    last: Sequence[str],
-    without: Sequence[str],
-    defaults: dict[str, Any],
-) -> inspect.Signature:
-    """Returns the signature of a function with the options of a class in place of its ``**options``."""
-    written = inspect.signature(init)
-    self, *rest = written.parameters.values()
-    own = {one.name: one for one in rest if one.kind is not Parameter.VAR_KEYWORD}
-    given = [one for one in inspect.signature(target).parameters.values() if one.name not in (*without, *own)]
-    given = [one.replace(default=defaults.get(one.name, one.default)) for one in given]
-    names = [one.name for one in given]
-    middle = [one for name, one in own.items() if name not in (*first, *last)]
-    at = names.index("backend") if "backend" in names else len(names)
-    ordered = [*given[:1], *(own[name] for name in first), *given[1:at], *middle, *given[at:]]
-    # Stable, so that own arguments without names come first and all others stay as they are.
-    shown = sorted([self, *ordered, *(own[name] for name in last)], key=lambda one: one.kind)
-    return written.replace(parameters=shown)

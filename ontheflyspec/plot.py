@@ -1,4 +1,4 @@
-"""Pictures of batches as a model sees them; matplotlib is imported when one is drawn."""
+"""Plots of feature batches with their padding hatched; matplotlib is imported when a plot is drawn."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def plot_batch(
         batches: features ``[B, F, N]`` or ``[B, C, F, N]`` (the first channel is drawn), or such batches by the names
             of their rows.
         front_end: the transform or chain that made them; its ``frequencies`` and ``frame_times`` label the axes.
-        titles: what stands above each column, such as names of classes.
+        titles: titles of the columns, such as names of classes.
         max_items: most columns.
 
     Returns:
@@ -87,14 +87,14 @@ def plot_batch(
 
 
 def _span(values: Tensor) -> tuple[float, float]:
-    """Returns the ends of the colour scale; what is rarer than a hundredth at the dark end is cut off."""
+    """Returns the ends of the colour scale: the 1st percentile and the maximum of all values."""
     if not len(values):
         return 0.0, 1.0
     return float(np.quantile(values.numpy(), 0.01)), float(values.max())
 
 
 def _checked(rows: Mapping[str, Any], titles: Sequence[str] | None, max_items: int) -> int:
-    """Returns how many items are drawn, or raises what is wrong with them."""
+    """Returns the number of items to draw, or raises what is wrong with the batches or titles."""
     if not rows:
         raise ValueError(checks.message(WHERE, "at least one batch", "none", "Pass a batch, or batches by name."))
     sizes = set()
@@ -117,19 +117,19 @@ def _checked(rows: Mapping[str, Any], titles: Sequence[str] | None, max_items: i
 
 
 def _first_channel(batch: PaddedBatch, item: int) -> Tensor:
-    """Returns the valid part ``[F, N]`` of an item."""
+    """Returns the valid part ``[F, N]`` of an item's first channel, on the host."""
     data = batch.data[item] if batch.data.dim() == 3 else batch.data[item, 0]
     return data[:, : int(batch.lengths[item])].detach().float().cpu()
 
 
 def _edges(centres: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Returns where frames with these evenly spaced centres begin, and where the last one ends."""
+    """Returns the ``N + 1`` borders of N frames with evenly spaced centres, in seconds."""
     step = centres[1] - centres[0] if len(centres) > 1 else 1.0
     return np.append(centres, centres[-1] + step) - step / 2
 
 
 def _draw_item(axes: Axes, item: Tensor, times: np.ndarray[Any, Any], norm: Normalize) -> None:
-    """Draws one item and its padding."""
+    """Draws one item ``[F, N]`` and hatches its padding."""
     n_bands, n_frames = item.shape
     if n_frames:
         extent = (times[0], times[n_frames], -0.5, n_bands - 0.5)
@@ -140,7 +140,7 @@ def _draw_item(axes: Axes, item: Tensor, times: np.ndarray[Any, Any], norm: Norm
 
 
 def _label_bands(axes: Axes, frequencies: np.ndarray[Any, Any]) -> None:
-    """Puts round numbers of Hz where they lie among evenly spaced bands."""
+    """Labels evenly spaced bands with round numbers of Hz."""
     ticks = [hz for hz in _ROUND_HZ if frequencies[0] <= hz <= frequencies[-1]]
     places = np.interp(ticks, frequencies, np.arange(len(frequencies)))
     kept: list[tuple[float, int]] = []

@@ -1,4 +1,4 @@
-"""Recorded waves as augmentations know them: packed, looked up by their places, fit for a batch or not."""
+"""Banks of recorded waves, as augmentations see them: packed layout, look-up by position, match with a batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOOP_FADE_S = 0.02
 
 @runtime_checkable
 class Bank(Protocol):
-    """Recorded waves, packed; `ontheflyspec.WaveformBank` is one.
+    """Interface of a bank of recorded waves in packed memory; `ontheflyspec.WaveformBank` is one.
 
     ``samples`` is 1-D (int16 or float32): the channels of a wave one after the other, then the next wave. ``begins``
     and ``sizes``, int64, say where each wave begins there, and its samples per channel. All three move to devices
@@ -34,7 +34,7 @@ class Bank(Protocol):
 
 
 def checked_bank(where: str, bank: Any) -> Bank:
-    """Returns a bank, or raises that it is none."""
+    """Returns ``bank``, or raises unless it is a `Bank`."""
     if not isinstance(bank, Bank):
         remedy = "Make one with ofs.WaveformBank, .from_folder or .from_paths."
         raise TypeError(checks.message(where, "a WaveformBank", type(bank).__name__, remedy))
@@ -42,12 +42,12 @@ def checked_bank(where: str, bank: Any) -> Bank:
 
 
 def check_match(where: str, bank: Bank, rate: float, channels: int, device: torch.device | None) -> None:
-    """Raises unless the waves of a bank fit a batch.
+    """Raises unless a bank has the rate, the channels (or one) and the device of a batch.
 
     Args:
-        where: what errors begin with.
+        where: name that errors begin with.
         bank: the waves.
-        rate: of the batch, Hz.
+        rate: of the batch, in Hz.
         channels: of the batch.
         device: of its data.
     """
@@ -63,7 +63,14 @@ def check_match(where: str, bank: Bank, rate: float, channels: int, device: torc
 
 
 class Waves(NamedTuple):
-    """Some waves of a `Bank`: its samples and channels, the begins and sizes of these, ``[B]`` or ``[B, K]``."""
+    """Waves chosen from a `Bank`.
+
+    Args:
+        samples: of the whole bank, 1-D.
+        begins: where each chosen wave begins there, int64 ``[B]`` or ``[B, K]``.
+        sizes: samples of each chosen wave per channel, likewise.
+        channels: of each wave.
+    """
 
     samples: Tensor
     begins: Tensor
@@ -71,16 +78,22 @@ class Waves(NamedTuple):
     channels: int
 
     def one(self, begin: int, size: int) -> Tensor:
-        """Returns the wave ``[C, size]`` that begins there, a view."""
+        """Returns the wave ``[C, size]`` that begins at sample ``begin`` of the bank, a view."""
         return self.samples[begin : begin + self.channels * size].view(self.channels, size)
 
     def read(self, begins: Tensor, sizes: Tensor, places: Tensor) -> Tensor:
-        """Returns the samples ``[B, C, N]`` at ``[B, N]`` of waves with begins and sizes ``[B, 1]`` or ``[B, N]``."""
+        """Returns samples ``[B, C, N]`` of waves.
+
+        Args:
+            begins: where the waves begin, int64 ``[B, 1]`` or ``[B, N]``.
+            sizes: samples of the waves per channel, likewise.
+            places: samples to read, counted from the begin of each wave, int64 ``[B, N]``.
+        """
         channels = torch.arange(self.channels, device=places.device).unsqueeze(-1) * sizes.unsqueeze(1)
         return self.samples[(begins + places).unsqueeze(1) + channels]
 
 
 def look_up(bank: Bank, files: Tensor) -> Waves:
-    """Returns the waves at these places, which count round, on the bank's device, without waiting for it."""
+    """Returns the waves at positions ``files``, modulo the bank's size, on its device and without waiting for it."""
     places = files.remainder(len(bank)).to(bank.sizes.device, non_blocking=True)
     return Waves(bank.samples, bank.begins[places], bank.sizes[places], bank.channels)

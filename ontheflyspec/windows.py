@@ -1,4 +1,4 @@
-"""Window functions, periodic or symmetric, in float64."""
+"""Window functions (Hann, Hamming, Blackman, Bartlett, ...), periodic or symmetric, in float64."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ COSINES = {
     "blackmanharris": (0.35875, 0.48829, 0.14128, 0.01168),
     "rectangular": (1.0,),
 }
+"""Coefficients of cosine-sum windows: the mean, then those of 1, 2, 3 periods, with alternating signs."""
 NAMES = (*COSINES, "bartlett")
 
 
@@ -27,28 +28,21 @@ def window(name: str, win_length: int, n_fft: int) -> Tensor:
 
     Shape: float64 ``[n_fft]``.
     """
-    checks.choice("window", "window", name, NAMES)
-    return _centred(_period(name, win_length) if win_length > 1 else _one(), n_fft)
+    return _centred(name, win_length, win_length, n_fft)
 
 
 def symmetric(name: str, win_length: int, n_fft: int) -> Tensor:
-    """Returns what `window` does, but symmetric: ``get_window(..., fftbins=False)`` of scipy."""
+    """Returns a symmetric window, ``get_window(..., fftbins=False)`` of scipy; arguments as in `window`."""
+    return _centred(name, win_length, win_length - 1, n_fft)
+
+
+def _centred(name: str, win_length: int, period: int, n_fft: int) -> Tensor:
+    """Returns ``win_length`` samples of a window with a period of ``period`` samples, centred among zeros."""
     checks.choice("window", "window", name, NAMES)
-    rest = _period(name, win_length - 1)
-    return _centred(torch.cat([rest, rest[:1]]) if win_length > 1 else _one(), n_fft)
-
-
-def _one() -> Tensor:
-    return torch.ones(1, dtype=torch.float64)
-
-
-def _period(name: str, count: int) -> Tensor:
-    return at(name, torch.arange(count, dtype=torch.float64) / count)
-
-
-def _centred(values: Tensor, n_fft: int) -> Tensor:
-    left = (n_fft - len(values)) // 2
-    return torch.nn.functional.pad(values, (left, n_fft - len(values) - left))
+    share = torch.arange(win_length, dtype=torch.float64) / max(period, 1)
+    values = at(name, share) if win_length > 1 else torch.ones_like(share)
+    left = (n_fft - win_length) // 2
+    return torch.nn.functional.pad(values, (left, n_fft - win_length - left))
 
 
 def at(name: str, phase: Tensor) -> Tensor:

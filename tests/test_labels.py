@@ -188,6 +188,46 @@ def test_errors() -> None:
         ofs.Compose([part])((batch, ofs.Segments([[], []])))
 
 
+GAIN_OR_TURN = [ofs.augment.Gain(gain_db=1.0), Turn()]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(
+    ("step", "named"),
+    [
+        (Turn(), "Turn"),
+        (ofs.OneOf(GAIN_OR_TURN, weights=[1, 0]), "OneOf"),
+        (ofs.SomeOf(GAIN_OR_TURN, n=2), "SomeOf"),
+        (ofs.RandomOrder(GAIN_OR_TURN), "RandomOrder"),
+        (ofs.Sometimes(GAIN_OR_TURN, p=1.0), "Sometimes"),
+        (ofs.OneOf([ofs.Compose(GAIN_OR_TURN)]), "OneOf"),
+    ],
+)
+def test_wrong_counts_name_the_step(step: torch.nn.Module, named: str, count: int) -> None:
+    """Labels of fewer or more clips than the batch has, where time moves and where a choice parts the batch."""
+    chain, batch = ofs.Compose([ofs.augment.Gain(), step]), batch_of(40, 40)
+    labels: list[tuple[str, Any]] = [
+        ("labels", ofs.FrameLabels(torch.zeros(count, 1, 4), torch.full((count,), 4), 10.0)),
+        ("segments", ofs.Segments([[]] * count)),
+    ]
+    if isinstance(step, ofs.OneOf):
+        labels.append(("labels", ofs.ClipLabels(torch.zeros(count, dtype=torch.int64), 3)))
+    for what, wrong in labels:
+        said = rf"{type(wrong).__name__}: expected {what} of 2 items, got {count}\. Give"
+        with pytest.raises(ValueError, match=rf"^Compose step 1 \({named}\): {said}"):
+            chain((batch, wrong))
+
+
+def test_wrong_lengths_name_the_step_within_a_choice() -> None:
+    """The class and place of each chain on the way to the step at fault."""
+    frames = ofs.FrameLabels(torch.zeros(2, 1, 40), torch.tensor([40, 40]), 10.0)
+    for choice in (ofs.OneOf, ofs.RandomOrder):
+        chain = ofs.Compose([ofs.augment.Gain(), choice([Turn()])])
+        named = rf"^Compose step 1: {choice.__name__} step 0 \(Turn\): FrameLabels: expected labels of item 0 for its"
+        with pytest.raises(ValueError, match=named):
+            chain((batch_of(40, 40), frames))
+
+
 def test_loaders_join_them(tmp_path: Any) -> None:
     """One target a clip in the data set; by threads, by collate, and through the front end."""
     import soundfile

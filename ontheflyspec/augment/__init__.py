@@ -1,4 +1,4 @@
-"""Random steps."""
+"""Augmentations: random steps for waveforms and spectrograms."""
 
 from ontheflyspec.augment.band_filters import BandPass, BandStop, HighPass, LowPass
 from ontheflyspec.augment.cropping import AdjustDuration, RandomCrop, TrimSilence

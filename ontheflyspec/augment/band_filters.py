@@ -1,9 +1,11 @@
-"""Butterworth filters of drawn edges, and what all random filters share."""
+"""Butterworth filters: low-pass, high-pass, band-pass, band-stop; and the base class of all random filters."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+import math
+from abc import abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Info
-from ontheflyspec.augment.ranges import Params, Range, Span, mels, uniform
+from ontheflyspec.augment.ranges import Params, Range, Span, mels, side_by_side, uniform
 from ontheflyspec.functional.filtering import butterworth, butterworth_band, filter_items, tails, warped
 from ontheflyspec.op import Edit, Op
 from ontheflyspec.torch_internals import constant_in_traces
@@ -20,49 +22,79 @@ from ontheflyspec.torch_internals import constant_in_traces
 LOWEST = 1.0
 """Hz, the least frequency of a filter: its response goes on for seconds."""
 
+LIMITS = {"hz": (LOWEST, math.inf), "bandwidth": (0.01, 1.99), "db": (-60.0, 60.0), "q": (0.05, 100.0)}
+"""Lowest and highest value of a filter's parameters, by the last word of their names."""
+
 _LOWER_TOP = 0.44
 """Share of the rate that the lower edge of a band lies at most at, so that it stays below the upper one."""
 
-Spans = Span | tuple[Span, ...]
-"""Range of one parameter, or its ranges in several bands."""
+Design = Callable[..., Tensor]
+"""Makes second-order sections of a rate in Hz and parameters, each float64 ``[B]``, or ``[B, k]`` for k bands."""
 
 
-def filtered(
-    info: Info,
-    params: Params,
-    design: Callable[..., Tensor],
-    spans: Mapping[str, Spans],
-    op: Op[..., Any] = filter_items,
-    **options: Any,
-) -> Edit:
-    """Returns an edit that runs a filter over each active item.
+class Filter(Augment):
+    """A filter whose parameters are drawn: frequencies evenly in mel, all others evenly.
 
-    Args:
-        info: of the batch.
-        params: a table.
-        design: makes sections of the rate and the parameters of the filter, float64 ``[B]``, or ``[B, bands]``.
-        spans: of these parameters, by name and in order, the frequency first.
-        op: takes the sections, and as ``tail`` the samples of the longest response if the host does not know them.
-        options: of the op.
-
-    Raises:
-        ValueError: a batch without a rate, or a frequency that can only be drawn at or above half of it.
+    A subclass sets its parameters by `checked_spans`, a frequency first, and returns its `design`.
     """
-    rate, (name, span) = info.known_rate("frequencies in Hz"), next(iter(spans.items()))
-    # Of several bands some may lie above half the rate: they count as right below it.
-    if isinstance(span[0], float) and span[0] >= rate / 2:
-        rule = f"{name} to begin below half the rate, {rate / 2:g} Hz"
-        remedy = f"Lower {name} or leave {info.where} out."
-        raise ValueError(checks.message(info.where, rule, f"{span[0]:g} Hz", remedy))
-    sections = design(rate, *(params[one] for one in spans))
-    known = sections.device.type == "cpu" and not torch.compiler.is_compiling()
-    tail = None if known else longest(design, rate, *spans.values())
-    return info.edit(op, params["active"], sections=sections, tail=tail, **options)
+
+    spans: dict[str, Any]
+    """Span of each parameter, or spans of several bands, by name and in the order that the design takes them."""
+    zero_phase: bool = False
+    """Whether the filter runs forwards and backwards, so that nothing is delayed."""
+
+    def checked_spans(self, **given: float | Span) -> list[Span]:
+        """Returns the spans of all parameters, checked against `LIMITS`, and keeps them by name."""
+        where, self.spans = type(self).__name__, {}
+        for name, value in given.items():
+            low, high = LIMITS[name.rsplit("_", 1)[-1]]
+            self.spans[name] = checks.span(where, name, value, low=low, high=high)
+        return list(self.spans.values())
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns the range of each parameter, of the bands side by side if there are several."""
+        known = {}
+        for name, span in self.spans.items():
+            make = mels if name.endswith("_hz") else uniform
+            bands = [make(one) for one in span] if isinstance(span[0], tuple) else None
+            known[name] = make(span) if bands is None else side_by_side(bands)
+        return known
+
+    @abstractmethod
+    def design(self) -> Design:
+        """Returns the design of the filter."""
+
+    def plan(self, info: Info, params: Params) -> Edit:
+        """Returns the edit that filters the active items."""
+        return self.filtered(info, params, filter_items, zero_phase=self.zero_phase)
+
+    def filtered(self, info: Info, params: Params, op: Op[..., Any], **options: Any) -> Edit:
+        """Returns an edit that runs the filter over each active item.
+
+        Args:
+            info: of the batch.
+            params: a table.
+            op: takes the sections, and as ``tail`` the samples of the longest response if the host does not know them.
+            options: of the op.
+
+        Raises:
+            ValueError: a batch without a rate, or a frequency that can only be drawn at or above half of it.
+        """
+        rate, design, (name, span) = info.known_rate("frequencies in Hz"), self.design(), next(iter(self.spans.items()))
+        # Of several bands some may lie above half the rate: they count as right below it.
+        if isinstance(span[0], float) and span[0] >= rate / 2:
+            rule = f"{name} to begin below half the rate, {rate / 2:g} Hz"
+            remedy = f"Lower {name} or leave {info.where} out."
+            raise ValueError(checks.message(info.where, rule, f"{span[0]:g} Hz", remedy))
+        sections = design(rate, *(params[one] for one in self.spans))
+        known = sections.device.type == "cpu" and not torch.compiler.is_compiling()
+        tail = None if known else longest(design, rate, *self.spans.values())
+        return info.edit(op, params["active"], sections=sections, tail=tail, **options)
 
 
 @constant_in_traces
-def longest(design: Callable[..., Tensor], rate: float, *spans: Spans) -> int:
-    """Returns the samples of the longest response to parameters in these ranges: it belongs to some of their ends."""
+def longest(design: Design, rate: float, *spans: Any) -> int:
+    """Returns the samples of the longest response of a design, which has its parameters at ends of their spans."""
     sides = zip(*itertools.product((0, 1), repeat=len(spans)), strict=True)
     ends = [torch.tensor(span, dtype=torch.float64, device="cpu") for span in spans]
     values = [end[..., list(side)].movedim(-1, 0) for end, side in zip(ends, sides, strict=True)]
@@ -74,14 +106,22 @@ def digital(design: Callable[..., Tensor], rate: float, hertz: Tensor, *others: 
     return design(warped(hertz, rate), *others, **options)
 
 
-def band(rate: float, center_hz: Tensor, bandwidth: Tensor, *, order: int, kind: str) -> Tensor:
-    """Returns the sections of a Butterworth filter of a band, see `butterworth_band`."""
-    half = center_hz * bandwidth / 2
-    lower = warped((center_hz - half).clamp(min=LOWEST), rate, _LOWER_TOP)
-    return butterworth_band(lower, warped(center_hz + half, rate), order, kind)
+class _Butterworth(Filter):
+    """A Butterworth low-pass or high-pass filter, as its ``kind`` says."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, *, order: int, zero_phase: bool, p: float, seed: int) -> None:
+        super().__init__(p=p, seed=seed)
+        self.order = checks.integer(type(self).__name__, "order", order, high=8)
+        self.zero_phase = bool(zero_phase)
+
+    def design(self) -> Design:
+        """Returns the design of `butterworth`."""
+        return partial(digital, butterworth, order=self.order, kind=self.kind)
 
 
-class LowPass(Augment):
+class LowPass(_Butterworth):
     """Butterworth low-pass filter of a drawn cut-off frequency.
 
     It runs over each item forwards and backwards, so that nothing is delayed: 6 dB down at the cut-off, and
@@ -89,18 +129,18 @@ class LowPass(Augment):
     count as that.
 
     Args:
-        cutoff_hz: range in Hz that the cut-off is drawn from, evenly in mel; 1 Hz or more.
+        cutoff_hz: range in Hz that the cut-off is drawn from, uniformly in mel; 1 Hz or more.
         order: poles of the filter, up to 8.
         zero_phase: whether the filter runs backwards, too; if not, waves are delayed as by a filter of hardware: 3 dB
             down at the cut-off, ``6 * order`` dB an octave.
         p: probability that an item is changed.
-        seed: makes two filters differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one filter an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, below 1 Hz or wholly at or above half the rate; an order outside 1..8;
@@ -108,7 +148,7 @@ class LowPass(Augment):
 
     Matches:
         ``scipy.signal.butter`` with ``sosfilt``, or with ``sosfiltfilt`` in silence, on the item alone: 2e-6 of the
-        waveform's peak (tests/augment/test_filtering.py).
+        waveform's peak (tests/augment/test_band_filters.py).
 
     References:
         Range and distribution are those of torch-audiomentations' LowPassFilter, the filter that of audiomentations.
@@ -121,6 +161,8 @@ class LowPass(Augment):
         [1.0, 0.0]
     """
 
+    kind = "low"
+
     def __init__(
         self,
         *,
@@ -130,22 +172,11 @@ class LowPass(Augment):
         p: float = 1.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(p=p, seed=seed)
-        self.cutoff_hz = checks.span("LowPass", "cutoff_hz", cutoff_hz, low=LOWEST)
-        self.order = checks.integer("LowPass", "order", order, high=8)
-        self.zero_phase = bool(zero_phase)
-
-    def ranges(self) -> dict[str, Range]:
-        """Returns the range of ``cutoff_hz``."""
-        return {"cutoff_hz": mels(self.cutoff_hz)}
-
-    def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item after its filter."""
-        design = partial(digital, butterworth, order=self.order, kind="low")
-        return filtered(info, params, design, {"cutoff_hz": self.cutoff_hz}, zero_phase=self.zero_phase)
+        super().__init__(order=order, zero_phase=zero_phase, p=p, seed=seed)
+        (self.cutoff_hz,) = self.checked_spans(cutoff_hz=cutoff_hz)
 
 
-class HighPass(Augment):
+class HighPass(_Butterworth):
     """Butterworth high-pass filter of a drawn cut-off frequency.
 
     It runs over each item forwards and backwards, so that nothing is delayed: 6 dB down at the cut-off, and
@@ -153,18 +184,18 @@ class HighPass(Augment):
     count as that.
 
     Args:
-        cutoff_hz: range in Hz that the cut-off is drawn from, evenly in mel; 1 Hz or more.
+        cutoff_hz: range in Hz that the cut-off is drawn from, uniformly in mel; 1 Hz or more.
         order: poles of the filter, up to 8.
         zero_phase: whether the filter runs backwards, too; if not, waves are delayed as by a filter of hardware: 3 dB
             down at the cut-off, ``6 * order`` dB an octave.
         p: probability that an item is changed.
-        seed: makes two filters differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one filter an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, below 1 Hz or wholly at or above half the rate; an order outside 1..8;
@@ -172,7 +203,7 @@ class HighPass(Augment):
 
     Matches:
         ``scipy.signal.butter`` with ``sosfilt``, or with ``sosfiltfilt`` in silence, on the item alone: 2e-6 of the
-        waveform's peak (tests/augment/test_filtering.py).
+        waveform's peak (tests/augment/test_band_filters.py).
 
     References:
         Range and distribution are those of torch-audiomentations' HighPassFilter, the filter that of audiomentations.
@@ -185,6 +216,8 @@ class HighPass(Augment):
         [0.0, 1.0]
     """
 
+    kind = "high"
+
     def __init__(
         self,
         *,
@@ -194,25 +227,12 @@ class HighPass(Augment):
         p: float = 1.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(p=p, seed=seed)
-        self.cutoff_hz = checks.span("HighPass", "cutoff_hz", cutoff_hz, low=LOWEST)
-        self.order = checks.integer("HighPass", "order", order, high=8)
-        self.zero_phase = bool(zero_phase)
-
-    def ranges(self) -> dict[str, Range]:
-        """Returns the range of ``cutoff_hz``."""
-        return {"cutoff_hz": mels(self.cutoff_hz)}
-
-    def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item after its filter."""
-        design = partial(digital, butterworth, order=self.order, kind="high")
-        return filtered(info, params, design, {"cutoff_hz": self.cutoff_hz}, zero_phase=self.zero_phase)
+        super().__init__(order=order, zero_phase=zero_phase, p=p, seed=seed)
+        (self.cutoff_hz,) = self.checked_spans(cutoff_hz=cutoff_hz)
 
 
-class _Band(Augment):
-    """Butterworth filter of a drawn centre and width, of a ``kind`` of `butterworth_band`."""
-
-    kind: ClassVar[str]
+class _Band(_Butterworth):
+    """A Butterworth band-pass or band-stop filter, as its ``kind`` says."""
 
     def __init__(
         self,
@@ -224,22 +244,27 @@ class _Band(Augment):
         p: float = 1.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(p=p, seed=seed)
-        where = type(self).__name__
-        self.center_hz = checks.span(where, "center_hz", center_hz, low=LOWEST)
-        self.bandwidth = checks.span(where, "bandwidth", bandwidth, low=0.01, high=1.99)
-        self.order = checks.integer(where, "order", order, high=8)
-        self.zero_phase = bool(zero_phase)
+        super().__init__(order=order, zero_phase=zero_phase, p=p, seed=seed)
+        self.center_hz, self.bandwidth = self.checked_spans(center_hz=center_hz, bandwidth=bandwidth)
 
-    def ranges(self) -> dict[str, Range]:
-        """Returns ranges of ``center_hz`` and ``bandwidth``."""
-        return {"center_hz": mels(self.center_hz), "bandwidth": uniform(self.bandwidth)}
+    def design(self) -> Design:
+        """Returns the design of `band`."""
+        return partial(band, order=self.order, kind=self.kind)
 
-    def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item after its filter."""
-        design = partial(band, order=self.order, kind=self.kind)
-        spans = {"center_hz": self.center_hz, "bandwidth": self.bandwidth}
-        return filtered(info, params, design, spans, zero_phase=self.zero_phase)
+
+def band(rate: float, center_hz: Tensor, bandwidth: Tensor, *, order: int, kind: str) -> Tensor:
+    """Returns the sections of a Butterworth band filter, see `butterworth_band`.
+
+    Args:
+        rate: Hz.
+        center_hz: middle of the band, float64 ``[B]``.
+        bandwidth: its width as a share of the middle, float64 ``[B]``.
+        order: half the number of poles.
+        kind: ``"pass"`` or ``"stop"``.
+    """
+    half = center_hz * bandwidth / 2
+    lower = warped((center_hz - half).clamp(min=LOWEST), rate, _LOWER_TOP)
+    return butterworth_band(lower, warped(center_hz + half, rate), order, kind)
 
 
 class BandPass(_Band):
@@ -251,27 +276,27 @@ class BandPass(_Band):
     and lower ones above 0.44 of it.
 
     Args:
-        center_hz: range in Hz that the middle of the band is drawn from, evenly in mel; 1 Hz or more.
-        bandwidth: range that the width of the band is drawn from, evenly, as a share of its middle; 0.01 to 1.99.
+        center_hz: range in Hz that the middle of the band is drawn from, uniformly in mel; 1 Hz or more.
+        bandwidth: range that the width of the band is drawn from, uniformly, as a share of its middle; 0.01 to 1.99.
         order: the filter has twice as many poles, up to 8.
         zero_phase: whether the filter runs backwards, too; if not, waves are delayed as by a filter of hardware: 3 dB
             down at both edges, ``6 * order`` dB an octave.
         p: probability that an item is changed.
-        seed: makes two filters differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one filter an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
-        ValueError: a range with low above high or outside what is said above; middles that all lie at or above half the
+        ValueError: a range with low above high or outside its limits; middles that all lie at or above half the
             rate; an order outside 1..8; a batch without a rate.
 
     Matches:
         ``scipy.signal.butter(btype="bandpass")`` with ``sosfilt``, or with ``sosfiltfilt`` in silence, on the item
-        alone: 2e-6 of the waveform's peak (tests/augment/test_filtering.py).
+        alone: 2e-6 of the waveform's peak (tests/augment/test_band_filters.py).
 
     References:
         Ranges and distributions are those of torch-audiomentations' BandPassFilter, the filter that of audiomentations.
@@ -296,27 +321,27 @@ class BandStop(_Band):
     and lower ones above 0.44 of it.
 
     Args:
-        center_hz: range in Hz that the middle of the band is drawn from, evenly in mel; 1 Hz or more.
-        bandwidth: range that the width of the band is drawn from, evenly, as a share of its middle; 0.01 to 1.99.
+        center_hz: range in Hz that the middle of the band is drawn from, uniformly in mel; 1 Hz or more.
+        bandwidth: range that the width of the band is drawn from, uniformly, as a share of its middle; 0.01 to 1.99.
         order: the filter has twice as many poles, up to 8.
         zero_phase: whether the filter runs backwards, too; if not, waves are delayed as by a filter of hardware: 3 dB
             down at both edges, ``6 * order`` dB an octave.
         p: probability that an item is changed.
-        seed: makes two filters differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one filter an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
-        ValueError: a range with low above high or outside what is said above; middles that all lie at or above half the
+        ValueError: a range with low above high or outside its limits; middles that all lie at or above half the
             rate; an order outside 1..8; a batch without a rate.
 
     Matches:
         ``scipy.signal.butter(btype="bandstop")`` with ``sosfilt``, or with ``sosfiltfilt`` in silence, on the item
-        alone: 2e-6 of the waveform's peak (tests/augment/test_filtering.py).
+        alone: 2e-6 of the waveform's peak (tests/augment/test_band_filters.py).
 
     References:
         Ranges and distributions are those of torch-audiomentations' BandStopFilter, the filter that of audiomentations.

@@ -1,4 +1,4 @@
-"""Augmentations: random steps, of declared ranges and a plan of what to do with what was drawn."""
+"""Base class of augmentations: random parameters drawn from declared ranges, and edits planned from them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from ontheflyspec.functional.masks import Spans, gaps
 from ontheflyspec.functional.time_maps import SampleMap, rearrange
 from ontheflyspec.labels import Extent, Target, TimeMap, mixed
 from ontheflyspec.op import Edit, Op, execute
+from ontheflyspec.recordings import Bank, Waves, check_match, look_up
 
 LEAST = 2.0**-33
-"""How near numbers in (0, 1) come to both ends."""
+"""Distance of the extreme numbers of `rng.uniform` from 0 and from 1."""
 
 
 class Info(NamedTuple):
-    """What a plan may know of a batch before its samples are there.
+    """Metadata of a batch, all that a plan may depend on: it is made before the samples are there.
 
     Args:
         lengths: steps of each item, int64 ``[B]`` on any device.
-        rate: steps per second, None if nobody knows.
+        rate: steps per second, None if it is not known.
         shape: ``[B, ..., T]`` of the data; ``[B]`` if lengths alone are asked for.
-        where: what errors begin with.
+        where: name that errors begin with.
         device: of the data, None if lengths alone are asked for.
     """
 
@@ -40,7 +41,7 @@ class Info(NamedTuple):
 
     @classmethod
     def of(cls, batch: PaddedBatch, where: str) -> Info:
-        """Returns what a plan may know of a batch."""
+        """Returns the metadata of a batch."""
         return cls(batch.lengths, batch.rate, batch.data.shape, where, batch.data.device)
 
     @property
@@ -59,63 +60,66 @@ class Info(NamedTuple):
         return self.shape[-2] if len(self.shape) > 2 else 0
 
     def known_rate(self, what: str) -> float:
-        """Returns the rate, or raises that it is not known, for ``what``."""
-        if self.rate is None:
-            rule = f"a batch that knows its rate, for {what}"
-            raise ValueError(checks.message(self.where, rule, "none", "Wrap waveforms with ofs.pad(..., rate=...)."))
-        return self.rate
+        """Returns the rate, or raises that ``what`` needs one."""
+        return checks.known_rate(self.where, self.rate, what)
+
+    def waves(self, bank: Bank, files: Tensor) -> Waves:
+        """Returns the waves at positions ``files`` of a bank, counting round, or raises unless they fit the batch."""
+        check_match(self.where, bank, self.known_rate(f"a bank of {bank.rate:g} Hz"), self.channels, self.device)
+        return look_up(bank, files)
 
     def edit(self, op: Op[..., Any], active: Tensor | None, **options: Any) -> Edit:
-        """Returns an edit that leaves lengths as they are."""
+        """Returns an edit by ``op`` that leaves lengths as they are."""
         return Edit(op, options, active, self.lengths, self.size)
 
     def rearranged(self, sample_map: SampleMap, lengths: Tensor, size: int) -> Edit:
-        """Returns an edit that puts segments of items at their places in results of these lengths, up to ``size``."""
+        """Returns an edit that moves segments of items into results of ``lengths``, with a last axis of ``size``."""
         options = {"sample_map": sample_map, "size": size}
         return Edit(rearrange, options, None, lengths, size, lambda: self.moved(sample_map))
 
     def moved(self, sample_map: SampleMap) -> TimeMap:
-        """Returns in seconds where segments go."""
+        """Returns the time map, in seconds, of a map in samples."""
         return sample_map.time_map(self.known_rate("times in seconds"))
 
     def around(self, hidden: Spans) -> TimeMap:
-        """Returns in seconds what lies between hidden spans of each item, which stays in its place."""
+        """Returns the time map, in seconds, of items that stay in place and lose the time of the hidden spans."""
         first, last = gaps(*hidden, self.lengths)
         return self.moved(SampleMap(first, last, first, torch.ones_like(first)))
 
     def one_piece(self, slope: Tensor) -> TimeMap:
-        """Returns each item as one piece, float64 ``[B]`` seconds long for each of its own."""
+        """Returns the time map of items stretched evenly: ``slope``, float64 ``[B]``, seconds for each of their own."""
         end = self.lengths.double().unsqueeze(-1) / self.known_rate("times in seconds")
         nothing = torch.zeros_like(end)
         return TimeMap(nothing, end, nothing, slope.unsqueeze(-1))
 
     def column(self, values: Tensor) -> Tensor:
-        """Returns values ``[B]`` as ``[B, 1]`` where the lengths are."""
+        """Returns values ``[B]`` as ``[B, 1]`` on the device of the lengths."""
         return values.to(self.lengths.device, non_blocking=True).unsqueeze(-1)
 
     def after(self, edit: Edit) -> Info:
-        """Returns what is known after an edit."""
+        """Returns the metadata of the batch after an edit."""
         lengths = self.lengths if edit.lengths is None else edit.lengths
         return self._replace(lengths=lengths, shape=torch.Size((*self.shape[:-1], edit.size)))
 
 
 class Augment(nn.Module, ABC):
-    """A random step: `draw` makes a table of parameters on the host, `replay` does what a table says.
+    """A random step: `draw` makes a table of parameters on the host, `replay` applies a table.
 
-    A subclass declares in `ranges` what is drawn, and says in `plan` what is done with it. Called with a Tensor, a
-    PaddedBatch, or a tuple or list that begins with one, whose `FrameLabels`, `Segments` and `ClipLabels` follow while
-    all else comes back untouched. What an item gets depends on its id, the seed and the place in the chain alone;
-    without ids, fresh ones come from torch's CPU generator at every call. ``.eval()`` turns the step off.
+    A subclass declares random parameters in `ranges` and turns a table of them into an edit in `plan`. A step is called
+    with a Tensor, a PaddedBatch, or a tuple or list that begins with a PaddedBatch; there `FrameLabels`, `Segments` and
+    `ClipLabels` follow the audio, while all else comes back untouched. An item's parameters depend on its id, the seed
+    and the place in the chain alone; without ids, fresh ones come from torch's CPU generator at every call. ``.eval()``
+    turns the step off.
 
     Args:
         p: probability that an item is changed.
-        seed: makes two steps of one kind differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
     """
 
     item_rank: int = 1
     """Axes of one item without channels: 1 for waveforms, 2 for spectrograms."""
     sample_rate: float | None = None
-    """Hz of bare Tensors, None where nobody says."""
+    """Hz of bare Tensors, None if it is not known."""
     mixes_items: ClassVar[bool] = False
     """Whether items of a batch meet."""
     changes_lengths: bool = False
@@ -127,13 +131,13 @@ class Augment(nn.Module, ABC):
         self.p = checks.number(where, "p", p, low=0.0, high=1.0)
         self.seed = checks.integer(where, "seed", seed, low=-(2**63), high=2**63 - 1)
 
-    @abstractmethod
     def ranges(self) -> dict[str, Range]:
-        """Returns what is drawn for each item, by name and in order; beside it the base draws who is ``active``."""
+        """Returns the range of each parameter by name, drawn in this order after ``active``; none by default."""
+        return {}
 
     @abstractmethod
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns what a table does to a batch.
+        """Returns the edit that a table makes of a batch.
 
         Args:
             info: of the batch.
@@ -141,10 +145,10 @@ class Augment(nn.Module, ABC):
         """
 
     def draw(self, items: Tensor | PaddedBatch, key: int | None = None) -> Params:
-        """Returns what would be drawn: for ids a table of tensors, for a batch one of lists, as JSON takes them.
+        """Returns the table that a call would draw: of tensors for ids, of lists for a batch, as JSON takes them.
 
         Args:
-            items: ids, or a batch; one without ids gets fresh ones.
+            items: ids, or a batch; a batch without ids gets fresh ones.
             key: of the stream, None for that of the step's own seed.
         """
         if isinstance(items, PaddedBatch):
@@ -154,11 +158,11 @@ class Augment(nn.Module, ABC):
         return _table(self, rng.uniform(items, rng.fold(0, self.seed) if key is None else key, count), ranges)
 
     def replay(self, x: Any, params: Params) -> Any:
-        """Returns what loaders yield changed as a table of `draw` says, in ``.eval()``, too."""
+        """Returns what loaders yield after the edit of a table of `draw`, in ``.eval()``, too."""
         return with_targets(self, x, lambda batch, targets: changed(self, batch, params, targets))
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
-        """Returns steps out for steps in; where draws tell them apart, for one table of `draw`."""
+        """Returns steps out for steps in; where they depend on draws, for one table of `draw`."""
         if params is None and not (self.changes_lengths and self.training and self.p > 0):
             return lengths
         given = as_tensor(lengths, torch.int64)
@@ -184,7 +188,7 @@ class Augment(nn.Module, ABC):
         return with_targets(self, x, change)
 
     def _tries(self) -> Params:
-        """Returns a table of all values that lengths may depend on: the ends of ranges, or each of a few things."""
+        """Returns a table whose rows give every length that can be drawn: ends of ranges, or each of a few values."""
         ranges = self.ranges()
         count = max([1, *(one.ways for one in ranges.values())])
         tries = torch.arange(count + (self.p < 1), dtype=torch.float64, device="cpu").unsqueeze(-1)
@@ -197,7 +201,7 @@ class Augment(nn.Module, ABC):
 
 
 def _table(step: Augment, unit: Tensor, ranges: dict[str, Range]) -> Params:
-    """Returns a table of numbers in (0, 1), ``[B, 1 + columns]``."""
+    """Returns the table that a step makes of random numbers in (0, 1), ``[B, 1 + columns]``."""
     params: Params = {"active": unit[:, 0] < step.p}
     first = 1
     for name, one in ranges.items():
@@ -219,12 +223,12 @@ def _lengths(step: Augment, lengths: Tensor, params: Params) -> Tensor:
 
 
 def planned(step: Augment, info: Info, params: Params) -> Edit:
-    """Returns what a table, as drawn or as JSON gives it back, does to a batch."""
+    """Returns the edit that a step makes of a table, as drawn or as JSON gives it back."""
     return step.plan(info, _typed(step, info, params))
 
 
 def _typed(step: Augment, info: Info, params: Params) -> Params:
-    """Returns a table as tensors of the types that a step's ranges have, or raises that it is none for a batch."""
+    """Returns a table as tensors of the types of a step's ranges, or raises unless it is one for this batch."""
     types = {name: one.dtype for name, one in step.ranges().items()}
     items, table = info.shape[0], {}
     for name, dtype in {"active": torch.bool, **types}.items():
@@ -239,7 +243,7 @@ def _typed(step: Augment, info: Info, params: Params) -> Params:
 
 
 def checked(step: Any, batch: PaddedBatch) -> PaddedBatch:
-    """Returns the batch as floats, or raises what is wrong with it for a step."""
+    """Returns the batch as floats, or raises unless a step takes its type, rank and lengths."""
     where, data = type(step).__name__, batch.data
     checks.dtype(where, data, checks.WAVE_DTYPES if step.item_rank == 1 else checks.FEATURE_DTYPES)
     checks.rank(where, data, step.item_rank, batched=True)
@@ -250,9 +254,9 @@ def checked(step: Any, batch: PaddedBatch) -> PaddedBatch:
 def changed(
     step: Augment, batch: PaddedBatch, params: Params, targets: Sequence[Any] = ()
 ) -> tuple[PaddedBatch, Sequence[Any]]:
-    """Returns a batch changed as a table says, and its targets; one of no items as it is."""
+    """Returns a batch and its targets after the edit of a table; a batch of no items as it is."""
     batch = checked(step, batch)
-    if not batch.data.shape[0]:  # which FFT libraries refuse
+    if not batch.data.shape[0]:  # FFT libraries refuse to transform nothing
         return batch, list(targets)
     info = Info.of(batch, type(step).__name__)
     edit = planned(step, info, params)
@@ -263,7 +267,7 @@ def changed(
 def followed(
     targets: Sequence[Any], edit: Edit, before: Info, after: Info, moved: TimeMap | None = None
 ) -> Sequence[Any]:
-    """Returns targets after an edit; ``moved`` tells where time went if the operation alone can."""
+    """Returns targets after an edit; ``moved`` is its time map if only the operation itself knows it."""
     if edit.mixed is not None:
         return [mixed(before.where, target, *edit.mixed) for target in targets]
     time = edit.time if moved is None else lambda: moved
@@ -274,7 +278,7 @@ def followed(
 
 
 def last_axis(sizes: Tensor, bounds: Tensor) -> int:
-    """Returns the longest of the sizes if they are on the host, else of their bounds, which are."""
+    """Returns the largest of the sizes if they are on the host, else of their upper bounds, which are there."""
     known = sizes if sizes.device.type == "cpu" else bounds
     return int(known.max()) if known.numel() else 0
 
@@ -284,13 +288,27 @@ def ids_of(batch: PaddedBatch) -> Tensor:
     return rng.fresh_ids(batch.data.shape[0]) if batch.ids is None else batch.ids
 
 
+def each_column(table: Params, change: Callable[[str, Any], Any]) -> Params:
+    """Returns a table, or a table of tables, with ``change(name, column)`` in place of each column."""
+    return {
+        name: each_column(column, change) if isinstance(column, dict) else change(name, column)
+        for name, column in table.items()
+    }
+
+
 def as_lists(table: Params) -> Params:
-    """Returns a table, or one of tables, as JSON takes it."""
-    return {name: as_lists(one) if isinstance(one, dict) else one.tolist() for name, one in table.items()}
+    """Returns a table, or a table of tables, with lists in place of tensors, as JSON takes it."""
+    return each_column(table, lambda _, column: column.tolist())
 
 
 def with_targets(step: Any, x: Any, change: Callable[[PaddedBatch, Sequence[Any]], tuple[Any, Sequence[Any]]]) -> Any:
-    """Returns what a change makes of a batch, a tuple or list of one and targets, or a Tensor: one of full items."""
+    """Applies a change to the input of a step, and returns the result in the form of the input.
+
+    Args:
+        step: gives the axes of an item and the rate of a Tensor.
+        x: a batch, a tuple or list of a batch and its targets, or a Tensor of one item or more, all of full length.
+        change: takes a batch and its targets, returns them changed; the batch may become a mapping of batches.
+    """
     where = type(step).__name__
     if type(x) in (tuple, list) and x and isinstance(x[0], PaddedBatch):
         batch, targets = change(x[0], x[1:])

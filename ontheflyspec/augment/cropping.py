@@ -1,6 +1,8 @@
-"""Augmentations that keep a part of each item, or make it longer with silence."""
+"""Duration: random crops, padding to a fixed duration, trimming of silence at both ends."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 
@@ -12,11 +14,13 @@ from ontheflyspec.op import Edit
 
 
 class _Fitted(Augment):
-    """Items of so many seconds: longer ones are cropped from a drawn place, shorter ones padded if a class ``pads``."""
+    """Items of a fixed duration: longer items are cropped at a drawn start, shorter ones padded if ``pads`` is set."""
 
     changes_lengths = True
-    pads = False
+    pads: ClassVar[bool] = False
+    """Whether shorter items are padded with silence."""
     position = "start"
+    """Where a shorter item lies among the silence."""
 
     def __init__(self, *, seconds: float, sample_rate: float | None = None, p: float = 1.0, seed: int = 0) -> None:
         super().__init__(p=p, seed=seed)
@@ -25,11 +29,11 @@ class _Fitted(Augment):
         self.sample_rate = None if sample_rate is None else checks.positive(where, "sample_rate", sample_rate)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns the range of ``start``: where among the possible starts, or places."""
+        """Returns the range of ``start``, a fraction of the possible starts of the crop, or of the item in silence."""
         return {"start": fraction()}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns what is kept of each active item, and where it lies among the silence."""
+        """Returns the edit that crops or pads the active items."""
         if info.rate is None and len(info.shape) == 1:
             rule = "a sample_rate, to know lengths without a batch"
             remedy = f"Make it with {info.where}(sample_rate=...)."
@@ -49,14 +53,14 @@ class _Fitted(Augment):
 
 
 class RandomCrop(_Fitted):
-    """Keeps a stretch of so many seconds of each item, from a drawn place; shorter items stay whole.
+    """Random crop: keeps a stretch of fixed duration of each item, at a drawn start; shorter items stay whole.
 
     Args:
-        seconds: of the stretch, rounded to whole samples.
+        seconds: duration of the crop, rounded to whole samples.
         sample_rate: Hz of the waveforms, so that bare Tensors can be cropped and `output_lengths` is known; batches of
             another rate raise. None takes the rate of each batch.
         p: probability that an item is changed.
-        seed: makes two crops differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[B, T]`` to the longest result, ``[B, C, T]`` and a Tensor ``[T]`` likewise; all channels of an item together.
@@ -80,14 +84,14 @@ class RandomCrop(_Fitted):
 
 
 class AdjustDuration(_Fitted):
-    """Makes each item exactly so many seconds long: longer ones are cropped from a drawn place, shorter ones padded.
+    """Adjusts each item to a fixed duration: longer items are cropped at a drawn start, shorter ones padded.
 
     Args:
-        seconds: of each result, rounded to whole samples.
+        seconds: duration of each result, rounded to whole samples.
         position: where a shorter item lies among the silence: ``"start"``, ``"end"`` or ``"random"``.
         sample_rate: as in `RandomCrop`.
         p: probability that an item is changed.
-        seed: makes two steps differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[B, T]`` to ``[B, round(seconds * rate)]`` if all items are changed, ``[B, C, T]`` and a Tensor ``[T]``
@@ -126,25 +130,25 @@ class AdjustDuration(_Fitted):
 
 
 class TrimSilence(Augment):
-    """Cuts what is silent off both ends of each item, as ``librosa.effects.trim`` does, by the item's own peak.
+    """Trims silence off both ends of each item, as ``librosa.effects.trim`` does, relative to the item's own peak.
 
-    What is kept goes from the first to the last frame whose root mean square, in any channel, lies less than
+    The kept part reaches from the first to the last frame whose root mean square, in any channel, lies less than
     ``top_db`` below that of the item's loudest frame. An item that is silent throughout stays whole, as in librosa.
-    Nothing is drawn but which items are trimmed. New lengths depend on the samples: they come back on the device of
-    the samples, where nobody asks for them, and the last axis then stays as it is.
+    Only which items are trimmed is drawn. New lengths depend on the samples: they stay on the device of the samples
+    without a wait, and if that is not the host, the last axis stays as it is.
 
     Args:
-        top_db: how far below the loudest frame silence begins, in dB.
+        top_db: level of silence below the loudest frame, in dB.
         frame_length: samples of a frame.
         hop_length: samples between frames, to which the cuts are rounded.
         p: probability that an item is changed.
-        seed: makes two steps differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[B, T]`` to the longest result, ``[B, C, T]`` and a Tensor ``[T]`` likewise; all channels of an item together.
 
     Padding:
-        Left out; 0 past each new length.
+        Ignored; 0 past each new length.
 
     Raises:
         ValueError: an option that is not above 0; `output_lengths` of lengths alone.
@@ -165,16 +169,11 @@ class TrimSilence(Augment):
         self, *, top_db: float = 60.0, frame_length: int = 2048, hop_length: int = 512, p: float = 1.0, seed: int = 0
     ) -> None:
         super().__init__(p=p, seed=seed)
-        where = "TrimSilence"
-        self.top_db = checks.positive(where, "top_db", top_db)
-        self.frame_length = checks.integer(where, "frame_length", frame_length)
-        self.hop_length = checks.integer(where, "hop_length", hop_length)
-
-    def ranges(self) -> dict[str, Range]:
-        """Returns nothing: who is active says it all."""
-        return {}
+        self.top_db = checks.positive("TrimSilence", "top_db", top_db)
+        self.frame_length = checks.integer("TrimSilence", "frame_length", frame_length)
+        self.hop_length = checks.integer("TrimSilence", "hop_length", hop_length)
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item trimmed."""
+        """Returns the edit that trims the active items."""
         silence = Silence(self.top_db, self.frame_length, self.hop_length)
         return Edit(trim_silence, {"silence": silence, "rate": info.rate}, params["active"], size=info.size)

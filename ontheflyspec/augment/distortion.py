@@ -1,17 +1,16 @@
-"""Distortions: clipping, saturation, few bits, companding, telephone lines."""
+"""Distortion: clipping, tanh saturation, bit-depth reduction, mu-law companding, telephone lines."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.band_filters import LOWEST, filtered
+from ontheflyspec.augment.band_filters import Design, Filter
 from ontheflyspec.augment.base import Augment, Info
-from ontheflyspec.augment.ranges import Params, Range, Span, integers, mels, uniform
+from ontheflyspec.augment.ranges import Params, Range, Span, integers, uniform
 from ontheflyspec.functional.distortion import CLIP, CRUSH, MU_LAW, SATURATE, bend_items, filter_and_compand
 from ontheflyspec.functional.filtering import butterworth, warped
 from ontheflyspec.op import Edit
@@ -24,15 +23,15 @@ class Clip(Augment):
     these two levels are set to them. Levels are those of the item's own samples, interpolated between them.
 
     Args:
-        percentile: range that the share of clipped samples is drawn from, evenly, in percent; within 0..100.
+        percentile: range that the share of clipped samples is drawn from, uniformly, in percent; within 0..100.
         p: probability that an item is changed.
-        seed: makes two clippings differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one pair of levels an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high or outside 0..100, a probability outside 0..1.
@@ -58,7 +57,7 @@ class Clip(Augment):
         return {"percentile": uniform(self.percentile)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item clipped."""
+        """Returns the edit that clips the active items."""
         share = params["percentile"] / 200
         return info.edit(bend_items, params["active"], numbers=torch.stack([share, 1 - share], -1), bend=CLIP)
 
@@ -70,15 +69,15 @@ class TanhDistortion(Augment):
     out above 0.46 of the level that none can pass.
 
     Args:
-        amount: range that the amount is drawn from, evenly; within 0..1.
+        amount: range that the amount is drawn from, uniformly; within 0..1.
         p: probability that an item is changed.
-        seed: makes two distortions differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one draw an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high or outside 0..1, a probability outside 0..1.
@@ -107,7 +106,7 @@ class TanhDistortion(Augment):
         return {"amount": uniform(self.amount)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item distorted."""
+        """Returns the edit that saturates the active items."""
         shares = 1 - 0.99 * params["amount"].unsqueeze(-1)
         return info.edit(bend_items, params["active"], numbers=shares, bend=SATURATE)
 
@@ -121,13 +120,13 @@ class BitCrush(Augment):
     Args:
         bits: range that the number of bits is drawn from, each whole number evenly, both ends included; within 1..24.
         p: probability that an item is changed.
-        seed: makes two draws differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one draw an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high or outside 1..24, a probability outside 0..1.
@@ -148,16 +147,14 @@ class BitCrush(Augment):
 
     def __init__(self, *, bits: int | tuple[int, int] = (5, 14), p: float = 1.0, seed: int = 0) -> None:
         super().__init__(p=p, seed=seed)
-        low, high = bits if isinstance(bits, Sequence) and len(bits) == 2 else (bits, bits)
-        high = checks.integer("BitCrush", "bits", high, high=24)
-        self.bits = checks.integer("BitCrush", "bits", low, high=high), high
+        self.bits = checks.integer_span("BitCrush", "bits", bits, low=1, high=24)
 
     def ranges(self) -> dict[str, Range]:
         """Returns the range of ``bits``."""
         return {"bits": integers(self.bits)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item rounded."""
+        """Returns the edit that quantises the active items."""
         steps = torch.exp2((params["bits"] - 1).double()).unsqueeze(-1)
         return info.edit(bend_items, params["active"], numbers=steps, bend=CRUSH)
 
@@ -170,15 +167,15 @@ class MuLaw(Augment):
     0 where they are cut off.
 
     Args:
-        mu: range that the compression is drawn from, evenly; 255 is that of 8 bits. Within 3..65535.
+        mu: range that the compression is drawn from, uniformly; 255 is that of 8 bits. Within 3..65535.
         p: probability that an item is changed.
-        seed: makes two draws differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one draw an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high or outside 3..65535, a probability outside 0..1.
@@ -204,11 +201,11 @@ class MuLaw(Augment):
         return {"mu": uniform(self.mu)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item coded and decoded."""
+        """Returns the edit that codes and decodes the active items."""
         return info.edit(bend_items, params["active"], numbers=params["mu"].unsqueeze(-1), bend=MU_LAW)
 
 
-class Telephone(Augment):
+class Telephone(Filter):
     """Band of a telephone line, with mu-law coding if asked for.
 
     A Butterworth high pass and a low pass run over each item forwards and backwards: nothing is delayed, 6 dB are lost
@@ -216,19 +213,19 @@ class Telephone(Augment):
     of the rate count as that. The rate stays as it is.
 
     Args:
-        low_hz: range in Hz that the lower edge is drawn from, evenly in mel; 1 Hz or more.
+        low_hz: range in Hz that the lower edge is drawn from, uniformly in mel; 1 Hz or more.
         high_hz: range in Hz that the upper edge is drawn from, likewise; it must begin above the end of ``low_hz``.
         order: poles of each of the two filters, up to 8.
         mu: compression of `MuLaw`, which follows the filters, 255 for 8 bits; None for no rounding. Full scale is 1.
             Which of two levels a sample between them gets may differ from device to device.
         p: probability that an item is changed.
-        seed: makes two telephones differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one telephone an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, below 1 Hz or wholly at or above half the rate, ranges that meet, an
@@ -249,6 +246,8 @@ class Telephone(Augment):
         [0.0, 1.0]
     """
 
+    zero_phase = True
+
     def __init__(
         self,
         *,
@@ -260,28 +259,26 @@ class Telephone(Augment):
         seed: int = 0,
     ) -> None:
         super().__init__(p=p, seed=seed)
-        self.low_hz = checks.span("Telephone", "low_hz", low_hz, low=LOWEST)
-        self.high_hz = checks.span("Telephone", "high_hz", high_hz, low=LOWEST)
+        self.low_hz, self.high_hz = self.checked_spans(low_hz=low_hz, high_hz=high_hz)
         if self.high_hz[0] <= self.low_hz[1]:
             rule = f"high_hz to begin above the end of low_hz, {self.low_hz[1]:g} Hz"
             raise ValueError(checks.message("Telephone", rule, f"{self.high_hz[0]:g} Hz", "Raise high_hz."))
         self.order = checks.integer("Telephone", "order", order, high=8)
         self.mu = None if mu is None else checks.number("Telephone", "mu", mu, low=3.0, high=65535.0)
 
-    def ranges(self) -> dict[str, Range]:
-        """Returns ranges of ``low_hz`` and ``high_hz``."""
-        return {"low_hz": mels(self.low_hz), "high_hz": mels(self.high_hz)}
+    def design(self) -> Design:
+        """Returns the design of both filters in a row."""
+        return partial(line, order=self.order)
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item as over its telephone."""
-        design, spans = partial(line, order=self.order), {"low_hz": self.low_hz, "high_hz": self.high_hz}
+        """Returns the edit that filters the active items, and codes and decodes them if asked for."""
         if self.mu is None:
-            return filtered(info, params, design, spans, zero_phase=True)
+            return super().plan(info, params)
         mu = torch.full_like(params["low_hz"], self.mu).unsqueeze(-1)
-        return filtered(info, params, design, spans, filter_and_compand, mu=mu)
+        return self.filtered(info, params, filter_and_compand, mu=mu)
 
 
 def line(rate: float, low_hz: Tensor, high_hz: Tensor, *, order: int) -> Tensor:
-    """Returns the sections of a high pass and a low pass."""
+    """Returns the sections of a Butterworth high-pass and a low-pass filter at edges in Hz, float64 ``[B]`` each."""
     lower, upper = warped(low_hz, rate), warped(high_hz, rate)
     return torch.cat([butterworth(lower, order, "high"), butterworth(upper, order, "low")], 1)

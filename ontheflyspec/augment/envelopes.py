@@ -1,4 +1,4 @@
-"""Envelopes: gain transitions and fades."""
+"""Gain envelopes: gain transitions, fade-in and fade-out."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ontheflyspec.op import Edit
 class GainTransition(Augment):
     """Gain transition: each item's level moves from one drawn gain to another, as by the turn of a knob.
 
-    The gain moves evenly in dB, over a drawn time that begins anywhere in the item where it fits; it takes the whole
+    The gain moves linearly in dB, over a drawn time that begins anywhere in the item where it fits; it takes the whole
     item if that is shorter. The batch must know its rate.
 
     Args:
-        gain_db: range in dB that the gains before and after are drawn from, evenly and each for itself.
-        duration_s: range in seconds that the time of the move is drawn from, evenly; 0 or more.
+        gain_db: range in dB that the gains before and after are drawn from, uniformly and each for itself.
+        duration_s: range in seconds that the time of the move is drawn from, uniformly; 0 or more.
         p: probability that an item is changed.
-        seed: makes two differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one curve an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, a time below 0, a time with one gain alone, a probability outside 0..1,
@@ -70,7 +70,7 @@ class GainTransition(Augment):
         return {"gain_db": uniform(self.gain_db, 2), "duration_s": uniform(self.duration_s), "start": fraction()}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item with its level on the move."""
+        """Returns the edit that moves the gain of the active items."""
         width = params["duration_s"] * info.known_rate("a time in seconds")
         return info.edit(glide, params["active"], gains_db=params["gain_db"], start=params["start"], width=width)
 
@@ -82,17 +82,17 @@ class Fade(Augment):
     0, as those of torchaudio's. The batch must know its rate.
 
     Args:
-        fade_in_s: range in seconds that the time of the rise is drawn from, evenly; 0 or more.
+        fade_in_s: range in seconds that the time of the rise is drawn from, uniformly; 0 or more.
         fade_out_s: range in seconds that the time of the fall is drawn from, likewise.
         shape: ``"linear"``, ``"exponential"``, ``"logarithmic"``, ``"quarter_sine"`` or ``"half_sine"``.
         p: probability that an item is changed.
-        seed: makes two differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one pair of times an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, a time below 0, an unknown shape, a probability outside 0..1,
@@ -126,7 +126,7 @@ class Fade(Augment):
         return {"fade_in_s": uniform(self.fade_in_s), "fade_out_s": uniform(self.fade_out_s)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item between its fades."""
+        """Returns the edit that fades the active items in and out."""
         active, rate = params["active"], info.known_rate("fades in seconds")
         rise, fall = (active * torch.round(params[name] * rate).long() for name in ("fade_in_s", "fade_out_s"))
         return info.edit(fade, None, rise=rise, fall=fall, shape=self.shape)

@@ -1,62 +1,52 @@
-"""Equalisers: bells, shelves, seven bands in a row, pre-emphasis."""
+"""Equalisers: peaking filter, low and high shelf, seven-band parametric equaliser; pre-emphasis."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.band_filters import LOWEST, digital, filtered
+from ontheflyspec.augment.band_filters import Design, Filter, digital
 from ontheflyspec.augment.base import Augment, Info
-from ontheflyspec.augment.ranges import Params, Range, Span, mels, uniform
+from ontheflyspec.augment.ranges import Params, Range, Span, uniform
 from ontheflyspec.functional.filtering import emphasise, peaking, shelf, warped
 from ontheflyspec.op import Edit
 
 _HERTZ = ((42, 95), (91, 204), (196, 441), (421, 948), (909, 2045), (1957, 4404), (4216, 9486))
 _STEEPNESS = ((0.1, 0.999), *[(0.5, 5.0)] * 5, (0.1, 0.999))
-"""Ranges of the bands of `SevenBandEQ`."""
+"""Spans of the frequency in Hz and of the steepness of each band of `SevenBandEQ`."""
 
 
 def seven_bands(rate: float, center_hz: Tensor, gain_db: Tensor, q: Tensor) -> Tensor:
-    """Returns the sections of a shelf, five bells and another shelf, of parameters ``[B, 7]``."""
+    """Returns the sections of a low shelf, five peaking filters and a high shelf, from parameters ``[B, 7]``."""
     bands = list(zip(warped(center_hz, rate).unbind(1), gain_db.unbind(1), q.unbind(1), strict=True))
     bells = [peaking(*band) for band in bands[1:-1]]
     return torch.cat([shelf(*bands[0], "low"), *bells, shelf(*bands[-1], "high")], 1)
 
 
-def side_by_side(ranges: Sequence[Range]) -> Range:
-    """Returns a range of ``[B, k]`` parameters, each from its own range of one float64."""
-
-    def make(unit: Tensor, before: Params) -> Tensor:
-        return torch.stack([one.make(unit[:, k : k + 1], before) for k, one in enumerate(ranges)], 1)
-
-    return Range(len(ranges), torch.float64, make)
-
-
-class PeakingEQ(Augment):
+class PeakingEQ(Filter):
     """Peaking equaliser: a drawn gain around a drawn frequency.
 
     The filter runs over each item as one of hardware does; before an item there is silence. Frequencies above 0.49 of
     the rate count as that.
 
     Args:
-        center_hz: range in Hz that the middle is drawn from, evenly in mel; 1 Hz or more.
-        gain_db: range in dB that the gain in the middle is drawn from, evenly; within -60..60.
-        q: range that the middle over the width is drawn from, evenly; within 0.05..100.
+        center_hz: range in Hz that the middle is drawn from, uniformly in mel; 1 Hz or more.
+        gain_db: range in dB that the gain in the middle is drawn from, uniformly; within -60..60.
+        q: range that the middle over the width is drawn from, uniformly; within 0.05..100.
         p: probability that an item is changed.
-        seed: makes two filters differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one filter an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
-        ValueError: a range with low above high or outside what is said above, middles that all lie at or above half the
+        ValueError: a range with low above high or outside its limits, middles that all lie at or above half the
             rate, a batch without a rate.
 
     Matches:
@@ -85,41 +75,34 @@ class PeakingEQ(Augment):
         seed: int = 0,
     ) -> None:
         super().__init__(p=p, seed=seed)
-        self.center_hz = checks.span("PeakingEQ", "center_hz", center_hz, low=LOWEST)
-        self.gain_db = checks.span("PeakingEQ", "gain_db", gain_db, low=-60.0, high=60.0)
-        self.q = checks.span("PeakingEQ", "q", q, low=0.05, high=100.0)
+        self.center_hz, self.gain_db, self.q = self.checked_spans(center_hz=center_hz, gain_db=gain_db, q=q)
 
-    def ranges(self) -> dict[str, Range]:
-        """Returns ranges of ``center_hz``, ``gain_db`` and ``q``."""
-        return {"center_hz": mels(self.center_hz), "gain_db": uniform(self.gain_db), "q": uniform(self.q)}
-
-    def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item after its filter."""
-        spans = {"center_hz": self.center_hz, "gain_db": self.gain_db, "q": self.q}
-        return filtered(info, params, partial(digital, peaking), spans, zero_phase=False)
+    def design(self) -> Design:
+        """Returns the design of `peaking`."""
+        return partial(digital, peaking)
 
 
-class LowShelf(Augment):
+class LowShelf(Filter):
     """Low shelving filter: a drawn gain for all frequencies below a drawn cut-off.
 
     Half the gain is reached at the cut-off. The filter runs over each item as one of hardware does; before an item
     there is silence. Cut-offs above 0.49 of the rate count as that.
 
     Args:
-        cutoff_hz: range in Hz that the cut-off is drawn from, evenly in mel; 1 Hz or more.
-        gain_db: range in dB that the gain far below the cut-off is drawn from, evenly; within -60..60.
-        q: range that the steepness is drawn from, evenly; 0.707 is the steepest without a bump. Within 0.05..100.
+        cutoff_hz: range in Hz that the cut-off is drawn from, uniformly in mel; 1 Hz or more.
+        gain_db: range in dB that the gain far below the cut-off is drawn from, uniformly; within -60..60.
+        q: range that the steepness is drawn from, uniformly; 0.707 is the steepest without a bump. Within 0.05..100.
         p: probability that an item is changed.
-        seed: makes two filters differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one filter an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
-        ValueError: a range with low above high or outside what is said above, cut-offs that all lie at or above half
+        ValueError: a range with low above high or outside its limits, cut-offs that all lie at or above half
             the rate, a batch without a rate.
 
     Matches:
@@ -148,41 +131,34 @@ class LowShelf(Augment):
         seed: int = 0,
     ) -> None:
         super().__init__(p=p, seed=seed)
-        self.cutoff_hz = checks.span("LowShelf", "cutoff_hz", cutoff_hz, low=LOWEST)
-        self.gain_db = checks.span("LowShelf", "gain_db", gain_db, low=-60.0, high=60.0)
-        self.q = checks.span("LowShelf", "q", q, low=0.05, high=100.0)
+        self.cutoff_hz, self.gain_db, self.q = self.checked_spans(cutoff_hz=cutoff_hz, gain_db=gain_db, q=q)
 
-    def ranges(self) -> dict[str, Range]:
-        """Returns ranges of ``cutoff_hz``, ``gain_db`` and ``q``."""
-        return {"cutoff_hz": mels(self.cutoff_hz), "gain_db": uniform(self.gain_db), "q": uniform(self.q)}
-
-    def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item after its filter."""
-        spans = {"cutoff_hz": self.cutoff_hz, "gain_db": self.gain_db, "q": self.q}
-        return filtered(info, params, partial(digital, shelf, kind="low"), spans, zero_phase=False)
+    def design(self) -> Design:
+        """Returns the design of `shelf`."""
+        return partial(digital, shelf, kind="low")
 
 
-class HighShelf(Augment):
+class HighShelf(Filter):
     """High shelving filter: a drawn gain for all frequencies above a drawn cut-off.
 
     Half the gain is reached at the cut-off. The filter runs over each item as one of hardware does; before an item
     there is silence. Cut-offs above 0.49 of the rate count as that.
 
     Args:
-        cutoff_hz: range in Hz that the cut-off is drawn from, evenly in mel; 1 Hz or more.
-        gain_db: range in dB that the gain far above the cut-off is drawn from, evenly; within -60..60.
-        q: range that the steepness is drawn from, evenly; 0.707 is the steepest without a bump. Within 0.05..100.
+        cutoff_hz: range in Hz that the cut-off is drawn from, uniformly in mel; 1 Hz or more.
+        gain_db: range in dB that the gain far above the cut-off is drawn from, uniformly; within -60..60.
+        q: range that the steepness is drawn from, uniformly; 0.707 is the steepest without a bump. Within 0.05..100.
         p: probability that an item is changed.
-        seed: makes two filters differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one filter an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
-        ValueError: a range with low above high or outside what is said above, cut-offs that all lie at or above half
+        ValueError: a range with low above high or outside its limits, cut-offs that all lie at or above half
             the rate, a batch without a rate.
 
     Matches:
@@ -211,21 +187,14 @@ class HighShelf(Augment):
         seed: int = 0,
     ) -> None:
         super().__init__(p=p, seed=seed)
-        self.cutoff_hz = checks.span("HighShelf", "cutoff_hz", cutoff_hz, low=LOWEST)
-        self.gain_db = checks.span("HighShelf", "gain_db", gain_db, low=-60.0, high=60.0)
-        self.q = checks.span("HighShelf", "q", q, low=0.05, high=100.0)
+        self.cutoff_hz, self.gain_db, self.q = self.checked_spans(cutoff_hz=cutoff_hz, gain_db=gain_db, q=q)
 
-    def ranges(self) -> dict[str, Range]:
-        """Returns ranges of ``cutoff_hz``, ``gain_db`` and ``q``."""
-        return {"cutoff_hz": mels(self.cutoff_hz), "gain_db": uniform(self.gain_db), "q": uniform(self.q)}
-
-    def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item after its filter."""
-        spans = {"cutoff_hz": self.cutoff_hz, "gain_db": self.gain_db, "q": self.q}
-        return filtered(info, params, partial(digital, shelf, kind="high"), spans, zero_phase=False)
+    def design(self) -> Design:
+        """Returns the design of `shelf`."""
+        return partial(digital, shelf, kind="high")
 
 
-class SevenBandEQ(Augment):
+class SevenBandEQ(Filter):
     """Parametric equaliser of seven bands, as if all its knobs were turned at random.
 
     A low shelf, five bells and a high shelf in a row: the middles of each are drawn from its own range, evenly in mel
@@ -234,15 +203,15 @@ class SevenBandEQ(Augment):
     that.
 
     Args:
-        gain_db: range in dB that the gain of each band is drawn from, evenly; within -60..60.
+        gain_db: range in dB that the gain of each band is drawn from, uniformly; within -60..60.
         p: probability that an item is changed.
-        seed: makes two equalisers differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one draw an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high or outside -60..60, a batch without a rate.
@@ -264,20 +233,12 @@ class SevenBandEQ(Augment):
 
     def __init__(self, *, gain_db: float | Span = (-12.0, 12.0), p: float = 1.0, seed: int = 0) -> None:
         super().__init__(p=p, seed=seed)
-        self.gain_db = checks.span("SevenBandEQ", "gain_db", gain_db, low=-60.0, high=60.0)
+        (self.gain_db,) = self.checked_spans(gain_db=gain_db)
+        self.spans = {"center_hz": _HERTZ, "gain_db": (self.gain_db,) * len(_HERTZ), "q": _STEEPNESS}
 
-    def ranges(self) -> dict[str, Range]:
-        """Returns ranges of ``center_hz``, ``gain_db`` and ``q`` of the seven bands."""
-        return {
-            "center_hz": side_by_side([mels(span) for span in _HERTZ]),
-            "gain_db": uniform(self.gain_db, len(_HERTZ)),
-            "q": side_by_side([uniform(span) for span in _STEEPNESS]),
-        }
-
-    def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item after its seven filters."""
-        spans = {"center_hz": _HERTZ, "gain_db": (self.gain_db,) * len(_HERTZ), "q": _STEEPNESS}
-        return filtered(info, params, seven_bands, spans, zero_phase=False)
+    def design(self) -> Design:
+        """Returns the design of all bands in a row."""
+        return seven_bands
 
 
 class PreEmphasis(Augment):
@@ -286,15 +247,15 @@ class PreEmphasis(Augment):
     ``y[n] = x[n] - coefficient * x[n - 1]``, with silence before the item.
 
     Args:
-        coefficient: range that the share is drawn from, evenly; within 0..1.
+        coefficient: range that the share is drawn from, uniformly; within 0..1.
         p: probability that an item is changed.
-        seed: makes two differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one share an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high or outside 0..1, a probability outside 0..1.
@@ -317,5 +278,5 @@ class PreEmphasis(Augment):
         return {"coefficient": uniform(self.coefficient)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item less a share of itself one sample later."""
+        """Returns the edit that filters the active items."""
         return info.edit(emphasise, None, coefficients=torch.where(params["active"], params["coefficient"], 0))

@@ -1,4 +1,4 @@
-"""Augmentations of level: gain, polarity, normalisation to a peak, a root mean square, a loudness."""
+"""Level: gain, polarity inversion, normalisation of peak, root mean square and loudness."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ontheflyspec.op import Edit
 
 
 class Gain(Augment):
-    """Makes each item louder or softer by a drawn number of decibels.
+    """Gain: makes each item louder or softer by a drawn number of decibels.
 
     Args:
-        gain_db: range in dB that the gain is drawn from, evenly; one number for a fixed gain.
+        gain_db: range in dB that the gain is drawn from, uniformly; one number for a fixed gain.
         p: probability that an item is changed.
-        seed: makes two gains differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one gain an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, a probability outside 0..1.
@@ -48,23 +48,23 @@ class Gain(Augment):
         return {"gain_db": uniform(self.gain_db)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each item's samples times its gain."""
+        """Returns the edit that multiplies the samples of each item by its gain."""
         gain_db = torch.where(params["active"], params["gain_db"], 0)
         return info.edit(scale_items, None, factors=db_to_amplitude(gain_db))
 
 
 class PolarityInversion(Augment):
-    """Turns waveforms upside down: the same sound to the ear, other numbers to a network.
+    """Polarity inversion: multiplies waveforms by -1, which sounds the same but gives a network other numbers.
 
     Args:
         p: probability that an item is inverted; 0.5 makes both polarities equally likely.
-        seed: makes two inversions differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; all channels of an item together.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a probability outside 0..1.
@@ -78,12 +78,8 @@ class PolarityInversion(Augment):
         tensor([-0.5000,  1.0000])
     """
 
-    def ranges(self) -> dict[str, Range]:
-        """Returns nothing: who is active says it all."""
-        return {}
-
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the samples of active items times -1."""
+        """Returns the edit that multiplies the samples of the active items by -1."""
         return info.edit(scale_items, None, factors=torch.where(params["active"], -1, 1))
 
 
@@ -93,15 +89,15 @@ class PeakNormalize(Augment):
     Silence stays silence.
 
     Args:
-        peak_db: range in dB that the level is drawn from, evenly; 0 is full scale, a magnitude of 1.
+        peak_db: range in dB that the level is drawn from, uniformly; 0 is full scale, a magnitude of 1.
         p: probability that an item is changed.
-        seed: makes two differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one factor an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, a probability outside 0..1.
@@ -125,7 +121,7 @@ class PeakNormalize(Augment):
         return {"peak_db": uniform(self.peak_db)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item at its drawn level."""
+        """Returns the edit that brings the active items to their levels."""
         return info.edit(bring_to_level, params["active"], target_db=params["peak_db"], measure="peak", rate=None)
 
 
@@ -135,15 +131,15 @@ class RMSNormalize(Augment):
     Silence stays silence. Peaks above full scale are not cut off.
 
     Args:
-        rms_db: range in dB that the level is drawn from, evenly; 0 is a root mean square of 1.
+        rms_db: range in dB that the level is drawn from, uniformly; 0 is a root mean square of 1.
         p: probability that an item is changed.
-        seed: makes two differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one factor an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, a probability outside 0..1.
@@ -167,7 +163,7 @@ class RMSNormalize(Augment):
         return {"rms_db": uniform(self.rms_db)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item at its drawn level."""
+        """Returns the edit that brings the active items to their levels."""
         return info.edit(bring_to_level, params["active"], target_db=params["rms_db"], measure="rms", rate=None)
 
 
@@ -176,19 +172,19 @@ class LoudnessNormalize(Augment):
 
     Loudness is measured as ITU-R BS.1770-4 has it: filtered as the ear hears, in blocks of 0.4 s that begin every
     0.1 s, over those above -70 LUFS and above 10 LU below the mean of these. An item shorter than a block is measured
-    as a whole, without gates. All channels weigh the same, as left, right and centre do. Silence, and what lies below
-    -70 LUFS throughout, stays as it is. Peaks above full scale are not cut off.
+    as a whole, without gates. All channels weigh the same, as left, right and centre do. Silence, and items
+    below -70 LUFS throughout, stay as they are. Peaks above full scale are not cut off.
 
     Args:
-        loudness_lufs: range in LUFS that the loudness is drawn from, evenly.
+        loudness_lufs: range in LUFS that the loudness is drawn from, uniformly.
         p: probability that an item is changed.
-        seed: makes two differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one factor an item over all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, a probability outside 0..1, a batch without a rate.
@@ -218,6 +214,6 @@ class LoudnessNormalize(Augment):
         return {"loudness_lufs": uniform(self.loudness_lufs)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item at its drawn level."""
+        """Returns the edit that brings the active items to their loudness."""
         target, rate = params["loudness_lufs"], info.known_rate("blocks of 0.4 s")
         return info.edit(bring_to_level, params["active"], target_db=target, measure="loudness", rate=rate)

@@ -1,4 +1,4 @@
-"""Augmentations that mix the items of a batch, with targets that follow, or the channels of an item."""
+"""MixUp and CutMix of the items of a batch, with their targets; shuffling and dropping of channels."""
 
 from __future__ import annotations
 
@@ -21,25 +21,59 @@ KINDS = {"wave": 1, "features": 2}
 """Axes of one item."""
 
 
-class MixUp(Augment):
-    """Adds to each item another item of its batch, in shares that are drawn; `targets` does the same to targets.
+class _Mix(Augment):
+    """Each item mixed with another one of its batch, in shares that are drawn."""
+
+    mixes_items: ClassVar[bool] = True
+
+    def __init__(
+        self, *, alpha: float, weight: float | Span | None, default: float, kind: str, p: float, seed: int
+    ) -> None:
+        super().__init__(p=p, seed=seed)
+        where = type(self).__name__
+        self.item_rank = KINDS[checks.choice(where, "kind", kind, KINDS)]
+        self.alpha, self.weight = checks.positive(where, "alpha", alpha), None
+        if weight is not None:
+            checks.unused(where, "weight=None", {"alpha": alpha}, alpha=default)
+            self.weight = checks.span(where, "weight", weight, low=0.0, high=1.0)
+
+    def ranges(self) -> dict[str, Range]:
+        """Returns ranges of ``partner``, positions in the batch, and of ``weight``, the item's own share."""
+        return {"partner": partner_range(), "weight": weight_range(self.alpha, self.weight)}
+
+    def targets(self, labels: Tensor, params: Params, *, n_classes: int | None = None) -> Tensor:
+        """Returns targets mixed as a table of `draw` mixed the items, float ``[B, K]``.
+
+        Args:
+            labels: class indices, int64 ``[B]``, or one row an item, ``[B, K]``: one-hot, multi-hot, or shares.
+            params: the table that was drawn for the batch; of a chain's table, the part under the place of this step.
+            n_classes: K for class indices.
+
+        Raises:
+            ValueError: class indices without ``n_classes``, or labels of another shape.
+        """
+        return mix_labels(type(self).__name__, labels, *pairs(params), n_classes)
+
+
+class MixUp(_Mix):
+    """MixUp: adds to each item another item of its batch, in drawn shares; `targets` does the same to targets.
 
     All items of a batch stand in one cycle, in the order of numbers drawn from their ids, and each takes the next: no
     item is its own partner, and who meets whom does not depend on the order of the batch. What an item becomes depends
     on the other items; equal batches give equal results. An item alone, or not active, stays as it is. `OneOf` and
     `SomeOf` part a batch, so they take no step that mixes items; put it beside them in a `Compose`, with a ``p``.
 
-    An item keeps its own length, so that whatever is known of its time still holds: a longer partner is cut, a shorter
-    one begins again at its end, so that the shares, and with them the targets, hold to the end of the item.
+    An item keeps its own length, so that its labels in time still hold. A longer partner is cut, a shorter one is
+    repeated, so that the shares, and with them the targets, hold to the end of the item.
 
     Args:
         alpha: the item's own share is drawn from Beta(alpha, alpha), as in the paper: low values leave most items
             nearly alone.
-        weight: range that the item's own share is drawn from evenly in place of that, within 0..1; one number for a
-            fixed share; None for ``alpha``.
-        kind: ``"wave"`` or ``"features"``, what is mixed: waveforms add up as sounds do, features as numbers.
+        weight: range within 0..1 that the share is drawn from uniformly instead; one number for a fixed share; None for
+            ``alpha``.
+        kind: ``"wave"`` or ``"features"``: whether waveforms or spectrograms are mixed.
         p: probability that an item is changed.
-        seed: makes two mixes differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out, with ``kind="features"`` ``[F, N]``, ``[B, F, N]`` or
@@ -71,8 +105,6 @@ class MixUp(Augment):
                 [0.2500, 0.0000, 0.7500]])
     """
 
-    mixes_items: ClassVar[bool] = True
-
     def __init__(
         self,
         *,
@@ -82,48 +114,29 @@ class MixUp(Augment):
         p: float = 1.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(p=p, seed=seed)
-        self.item_rank = KINDS[checks.choice("MixUp", "kind", kind, KINDS)]
-        self.alpha, self.weight = checked_shares("MixUp", alpha, weight, 0.4)
-
-    def ranges(self) -> dict[str, Range]:
-        """Returns ranges of ``partner``, positions in the batch, and of ``weight``, the item's own share."""
-        return {"partner": partner_range(), "weight": weight_range(self.alpha, self.weight)}
+        super().__init__(alpha=alpha, weight=weight, default=0.4, kind=kind, p=p, seed=seed)
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the sum of each active item and its partner."""
+        """Returns the edit that adds to each active item its partner."""
         partner, weight = pairs(params)
         edit = info.edit(mix_pairs, None, partner=partner, weight=weight)
         return edit._replace(mixed=(partner, weight))
 
-    def targets(self, labels: Tensor, params: Params, *, n_classes: int | None = None) -> Tensor:
-        """Returns targets mixed as a table of `draw` mixed the items, float ``[B, K]``.
 
-        Args:
-            labels: class indices, int64 ``[B]``, or one row an item, ``[B, K]``: one-hot, multi-hot, or shares.
-            params: what `draw` gave for the batch; in a chain, what stands under the place of this step.
-            n_classes: K for class indices.
+class CutMix(_Mix):
+    """CutMix along time: replaces a segment of each item by one of another item; `targets` mixes targets by shares.
 
-        Raises:
-            ValueError: class indices without ``n_classes``, or labels of another shape.
-        """
-        return mix_labels("MixUp", labels, *pairs(params), n_classes)
-
-
-class CutMix(Augment):
-    """Replaces a segment of each item by one of another item of its batch; `targets` mixes targets by the shares.
-
-    Partners are found, and batches repeat, as in `MixUp`. The item's own share is what is left of its time; the segment
-    begins evenly anywhere in the item, and evenly anywhere in the partner. A partner shorter than the segment begins
-    again at its end. An item keeps its own length.
+    Partners are found, and batches repeat, as in `MixUp`. The item's own share is the part of its time that is left;
+    the starts of the segment in the item and in the partner are drawn uniformly. A partner shorter than the segment is
+    repeated. An item keeps its own length.
 
     Args:
-        alpha: the item's own share is drawn from Beta(alpha, alpha), evenly for 1.
-        weight: range that the share is drawn from evenly in place of that, within 0..1; one number for a fixed share;
-            None for ``alpha``.
-        kind: ``"wave"`` or ``"features"``, what is cut.
+        alpha: the item's own share is drawn from Beta(alpha, alpha), uniform for 1.
+        weight: range within 0..1 that the share is drawn from uniformly instead; one number for a fixed share; None for
+            ``alpha``.
+        kind: ``"wave"`` or ``"features"``: whether waveforms or spectrograms are mixed.
         p: probability that an item is changed.
-        seed: makes two mixes differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out, with ``kind="features"`` ``[F, N]``, ``[B, F, N]`` or
@@ -136,8 +149,8 @@ class CutMix(Augment):
         ValueError: ``alpha`` of 0 or less or beside ``weight``, shares or a probability outside 0..1.
 
     Matches:
-        SampleMap written one by one in numpy, bitwise (tests/augment/test_mixing.py). SampleMap are whole steps: of an
-        item of n, half a step or less is what targets are off by, a share of ``1 / (2 * n)``.
+        Segments written one by one in numpy, bitwise (tests/augment/test_mixing.py). Segments are whole steps: shares
+        of targets are off by half a step at most, ``1 / (2 * n)`` of an item of n steps.
 
     References:
         Yun et al., "CutMix: regularization strategy to train strong classifiers with localizable features", 2019;
@@ -155,8 +168,6 @@ class CutMix(Augment):
                 [0.2500, 0.7500]])
     """
 
-    mixes_items: ClassVar[bool] = True
-
     def __init__(
         self,
         *,
@@ -166,49 +177,34 @@ class CutMix(Augment):
         p: float = 1.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(p=p, seed=seed)
-        self.item_rank = KINDS[checks.choice("CutMix", "kind", kind, KINDS)]
-        self.alpha, self.weight = checked_shares("CutMix", alpha, weight, 1.0)
+        super().__init__(alpha=alpha, weight=weight, default=1.0, kind=kind, p=p, seed=seed)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns the ranges of `MixUp`, and of ``place`` and ``source``, fractions: where the segment begins."""
-        pair = {"partner": partner_range(), "weight": weight_range(self.alpha, self.weight)}
-        return {**pair, "place": fraction(), "source": fraction()}
+        """Returns the ranges of `MixUp`, and of ``place`` and ``source``, fractions of the possible starts."""
+        return {**super().ranges(), "place": fraction(), "source": fraction()}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item with a segment of its partner."""
+        """Returns the edit that puts a segment of its partner into each active item."""
         partner, weight = pairs(params)
         start, end, source = segments(weight, params["place"], params["source"], info.lengths, partner)
         edit = info.edit(swap_segments, None, partner=partner, start=start, end=end, source=source)
         return edit._replace(mixed=(partner, weight))
 
-    def targets(self, labels: Tensor, params: Params, *, n_classes: int | None = None) -> Tensor:
-        """Returns targets mixed by the shares of a table of `draw`, float ``[B, K]``; see `MixUp.targets`."""
-        return mix_labels("CutMix", labels, *pairs(params), n_classes)
-
-
-def checked_shares(where: str, alpha: float, weight: float | Span | None, default: float) -> tuple[float, Span | None]:
-    """Returns what shares are drawn by, checked; ``alpha`` counts only without ``weight``."""
-    if weight is None:
-        return checks.positive(where, "alpha", alpha), None
-    checks.unused(where, "weight=None", {"alpha": alpha}, alpha=default)
-    return default, checks.span(where, "weight", weight, low=0.0, high=1.0)
-
 
 def partner_range() -> Range:
-    """Returns a range of partners: positions in the batch, int64, of one cycle through all its items."""
+    """Returns a range of partners: positions in the batch, int64 ``[B]``, along one cycle through all its items."""
 
     def make(unit: Tensor, _: Params) -> Tensor:
-        # 63 bits, so that hardly ever two items of a batch have the same number and their order would count.
+        # With 63 bits, ties, whose partners would depend on the order of the batch, hardly ever occur.
         return partners((unit[:, 0] * 2**32).long() * 2**31 + (unit[:, 1] * 2**31).long())
 
     return Range(2, torch.int64, make)
 
 
 def weight_range(alpha: float, span: Span | None) -> Range:
-    """Returns a range of own shares, float64, from Beta(alpha, alpha) or evenly from a span.
+    """Returns a range of own shares, float64 ``[B]``, from Beta(alpha, alpha) or uniform on a span.
 
-    An item that is not active or alone has a share of 1.
+    An item that is not active, or alone in its batch, has a share of 1.
     """
 
     def make(unit: Tensor, params: Params) -> Tensor:
@@ -227,18 +223,18 @@ def pairs(params: Params) -> tuple[Tensor, Tensor]:
 
 
 class ChannelShuffle(Augment):
-    """Puts the channels of each item into a drawn order; all orders are equally likely, the old one among them.
+    """Shuffles the channels of each item; all orders are equally likely, the old one among them.
 
     Args:
-        kind: ``"wave"`` or ``"features"``, what comes in.
+        kind: ``"wave"`` or ``"features"``: whether waveforms or spectrograms come in.
         p: probability that an item is changed.
-        seed: makes two shuffles differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[B, C, T]`` in and out, with ``kind="features"`` ``[B, C, F, N]``; items without channels stay as they are.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: an unknown kind, a probability outside 0..1.
@@ -258,35 +254,35 @@ class ChannelShuffle(Augment):
         self.item_rank = KINDS[checks.choice("ChannelShuffle", "kind", kind, KINDS)]
 
     def ranges(self) -> dict[str, Range]:
-        """Returns the range of ``order_key``, which the order of any number of channels follows."""
+        """Returns the range of ``order_key``, from which the order of any number of channels follows."""
         return {"order_key": key()}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the channels of each active item in another order."""
+        """Returns the edit that reorders the channels of the active items."""
         order = _orders(info, self.item_rank, params)
         still = torch.arange(order.shape[1], device=order.device)
         return info.edit(order_channels, None, order=torch.where(params["active"].unsqueeze(-1), order, still))
 
 
 class ChannelDrop(Augment):
-    """Hides some channels of each item, as microphones fail; one channel at least is left.
+    """Channel dropout: hides some channels of each item, as if microphones failed; one channel at least is left.
 
     Args:
-        n: range of whole numbers of channels to hide, drawn evenly, both ends possible.
-        share: range of the share of the item's channels to hide, drawn evenly and rounded to whole channels, in place
-            of ``n``; None for ``n``.
-        kind: ``"wave"`` or ``"features"``, what comes in.
-        fill: what hidden channels hold: ``"zero"``, ``"mean"`` of the item over all its channels, or a number, as the
-            silence of features in dB is no 0.
+        n: range of whole numbers of channels to hide, drawn uniformly, both ends possible.
+        share: range of the share of the item's channels to hide, drawn uniformly and rounded to whole channels; None
+            for ``n`` channels.
+        kind: ``"wave"`` or ``"features"``: whether waveforms or spectrograms come in.
+        fill: value of hidden channels: ``"zero"``, ``"mean"`` of the item over all its channels, or a number (silence
+            in dB is not 0).
         p: probability that an item is changed.
-        seed: makes two drops differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[B, C, T]`` in and out, with ``kind="features"`` ``[B, C, F, N]``; items without channels, or with one, stay
         as they are.
 
     Padding:
-        Left out of the mean; 0 past each length.
+        Excluded from the mean; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, counts below 0, ``n`` beside ``share``, shares outside 0..1, an unknown
@@ -322,12 +318,12 @@ class ChannelDrop(Augment):
         self.fill = checked_fill("ChannelDrop", fill)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns ranges of ``order_key``, by which channels are chosen, and of ``n`` or ``share``."""
+        """Returns ranges of ``order_key``, from which the choice of channels follows, and of ``n`` or ``share``."""
         many = {"n": integers(self.n)} if self.share is None else {"share": uniform(self.share)}
         return {"order_key": key(), **many}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item with some of its channels hidden."""
+        """Returns the edit that hides channels of the active items."""
         order = _orders(info, self.item_rank, params)
         count = order.shape[1]
         many = params["n"] if self.share is None else (params["share"] * count).round().long()

@@ -1,4 +1,4 @@
-"""Augmentations that add noise: coloured, recorded, in short bursts."""
+"""Additive noise at a signal-to-noise ratio: coloured noise, recorded backgrounds, babble, short noises."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Info
-from ontheflyspec.augment.ranges import Params, Range, Span, fraction, integers, key, place, uniform
+from ontheflyspec.augment.ranges import Params, Range, Span, fraction, integers, key, place, side_by_side, uniform
 from ontheflyspec.functional.backgrounds import Bursts, Excerpts, add_backgrounds, add_bursts
 from ontheflyspec.functional.noises import add_colored_noise
 from ontheflyspec.op import Edit
-from ontheflyspec.recordings import LOOP_FADE_S, Bank, check_match, checked_bank, look_up
+from ontheflyspec.recordings import LOOP_FADE_S, Bank, checked_bank
 
 COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0, "blue": -1.0, "violet": -2.0}
-"""Exponents of noises that have names."""
+"""Named colours of noise and their exponents in ``power ~ 1 / f ** exponent``."""
 
 
 class AddColoredNoise(Augment):
-    """Adds noise of a drawn colour at a drawn signal-to-noise ratio.
+    """Coloured noise, added with a drawn spectral slope at a drawn signal-to-noise ratio.
 
     Both powers are measured, over the item's own valid samples and all its channels, on the very noise that is added:
     the ratio holds exactly. Noise samples differ between channels. Silence stays silence. The spectrum begins at
-    ``rate / 4096`` (4 Hz at 16 kHz): no DC, and little of the power of brown noise is rumble that nobody hears.
+    ``rate / 4096`` (4 Hz at 16 kHz): there is no DC, and little inaudible rumble in brown noise.
 
     An item's noise depends on its draw alone and is equal on one type of device; a CPU and a GPU make unlike samples.
     If ids were moved to a device, the drawn keys come back to the host, which waits; leave ids there.
@@ -32,13 +32,13 @@ class AddColoredNoise(Augment):
         f_decay: range of the exponent in ``power ~ 1 / f ** f_decay``, within -8..8: 0 white, 1 pink, 2 brown,
             -1 blue, -2 violet; or one of these names.
         p: probability that an item is changed.
-        seed: makes two noises differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out.
 
     Padding:
-        Left out of both powers; no noise goes there; 0 past each length.
+        Excluded from both powers; no noise goes there; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, an exponent outside -8..8, an unknown colour, a probability outside
@@ -73,35 +73,35 @@ class AddColoredNoise(Augment):
         self.f_decay = checks.span("AddColoredNoise", "f_decay", f_decay, low=-8.0, high=8.0)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns ranges of ratio, colour and noise."""
+        """Returns ranges of ``snr_db``, ``f_decay`` and ``noise_key``."""
         return {"snr_db": uniform(self.snr_db), "f_decay": uniform(self.f_decay), "noise_key": key()}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the items with their noise."""
+        """Returns the edit that adds noise to the active items."""
         noise = {"f_decay": params["f_decay"], "keys": params["noise_key"], "snr_db": params["snr_db"]}
         return info.edit(add_colored_noise, params["active"], **noise)
 
 
 class AddBackgroundNoise(Augment):
-    """Adds a stretch of a drawn recording at a drawn signal-to-noise ratio.
+    """Background noise: adds a stretch of a drawn recording at a drawn signal-to-noise ratio.
 
     Recording, place in it and ratio are each item's own. Both powers are measured on the very samples that are added
     to each other, over the item's valid part: the ratio holds exactly. Silence stays silence, and a silent stretch adds
-    nothing. A recording shorter than the item goes round: over 20 ms (half of it at most) its end fades into its start,
-    with the power of unlike waves kept even.
+    nothing. A recording shorter than the item is looped, with an equal-power crossfade from its end to its start over
+    20 ms (half of it at most).
 
     Args:
         bank: the recordings, a `WaveformBank` of one channel (the same noise in all channels of an item) or of as many
             as the batch has.
-        snr_db: range in dB that the ratio of signal power to noise power is drawn from, evenly.
+        snr_db: range in dB that the ratio of signal power to noise power is drawn from, uniformly.
         p: probability that an item is changed.
-        seed: makes two noises differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one draw an item over all its channels.
 
     Padding:
-        Left out of both powers; no noise goes there; 0 past each length.
+        Excluded from both powers; no noise goes there; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, a probability outside 0..1; when called, a batch of another rate,
@@ -130,34 +130,34 @@ class AddBackgroundNoise(Augment):
         self.sample_rate = bank.rate
 
     def ranges(self) -> dict[str, Range]:
-        """Returns ranges of the recording (counts round), of its start as a fraction, and of the ratio."""
+        """Returns ranges of ``file``, position in the bank, of ``offset``, fraction of it, and of ``snr_db``."""
         return {"file": place(len(self.bank)), "offset": fraction(), "snr_db": uniform(self.snr_db)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the items with a background."""
+        """Returns the edit that adds a recording to the active items."""
         file, offset = params["file"], params["offset"]
         return _under(info, params, self.bank, file.unsqueeze(-1), offset.unsqueeze(-1), torch.ones_like(file))
 
 
 class Babble(Augment):
-    """Adds the sum of several drawn recordings, all equally loud, at a drawn signal-to-noise ratio.
+    """Babble noise: adds the sum of several drawn recordings of equal power at a drawn signal-to-noise ratio.
 
-    With recordings of speech this is the murmur of a party. Each has its place and goes round where it is shorter than
-    the item, as in `AddBackgroundNoise`; each is brought to the same power over the item before they are added. An item
-    may get two places of one recording.
+    With recordings of speech this is the murmur of a party. Each recording has a start of its own and is looped if it
+    is shorter than the item, as in `AddBackgroundNoise`; all are brought to the same power over the item before they
+    are added. An item may get two stretches of one recording.
 
     Args:
         bank: the voices, a `WaveformBank` of one channel or of as many as the batch has.
-        n_speakers: how many voices: a number, or (low, high), both possible, drawn evenly.
-        snr_db: range in dB that the ratio of signal power to the power of the sum is drawn from, evenly.
+        n_speakers: number of voices: one number, or (low, high), both possible, drawn uniformly.
+        snr_db: range in dB that the ratio of signal power to the power of the sum is drawn from, uniformly.
         p: probability that an item is changed.
-        seed: makes two babbles differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one draw an item over all its channels.
 
     Padding:
-        Left out of all powers; 0 past each length.
+        Excluded from all powers; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, fewer than one speaker, a probability outside 0..1; when called, a
@@ -188,14 +188,12 @@ class Babble(Augment):
     ) -> None:
         super().__init__(p=p, seed=seed)
         self.bank = checked_bank("Babble", bank)
-        low, high = n_speakers if isinstance(n_speakers, tuple | list) and len(n_speakers) == 2 else (n_speakers,) * 2
-        high = checks.integer("Babble", "n_speakers", high)
-        self.n_speakers = checks.integer("Babble", "n_speakers", low, high=high), high
+        self.n_speakers = checks.integer_span("Babble", "n_speakers", n_speakers, low=1)
         self.snr_db = checks.span("Babble", "snr_db", snr_db)
         self.sample_rate = bank.rate
 
     def ranges(self) -> dict[str, Range]:
-        """Returns ranges of the number of voices, of the ratio, and of recordings (count round) and their starts."""
+        """Returns ranges of ``n_speakers``, ``snr_db``, ``file`` (positions in the bank) and ``offset`` (fractions)."""
         most = self.n_speakers[1]
         return {
             "n_speakers": integers(self.n_speakers),
@@ -205,7 +203,7 @@ class Babble(Augment):
         }
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the items with babble."""
+        """Returns the edit that adds the sum of voices to the active items."""
         return _under(info, params, self.bank, params["file"], params["offset"], params["n_speakers"])
 
 
@@ -213,8 +211,8 @@ class ShortNoises(Augment):
     """Adds several short noises, one after the other, with gaps between them.
 
     Each noise has a recording, a duration, a gap before it and a signal-to-noise ratio of its own. A recording that is
-    longer than the drawn duration is cut from a drawn place, a shorter one sounds as long as it is. Noises rise and
-    fall over ``fade_s`` by a quarter of a sine. What begins within the item is cut at its end.
+    longer than the drawn duration is cut at a drawn start, a shorter one is played whole. Noises rise and fall over
+    ``fade_s`` by a quarter of a sine. A noise that reaches beyond the item is cut at its end.
 
     The ratio is that of the power of the whole item to the power of the noise over the time that it lasts, and holds
     exactly. Silence stays silence, and a silent noise adds nothing. Noises follow each other from the item's start
@@ -223,20 +221,20 @@ class ShortNoises(Augment):
     Args:
         bank: the noises, a `WaveformBank` of one channel (the same noise in all channels of an item) or of as many as
             the batch has.
-        snr_db: range in dB that each ratio is drawn from, evenly.
-        gap_s: range in seconds that the time between two noises is drawn from, evenly; the time before the first is
+        snr_db: range in dB that each ratio is drawn from, uniformly.
+        gap_s: range in seconds that the time between two noises is drawn from, uniformly; the time before the first is
             drawn from 0 to the upper end.
-        duration_s: range in seconds that the longest duration of each noise is drawn from, evenly.
+        duration_s: range in seconds that the longest duration of each noise is drawn from, uniformly.
         fade_s: seconds over which a noise rises and falls, half of it at most.
-        max_noises: most noises of one item.
+        max_noises: largest number of noises in one item.
         p: probability that an item is changed.
-        seed: makes two draws differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one draw an item over all its channels.
 
     Padding:
-        Left out of the power; no noise goes there; 0 past each length.
+        Excluded from the power; no noise goes there; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, times below 0, no noises, a probability outside 0..1; when called, a
@@ -271,48 +269,45 @@ class ShortNoises(Augment):
         seed: int = 0,
     ) -> None:
         super().__init__(p=p, seed=seed)
-        where = "ShortNoises"
-        self.bank = checked_bank(where, bank)
-        self.snr_db = checks.span(where, "snr_db", snr_db)
-        self.gap_s = checks.span(where, "gap_s", gap_s, low=0.0)
-        self.duration_s = checks.span(where, "duration_s", duration_s, low=0.0)
-        self.fade_s = checks.number(where, "fade_s", fade_s, low=0.0)
-        self.max_noises = checks.integer(where, "max_noises", max_noises)
+        self.bank = checked_bank("ShortNoises", bank)
+        self.snr_db = checks.span("ShortNoises", "snr_db", snr_db)
+        self.gap_s = checks.span("ShortNoises", "gap_s", gap_s, low=0.0)
+        self.duration_s = checks.span("ShortNoises", "duration_s", duration_s, low=0.0)
+        self.fade_s = checks.number("ShortNoises", "fade_s", fade_s, low=0.0)
+        self.max_noises = checks.integer("ShortNoises", "max_noises", max_noises)
         self.sample_rate = bank.rate
 
     def ranges(self) -> dict[str, Range]:
-        """Returns ranges of recordings (count round), of their starts as fractions, and those of the options."""
+        """Returns ranges of ``file`` (positions in the bank), ``offset`` (fractions of them) and of the options."""
         count = self.max_noises
         return {
             "file": place(len(self.bank), count),
             "offset": fraction(count),
-            "gap_s": _gaps(self.gap_s, count),
+            # An item may begin anywhere between two noises, so the gap before the first one may be shorter.
+            "gap_s": side_by_side([uniform((0.0, self.gap_s[1])), *[uniform(self.gap_s)] * (count - 1)]),
             "duration_s": uniform(self.duration_s, count),
             "snr_db": uniform(self.snr_db, count),
         }
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the items with their noises."""
-        bank, rate = self.bank, info.known_rate(f"a bank of {self.bank.rate:g} Hz")
-        check_match(info.where, bank, rate, info.channels, info.device)
-        waves, fade = look_up(bank, params["file"]), round(self.fade_s * rate)
+        """Returns the edit that adds the noises to the active items."""
+        waves, rate = info.waves(self.bank, params["file"]), self.bank.rate
+        fade = round(self.fade_s * rate)
         gaps, durations = (torch.round(params[name] * rate).long() for name in ("gap_s", "duration_s"))
         bursts = Bursts(waves, params["offset"], gaps, durations.clamp(min=1), params["snr_db"], fade)
         return info.edit(add_bursts, params["active"], bursts=bursts)
 
 
 def _under(info: Info, params: Params, bank: Bank, file: Tensor, offset: Tensor, counts: Tensor) -> Edit:
-    """Returns the items with excerpts of some waves of a bank, ``[B, K]``."""
-    check_match(info.where, bank, info.known_rate(f"a bank of {bank.rate:g} Hz"), info.channels, info.device)
-    excerpts = Excerpts(look_up(bank, file), offset, counts, round(LOOP_FADE_S * bank.rate))
+    """Returns an edit that adds excerpts of a bank's waves, at the drawn ratio of their sum.
+
+    Args:
+        info: of the batch.
+        params: the table, with ``snr_db`` and ``active``.
+        bank: the waves.
+        file: int64 ``[B, K]``, positions in the bank, counting round.
+        offset: float64 ``[B, K]`` in (0, 1), where in its wave each excerpt begins.
+        counts: int64 ``[B]``, how many of the K excerpts each item gets.
+    """
+    excerpts = Excerpts(info.waves(bank, file), offset, counts, round(LOOP_FADE_S * bank.rate))
     return info.edit(add_backgrounds, params["active"], excerpts=excerpts, snr_db=params["snr_db"])
-
-
-def _gaps(span: Span, count: int) -> Range:
-    """Returns a range of seconds before each noise; an item may begin anywhere between two noises."""
-    first, others = uniform((0.0, span[1]), 1), uniform(span, count - 1)
-
-    def make(unit: Tensor, params: Params) -> Tensor:
-        return torch.cat([first.make(unit[:, :1], params), others.make(unit[:, 1:], params)], 1)
-
-    return others._replace(columns=count, make=make)

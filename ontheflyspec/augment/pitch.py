@@ -1,4 +1,4 @@
-"""Augmentations of pitch and pace."""
+"""Speed perturbation, pitch shift and time stretch."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ontheflyspec.functional.resampling import change_speeds, fraction
 from ontheflyspec.op import Edit
 
 FASTEST = 8.0
-"""Highest factor, and 1 over the lowest."""
+"""Largest factor of `Speed`, and 1 over the smallest."""
 
 SEMITONES = 48.0
-"""Widest shift of pitch."""
+"""Largest shift of `PitchShift` in either direction."""
 
 PACE = 16.0
-"""Fastest pace, and 1 over the slowest."""
+"""Largest rate of `TimeStretch`, and 1 over the smallest."""
 
 
 class Speed(Augment):
-    """Plays each item faster or slower by a drawn factor, as a tape does: pitch and pace rise together.
+    """Speed perturbation: plays each item faster or slower by a drawn factor; pitch and pace change together.
 
     Resampling by the fraction of the smallest whole numbers within 0.1 % (1.7 cents) of the drawn factor: filters stay
     small, of numbers up to 501 next to a factor of 1 and of about 45 in the mean. The filter is that of `Resample`,
@@ -32,14 +32,14 @@ class Speed(Augment):
     out with ``ceil(n / factor)`` of that fraction; the rate of the batch stays.
 
     Args:
-        factor: range that the factor is drawn from, evenly, within 1/8..8; above 1 is faster and shorter.
+        factor: range that the factor is drawn from, uniformly, within 1/8..8; above 1 is faster and shorter.
         p: probability that an item is changed.
-        seed: makes two speeds differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[B, T]`` to the longest result, ``[B, C, T]`` likewise, a Tensor ``[T]`` to its own; all channels of an item
-        together. With lengths on a device, which nobody asks for them, the last axis is as long as the slowest item
-        could be.
+        together. With lengths on a device, which is not waited for, the last axis is as long as the slowest item could
+        be.
 
     Padding:
         Beyond its ends an item goes on with zeros, whatever stands in the padding; exactly 0 past each new length.
@@ -72,7 +72,7 @@ class Speed(Augment):
         return {"factor": uniform(self.factor)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item at its drawn speed."""
+        """Returns the edit that resamples the active items."""
         factors = torch.where(params["active"], params["factor"], 1.0)
         fractions = [fraction(factor) for factor in factors.tolist()]
         old, new = torch.tensor(fractions, dtype=torch.int64, device="cpu").reshape(-1, 2).unbind(1)
@@ -85,38 +85,39 @@ class Speed(Augment):
 
 
 def _sped(lengths: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """Returns the samples of resampled items, ``ceil(n * new / old)``, int64 ``[B]``."""
     return -(-lengths * new // old)
 
 
 class PitchShift(Augment):
-    """Makes each item higher or lower by a drawn number of semitones, and keeps its length and pace.
+    """Pitch shift by a drawn number of semitones, which keeps length and pace, by a phase vocoder.
 
-    A phase vocoder with loosely locked phases: frames of the result have 37.5 ms, every 12.5 ms. Each is the inverse
-    Fourier transform of a frame that lasts longer or shorter by the drawn ratio, so no resampling follows and nothing
-    folds back: what rises above half the rate is gone. The ratio is rounded to whole points of that transform, by at
-    most 2.9 cents, 2 at 22.05 kHz and 1 at 44.1 kHz. A vowel's formants move with its pitch; attacks spread over a
-    frame. Between kinds of device rounding may turn the phases of what follows silence.
+    Phases are loosely locked; frames of the result have 37.5 ms, every 12.5 ms. Each is the inverse Fourier transform
+    of a frame that lasts longer or shorter by the drawn ratio, so no resampling follows and nothing aliases: partials
+    that rise above half the rate vanish. The ratio is rounded to whole points of that transform, by at most 2.9 cents,
+    2 at 22.05 kHz and 1 at 44.1 kHz. A vowel's formants move with its pitch; attacks spread over a frame. Between kinds
+    of device rounding may turn the phases of sounds that follow silence.
 
     The batch must know its rate. Gradients take the turns of the phases as constants.
 
     Args:
-        semitones: range in semitones that the shift is drawn from, evenly, within -48..48; above 0 is higher.
+        semitones: range in semitones that the shift is drawn from, uniformly, within -48..48; above 0 is higher.
         p: probability that an item is changed.
-        seed: makes two shifts differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out. All channels of an item turn together: differences of phase
         between them stay.
 
     Padding:
-        Left out; 0 past each length. Beyond its ends an item is silent.
+        Ignored; 0 past each length. Beyond its ends an item is silent.
 
     Raises:
         ValueError: a range with low above high or beyond 48, a batch without a rate, a table with a higher shift than
             the range has.
 
     Matches:
-        Tones within 3 cents, and vowels within 5 by ``librosa.pyin`` (tests/augment/test_tempo.py).
+        Tones within 3 cents, and vowels within 5 by ``librosa.pyin`` (tests/augment/test_pitch.py).
 
     References:
         Laroche, Dolson, "Improved phase vocoder time-scale modification of audio", IEEE Trans. Speech and Audio
@@ -139,7 +140,7 @@ class PitchShift(Augment):
         return {"semitones": uniform(self.semitones)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item at its drawn pitch."""
+        """Returns the edit that shifts the pitch of the active items."""
         hop = tables.hop_for(info.known_rate("frames in seconds"))
         n_fft = tables.transform_size(hop, self.semitones[1])
         points = tables.points_for(torch.where(params["active"], params["semitones"], 0.0).cpu(), n_fft)
@@ -153,23 +154,23 @@ class PitchShift(Augment):
 
 
 class TimeStretch(Augment):
-    """Makes each item faster or slower by a drawn rate, and keeps its pitch.
+    """Time stretch by a drawn rate, which keeps the pitch, by a phase vocoder.
 
     The phase vocoder of `PitchShift` with frames of 37.5 ms. An item of n samples comes out with ``round(n / rate)``,
     at least one if it had one. The batch must know its rate in Hz. Gradients take the turns of the phases as constants.
 
     Args:
-        rate: range that the rate is drawn from, evenly, within 1/16..16; above 1 is faster and shorter.
+        rate: range that the rate is drawn from, uniformly, within 1/16..16; above 1 is faster and shorter.
         p: probability that an item is changed.
-        seed: makes two stretches differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[B, T]`` to the longest result, ``[B, C, T]`` likewise, a Tensor ``[T]`` to its own; all channels of an item
-        turn together. With lengths on a device, which nobody asks for them, the last axis is as long as the slowest
+        turn together. With lengths on a device, which is not waited for, the last axis is as long as the slowest
         item could be.
 
     Padding:
-        Left out; 0 past each new length. Beyond its ends an item is silent.
+        Ignored; 0 past each new length. Beyond its ends an item is silent.
 
     Raises:
         ValueError: a range with low above high or beyond 16 times, a batch without a rate; `output_lengths` without
@@ -177,7 +178,7 @@ class TimeStretch(Augment):
 
     Matches:
         The signal itself at rate 1, 2e-6; clicks within 12.5 ms of their new times, tones within 0.1 cents
-        (tests/augment/test_tempo.py).
+        (tests/augment/test_pitch.py).
 
     References:
         As `PitchShift`.
@@ -200,7 +201,7 @@ class TimeStretch(Augment):
         return {"rate": uniform(self.rate)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item at its drawn pace."""
+        """Returns the edit that stretches the active items."""
         active = params["active"].cpu()
         pace = torch.where(active, params["rate"].cpu(), 1.0)
         there = pace.to(info.lengths.device, non_blocking=True)
@@ -215,4 +216,5 @@ class TimeStretch(Augment):
 
 
 def _stretched(lengths: Tensor, rate: Tensor) -> Tensor:
+    """Returns the samples of stretched items, ``round(n / rate)``, 1 at least if there were any, int64 ``[B]``."""
     return torch.round(lengths / rate).long().clamp(min=1) * (lengths > 0)

@@ -1,28 +1,35 @@
-"""Ranges that augmentations draw from, each declared with the numbers it takes and the type of what comes out."""
+"""Distributions of random parameters: uniform, mel-spaced, whole numbers, permutations, keys of noise streams.
+
+Each `Range` declares how many random numbers in (0, 1) it takes and the type of the parameter that it makes of them.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ontheflyspec.functional.scales import mel_to_hz
+
 Params = dict[str, Any]
-"""A table of host parameters, one ``[B]`` row or more a name; chains hold tables of tables."""
+"""A table of drawn parameters by name, each ``[B]`` or ``[B, k]``; those of chains hold the tables of their steps."""
 Span = tuple[float, float]
+"""Lowest and highest value of a parameter, equal for a fixed one."""
 
 
 class Range(NamedTuple):
-    """What one parameter is drawn from.
+    """Distribution of one random parameter.
 
     Args:
-        columns: numbers in (0, 1) that an item takes.
-        dtype: of the parameter.
-        make: makes the parameter, ``[B]`` or ``[B, k]``, of such numbers ``[B, columns]`` and of the parameters before.
-        ways: how many values there are at least to be tried for their effect on lengths: 2 for the ends of a range,
-            between which lengths rise or fall; all there are where they may be in any order.
+        columns: random numbers in (0, 1) that one item takes.
+        dtype: type of the parameter.
+        make: makes the parameter, ``[B]`` or ``[B, k]``, of random numbers ``[B, columns]`` and of the parameters that
+            were drawn before it.
+        ways: values that must be tried to find every possible length of a result: 2, the ends of the range, if lengths
+            rise or fall with the parameter; the number of all values if lengths follow no order.
     """
 
     columns: int
@@ -32,43 +39,45 @@ class Range(NamedTuple):
 
 
 def _made(count: int | None, make: Callable[[Tensor], Tensor], dtype: torch.dtype = torch.float64) -> Range:
-    """Returns a range of what is made of numbers in (0, 1) one by one; ``count`` of them an item, one for None."""
+    """Returns a range of elementwise functions of random numbers, ``[B]`` for None, ``[B, count]`` otherwise."""
     columns = 1 if count is None else count
     return Range(columns, dtype, lambda unit, _: make(unit[:, 0] if count is None else unit))
 
 
 def fraction(count: int | None = None) -> Range:
-    """Returns a range of fractions in (0, 1), float64; ``count`` of them an item, one for None."""
+    """Returns the uniform distribution on (0, 1), float64 ``[B]`` for None, ``[B, count]`` otherwise."""
     return _made(count, lambda unit: unit)
 
 
 def uniform(span: Span, count: int | None = None) -> Range:
-    """Returns a range of numbers, float64, all as likely; ``count`` of them an item, one for None."""
+    """Returns the uniform distribution on a span, float64 ``[B]`` for None, ``[B, count]`` otherwise."""
     low, high = span
     return _made(count, lambda unit: low + unit * (high - low))
 
 
 def integers(span: tuple[int, int], count: int | None = None) -> Range:
-    """Returns a range of whole numbers, int64, both ends possible, all as likely."""
+    """Returns the uniform distribution on whole numbers, both ends among them, int64 ``[B]`` or ``[B, count]``."""
     low, high = span
     return _made(count, lambda unit: low + (unit * (high - low + 1)).long(), torch.int64)
 
 
 def place(size: int, count: int | None = None) -> Range:
-    """Returns a range of places among so many things, int64."""
+    """Returns the uniform distribution on the positions ``0 .. size - 1``, int64 ``[B]`` or ``[B, count]``."""
     return integers((0, size - 1), count)._replace(ways=size)
 
 
 def mels(span: Span) -> Range:
-    """Returns a range of Hz, float64, evenly in mel, as torch-audiomentations draws them."""
+    """Returns frequencies in Hz that are uniform on the mel scale, float64 ``[B]``, as in torch-audiomentations."""
+    # The edges in Python numbers, which are constants in traces.
     low, high = (2595 * math.log10(1 + edge / 700) for edge in span)
-    return _made(None, lambda unit: (700.0 * (10.0 ** ((low + unit * (high - low)) / 2595.0) - 1.0)).clamp(*span))
+    return _made(None, lambda unit: mel_to_hz(low + unit * (high - low), "htk").clamp(*span))
 
 
 def key() -> Range:
-    """Returns a range of keys of streams of random numbers: whole numbers below ``2 ** 52``, int64."""
+    """Returns keys of noise streams, uniform on ``0 .. 2 ** 52 - 1``, int64 ``[B]``."""
 
     def make(unit: Tensor, _: Params) -> Tensor:
+        # A number of `rng.uniform` has 32 random bits, so that two give 26 each.
         high, low = (unit * 2**26).long().unbind(-1)
         return high * 2**26 + low
 
@@ -76,5 +85,14 @@ def key() -> Range:
 
 
 def order(count: int) -> Range:
-    """Returns a range of orders of so many things, int64, all as likely."""
+    """Returns uniform permutations of ``0 .. count - 1``, int64 ``[B, count]``."""
     return Range(count, torch.int64, lambda unit, _: unit.argsort(stable=True))
+
+
+def side_by_side(ranges: Sequence[Range]) -> Range:
+    """Returns parameters ``[B, k]``, column by column from ranges of one float64 number each."""
+
+    def make(unit: Tensor, before: Params) -> Tensor:
+        return torch.stack([one.make(unit[:, k : k + 1], before) for k, one in enumerate(ranges)], 1)
+
+    return Range(len(ranges), torch.float64, make)

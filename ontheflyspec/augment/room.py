@@ -1,9 +1,8 @@
-"""Augmentations that put waveforms into rooms: recorded responses and made-up ones."""
+"""Reverberation: convolution with recorded impulse responses, and with synthetic decaying noise."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Info
@@ -11,29 +10,29 @@ from ontheflyspec.augment.ranges import Params, Range, Span, key, place, uniform
 from ontheflyspec.functional.convolution import Responses, convolve_items
 from ontheflyspec.functional.rooms import Rooms
 from ontheflyspec.op import Edit
-from ontheflyspec.recordings import Bank, check_match, checked_bank, look_up
+from ontheflyspec.recordings import Bank, checked_bank, look_up
 
 
 class ApplyImpulseResponse(Augment):
-    """Convolves each item with a drawn impulse response, of a room or of a device.
+    """Convolution of each item with a drawn impulse response, of a room or of a device.
 
-    The delay of the direct path is taken out: the largest sample of the response comes to lie at time 0, and what
-    stands before it acts ahead of time. The level is kept: responses have energy 1 (over all their samples, the mean of
+    The delay of the direct path is removed: the largest sample of the response lies at time 0, and the samples before
+    it at negative times. The level is kept: responses have energy 1 (over all their samples, the mean of
     their channels), so white noise keeps its power, and other sounds change as far as the response colours them.
 
     Args:
         bank: the responses, a `WaveformBank` of one channel (for all channels of an item) or of as many as the batch
             has.
-        tail: let what rings on after an item's end make it longer, instead of cutting it there.
+        tail: whether the reverberation after an item's end makes it longer; if not, it is cut there.
         p: probability that an item is changed.
-        seed: makes two draws differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; with ``tail`` T is longer, see `output_lengths`; one draw an
         item over all its channels.
 
     Padding:
-        Left out; with ``tail`` an item rings on into it. 0 past each length.
+        Ignored; with ``tail`` the reverberation of an item enters it. 0 past each length.
 
     Raises:
         ValueError: a probability outside 0..1; when called, a batch of another rate, channels or device than the bank.
@@ -54,60 +53,59 @@ class ApplyImpulseResponse(Augment):
         self.bank = checked_bank("ApplyImpulseResponse", bank)
         self.tail = self.changes_lengths = bool(tail)
         self.sample_rate = bank.rate
-        peaks, gains = [], []
-        for begin, size in zip(bank.begins.tolist(), bank.sizes.tolist(), strict=True):
-            response = bank.samples[begin : begin + bank.channels * size].double().view(bank.channels, size)
+        peaks, gains, waves = [], [], look_up(bank, torch.arange(len(bank), device="cpu"))
+        for begin, size in zip(waves.begins.tolist(), waves.sizes.tolist(), strict=True):
+            response = waves.one(begin, size).double()
             peaks.append(int(response.abs().amax(0).argmax()))
             gains.append(float(response.square().sum(1).mean()) ** -0.5)
-        self._peaks = torch.tensor(peaks, device="cpu")
-        self._gains = torch.tensor(gains, dtype=torch.float64, device="cpu")
-        self._tails = bank.sizes.cpu() - 1 - self._peaks
-        self._before, self._after = max(peaks), int(self._tails.max())
+        at = torch.tensor(peaks, device="cpu")
+        rings = bank.sizes.cpu() - 1 - at
+        self._before, self._after = max(peaks), int(rings.max())
+        # Samples before each peak, factors, samples after each peak.
+        self._columns = (at, torch.tensor(gains, dtype=torch.float64, device="cpu"), rings)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns the range of ``file``: which response, counting round."""
+        """Returns the range of ``file``, position of the response in the bank, modulo its size."""
         return {"file": place(len(self.bank))}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the items convolved."""
-        file, active, bank = params["file"], params["active"], self.bank
-        ends, size = info.lengths, info.size
+        """Returns the edit that convolves the active items; lengths alone need no sample of the bank."""
+        file, active = params["file"], params["active"]
+        ends, size, place = info.lengths, info.size, file.remainder(len(self.bank))
+        peaks, gains, rings = (column.to(file.device, non_blocking=True)[place] for column in self._columns)
         if self.tail:
-            rings = _of(self._tails, file) * active
-            ends = ends + rings.to(ends.device, non_blocking=True) * (ends > 0)
+            ends = ends + (rings * active).to(ends.device, non_blocking=True) * (ends > 0)
         if self.tail and size:
             known = ends.device.type == "cpu" and not torch.compiler.is_compiling()
             size = int(ends.max()) if known else size + self._after
         edit = info.edit(convolve_items, active)._replace(lengths=ends, size=size)
         if len(info.shape) == 1:
             return edit
-        check_match(info.where, bank, info.known_rate(f"a bank of {bank.rate:g} Hz"), info.channels, info.device)
-        own = look_up(bank, file), _of(self._peaks, file), _of(self._gains, file)
-        responses = Responses(*own, self._before, self._after)
+        responses = Responses(info.waves(self.bank, file), peaks, gains, self._before, self._after)
         return edit._replace(options={"responses": responses, "ends": ends, "size": size})
 
 
 class SimulateRoom(Augment):
-    """Puts each item into a room of its own: a direct path, then white noise that decays exponentially.
+    """Synthetic reverberation: convolves each item with a direct path and white noise that decays exponentially.
 
     The energy of the response falls by 60 dB in the drawn reverberation time, exactly, and ends there; early echoes,
     colour and decays that differ between frequencies are not modelled. The direct path has no delay. The response has
-    energy 1: white noise keeps its power. What rings on after an item's end is cut.
+    energy 1: white noise keeps its power. Reverberation after an item's end is cut.
 
     An item's room depends on its draw alone and is equal on one type of device; a CPU and a GPU make unlike rooms. If
     ids were moved to a device, the drawn keys come back to the host, which waits; leave ids there.
 
     Args:
-        rt60_s: range of the reverberation time in seconds, drawn evenly; 0.001 at least.
-        drr_db: range in dB of the energy of the direct path over that of the reverberation, drawn evenly.
+        rt60_s: range of the reverberation time in seconds, drawn uniformly; 0.001 at least.
+        drr_db: range in dB of the energy of the direct path over that of the reverberation, drawn uniformly.
         p: probability that an item is changed.
-        seed: makes two rooms differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; one room an item, with one response for all its channels.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, a time below 0.001 s, a probability outside 0..1; when called, a batch
@@ -136,16 +134,11 @@ class SimulateRoom(Augment):
         self.drr_db = checks.span("SimulateRoom", "drr_db", drr_db)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns ranges of reverberation time, ratio and noise."""
+        """Returns ranges of ``rt60_s``, ``drr_db`` and ``noise_key``."""
         return {"rt60_s": uniform(self.rt60_s), "drr_db": uniform(self.drr_db), "noise_key": key()}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the items in their rooms."""
+        """Returns the edit that convolves the active items with responses of decaying noise."""
         rate = info.known_rate("a reverberation time")
         rooms = Rooms(params["rt60_s"] * rate, params["drr_db"], params["noise_key"], self.rt60_s[1] * rate)
         return info.edit(convolve_items, params["active"], responses=rooms, ends=info.lengths, size=info.size)
-
-
-def _of(values: Tensor, places: Tensor) -> Tensor:
-    """Returns host values at places in a bank, where the places are."""
-    return values.to(places.device, non_blocking=True)[places.remainder(values.shape[0])]

@@ -1,4 +1,4 @@
-"""Augmentations that act along the bands of spectrograms."""
+"""Frequency axis of spectrograms: band shift, vocal tract length perturbation, FilterAugment."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ from ontheflyspec.op import Edit
 
 
 class FrequencyShift(Augment):
-    """Moves the bands of each item up or down by a drawn number of them.
+    """Frequency shift: moves the bands of each item up or down by a drawn number of bands.
 
-    On mel or constant-Q bands this is about a change of pitch, on the bins of an STFT a shift in Hz. What leaves at one
-    end is lost.
+    On mel or constant-Q bands this is about a change of pitch, on the bins of an STFT a shift in Hz. Bands that
+    leave at one end are lost.
 
     Args:
         shift_bands: range of whole numbers of bands that the shift is drawn from, both ends possible; above 0 moves to
             higher bands.
-        fill: what comes in at the other end: ``"mean"`` of the item's own valid part, ``"zero"``, or a number.
+        fill: value of the bands that enter at the other end: ``"mean"`` of the item's own valid part, ``"zero"``, or a
+            number.
         p: probability that an item is changed.
-        seed: makes two shifts differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[F, N]``, ``[B, F, N]`` or ``[B, C, F, N]`` in and out; one shift an item over all its channels.
 
     Padding:
-        Left out of the mean; 0 past each length.
+        Excluded from the mean; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, an unknown fill, a probability outside 0..1.
         TypeError: shifts that are no whole numbers, complex spectrograms.
 
     Matches:
-        ``numpy.roll`` with the bands that came round overwritten, bitwise (tests/augment/test_bands.py).
+        ``numpy.roll`` with the bands that came round overwritten, bitwise (tests/augment/test_spectrogram_bands.py).
 
     Example:
         >>> import torch, ontheflyspec as ofs
@@ -67,7 +68,7 @@ class FrequencyShift(Augment):
         return {"shift_bands": integers(self.shift_bands)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the shift of each active item."""
+        """Returns the edit that shifts the bands of the active items."""
         shift = torch.where(params["active"], params["shift_bands"], 0)
         return info.edit(shift_bands, None, shift=shift, fill=self.fill)
 
@@ -84,13 +85,13 @@ class VTLP(Augment):
     says (those of `MelSpectrogram`, or a constant-Q transform).
 
     Args:
-        alpha: range of the factor that frequencies are multiplied by, drawn evenly; above 1 is a shorter tract.
+        alpha: range of the factor that frequencies are multiplied by, drawn uniformly; above 1 is a shorter tract.
         boundary: share of the top frequency up to which neither old nor new frequencies go beyond the knee; the paper's
             4800 Hz of 8000 Hz.
         frequencies: Hz of the bands, ascending, one each; None for bands spaced evenly from 0.
         fmax: Hz at the top that stay in their place, half the sample rate in the paper; None for the highest band.
         p: probability that an item is changed.
-        seed: makes two warps differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[F, N]``, ``[B, F, N]`` or ``[B, C, F, N]`` in and out; one warp an item over all its channels.
@@ -105,7 +106,7 @@ class VTLP(Augment):
 
     Matches:
         The paper's formula inverted by ``numpy.interp``, 1e-6 of the peak; a peak at f comes to ``alpha * f``
-        (tests/augment/test_bands.py).
+        (tests/augment/test_spectrogram_bands.py).
 
     References:
         Jaitly and Hinton, "Vocal Tract Length Perturbation (VTLP) improves speech recognition", ICML workshop on deep
@@ -148,7 +149,7 @@ class VTLP(Augment):
         return {"alpha": uniform(self.alpha)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns which band each band of an active item reads."""
+        """Returns the edit that warps the bands of the active items."""
         if self.band_hz is None:
             frequencies = torch.arange(info.bands, dtype=torch.float64, device="cpu")
             top = max(info.bands - 1.0, 1.0)
@@ -163,34 +164,34 @@ class VTLP(Augment):
 
 
 class FilterAugment(Augment):
-    """Weights random regions of the bands of each item by random gains, as rooms, microphones and distance do.
+    """FilterAugment: weights random regions of bands by random gains, as rooms, microphones and distance do.
 
     The bands are cut into a drawn number of regions of drawn widths. With ``shape="step"`` each region has one gain,
-    with ``"linear"`` the edges of regions do, and dB go straight from one to the next.
+    with ``"linear"`` each edge of a region has one, and gains in dB are interpolated linearly between edges.
 
     Args:
-        n_bands: range of the number of regions, drawn evenly, both ends possible.
-        gain_db: range in dB that each gain is drawn from, evenly.
+        n_bands: range of the number of regions, drawn uniformly, both ends possible.
+        gain_db: range in dB that each gain is drawn from, uniformly.
         shape: ``"linear"`` or ``"step"``.
-        stype: what the values are: ``"power"`` or ``"magnitude"``, which are multiplied, ``"db"`` or ``"log"`` (natural
-            logarithm of power, as `Log` makes it), to which is added.
+        stype: scale of the values: ``"power"`` or ``"magnitude"``, which are multiplied, ``"db"`` or ``"log"`` (natural
+            logarithm of power, as `Log` makes it), to which the gain is added.
         min_bandwidth: bands of the narrowest region; less where the regions would not fit.
         p: probability that an item is changed.
-        seed: makes two filters differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[F, N]``, ``[B, F, N]`` or ``[B, C, F, N]`` in and out; one filter an item over all its channels and frames.
 
     Padding:
-        Left out; 0 past each length.
+        Ignored; 0 past each length.
 
     Raises:
         ValueError: a range with low above high, counts below 1, an unknown shape or stype, a probability outside 0..1.
         TypeError: complex spectrograms.
 
     Matches:
-        The filter of the authors' code for the same edges and gains, 1e-9 (tests/augment/test_bands.py); there the
-        number of regions excludes the upper end of its range, and all items of a batch share the edges.
+        The filter of the authors' code for the same edges and gains, 1e-9 (tests/augment/test_spectrogram_bands.py);
+        there the number of regions excludes the upper end of its range, and all items of a batch share the edges.
 
     References:
         Nam, Kim and Park, "FilterAugment: an acoustic environmental data augmentation method", ICASSP 2022.
@@ -216,12 +217,11 @@ class FilterAugment(Augment):
         seed: int = 0,
     ) -> None:
         super().__init__(p=p, seed=seed)
-        where = "FilterAugment"
-        self.n_bands = checks.integer_span(where, "n_bands", n_bands, low=1)
-        self.gain_db = checks.span(where, "gain_db", gain_db)
-        self.shape = checks.choice(where, "shape", shape, ("linear", "step"))
-        self.stype = checks.choice(where, "stype", stype, ("power", "magnitude", "db", "log"))
-        self.min_bandwidth = checks.integer(where, "min_bandwidth", min_bandwidth)
+        self.n_bands = checks.integer_span("FilterAugment", "n_bands", n_bands, low=1)
+        self.gain_db = checks.span("FilterAugment", "gain_db", gain_db)
+        self.shape = checks.choice("FilterAugment", "shape", shape, ("linear", "step"))
+        self.stype = checks.choice("FilterAugment", "stype", stype, ("power", "magnitude", "db", "log"))
+        self.min_bandwidth = checks.integer("FilterAugment", "min_bandwidth", min_bandwidth)
 
     def ranges(self) -> dict[str, Range]:
         """Returns ranges of ``n_bands``, of ``cut``, and of ``gain_db``.
@@ -234,7 +234,7 @@ class FilterAugment(Augment):
         return {"n_bands": integers(self.n_bands), "cut": fraction(most - 1), "gain_db": gains}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the weights of each active item's bands."""
+        """Returns the edit that weights the bands of the active items."""
         drawn, linear = (params["n_bands"], params["cut"], params["gain_db"]), self.shape == "linear"
         gain_db = region_gains(*drawn, info.bands, least=self.min_bandwidth, linear=linear)
         active = params["active"].unsqueeze(-1)

@@ -1,4 +1,4 @@
-"""Augmentations that hide parts of spectrograms: SpecAugment, rectangles."""
+"""Masking of spectrograms: SpecAugment (time warp, time and frequency masks) and cutout of rectangles."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ POLICIES = {
 
 
 def checked_fill(where: str, fill: str | float) -> str | float:
-    """Returns what hidden values become, checked: ``"mean"``, ``"zero"`` or a number."""
+    """Returns the fill of hidden values, checked: ``"mean"``, ``"zero"`` or a number."""
     if isinstance(fill, str):
         return checks.choice(where, "fill", fill, ("mean", "zero"))
     return checks.number(where, "fill", fill)
 
 
 class SpecAugment(Augment):
-    """Hides spans of frames and bands of each item behind a constant.
+    """SpecAugment: masks spans of frames and bands of each item with a constant, after an optional time warp.
 
-    Widths are drawn evenly from 0 up to and with the parameter, starts evenly from where the span fits into the item:
-    time masks lie inside the valid frames. With ``time_warp_param``, a point of the item's time first moves earlier
-    or later: the frames before it are stretched or squeezed evenly, those after it the other way, and the item's first
-    and last frame stay. Frames are read linearly between their neighbours.
+    Widths are drawn uniformly from 0 to the parameter inclusive, starts uniformly from those where the span fits into
+    the item: time masks lie inside the valid frames. With ``time_warp_param``, a point of the item's time first moves
+    earlier or later: the frames before it are stretched or squeezed linearly, those after it the other way, and the
+    item's first and last frame stay. Frames are interpolated linearly.
 
     Args:
-        n_time_masks: how many spans of frames.
+        n_time_masks: number of time masks.
         time_mask_param: longest span of frames; spans are no longer than the item.
-        n_freq_masks: how many spans of bands.
+        n_freq_masks: number of frequency masks.
         freq_mask_param: widest span of bands; spans are no wider than the spectrogram.
         fill: ``"mean"`` of the item's own valid part before masking, ``"zero"``, or a number.
         max_time_share: largest share of the item's own frames that one time mask may take, the paper's p; wider draws
             are cut to it.
         time_warp_param: by how many frames at most a point of the item moves, the paper's W, 0 for none. The point is
-            drawn evenly from those at least as far from both ends, the move evenly from both directions; items of
+            drawn uniformly from those at least as far from both ends, the move uniformly from both directions; items of
             ``2 * time_warp_param + 1`` frames or fewer have no such point and are not warped.
         p: probability that an item is changed.
-        seed: makes two maskings differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[F, N]``, ``[B, F, N]`` or ``[B, C, F, N]`` in and out; one draw an item over all its channels.
 
     Padding:
-        Left out of masks and mean; 0 past each length.
+        Excluded from masks and mean; 0 past each length.
 
     Raises:
         ValueError: counts or widths below 0, an unknown fill or policy, a probability or share outside 0..1.
@@ -66,7 +66,7 @@ class SpecAugment(Augment):
 
     Matches:
         Masks written one by one in numpy, bitwise, and warps by ``numpy.interp``, 1e-6 of the peak
-        (tests/augment/test_spectrogram.py).
+        (tests/augment/test_spectrogram_masks.py).
 
     References:
         Park et al., "SpecAugment: a simple data augmentation method for automatic speech recognition", 2019.
@@ -94,14 +94,13 @@ class SpecAugment(Augment):
         seed: int = 0,
     ) -> None:
         super().__init__(p=p, seed=seed)
-        where = "SpecAugment"
-        self.n_time_masks = checks.integer(where, "n_time_masks", n_time_masks, low=0)
-        self.time_mask_param = checks.integer(where, "time_mask_param", time_mask_param, low=0)
-        self.n_freq_masks = checks.integer(where, "n_freq_masks", n_freq_masks, low=0)
-        self.freq_mask_param = checks.integer(where, "freq_mask_param", freq_mask_param, low=0)
-        self.fill = checked_fill(where, fill)
-        self.max_time_share = checks.number(where, "max_time_share", max_time_share, low=0.0, high=1.0)
-        self.time_warp_param = checks.integer(where, "time_warp_param", time_warp_param, low=0)
+        self.n_time_masks = checks.integer("SpecAugment", "n_time_masks", n_time_masks, low=0)
+        self.time_mask_param = checks.integer("SpecAugment", "time_mask_param", time_mask_param, low=0)
+        self.n_freq_masks = checks.integer("SpecAugment", "n_freq_masks", n_freq_masks, low=0)
+        self.freq_mask_param = checks.integer("SpecAugment", "freq_mask_param", freq_mask_param, low=0)
+        self.fill = checked_fill("SpecAugment", fill)
+        self.max_time_share = checks.number("SpecAugment", "max_time_share", max_time_share, low=0.0, high=1.0)
+        self.time_warp_param = checks.integer("SpecAugment", "time_warp_param", time_warp_param, low=0)
 
     @classmethod
     def policy(cls, name: str, *, fill: str | float = "mean", p: float = 1.0, seed: int = 0) -> SpecAugment:
@@ -139,7 +138,7 @@ class SpecAugment(Augment):
         return known
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the masks over each item's frames and bands, after its warp."""
+        """Returns the edit that masks frames and bands of the active items, after their time warp."""
         lengths, active = info.lengths, params["active"].unsqueeze(-1)
         most = None if self.max_time_share == 1 else (lengths.double() * self.max_time_share + 1e-9).long()
         frames = spans(torch.where(active, params["time_width"], 0), params["time_start"], lengths, most)
@@ -157,24 +156,24 @@ class SpecAugment(Augment):
 
 
 class SpecCutout(Augment):
-    """Hides rectangles of each item, some frames by some bands each, behind a constant.
+    """Cutout: masks rectangles of each item, some frames by some bands each, with a constant.
 
-    Sizes are drawn evenly from 0 up to and with the largest, places evenly from where the hole fits into the item:
-    holes lie inside the valid frames. Time stays in its place.
+    Sizes are drawn uniformly from 0 to the largest inclusive, places uniformly from those where the hole fits into the
+    item: holes lie inside the valid frames. Time stays in its place.
 
     Args:
-        n_holes: how many rectangles.
+        n_holes: number of rectangles.
         max_frames: most frames of a hole; holes are no longer than the item.
         max_bands: most bands of a hole; holes are no wider than the spectrogram.
         fill: ``"mean"`` of the item's own valid part before cutting, ``"zero"``, or a number.
         p: probability that an item is changed.
-        seed: makes two cutouts differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[F, N]``, ``[B, F, N]`` or ``[B, C, F, N]`` in and out; one draw an item over all its channels.
 
     Padding:
-        Left out of holes and mean; 0 past each length.
+        Excluded from holes and mean; 0 past each length.
 
     Raises:
         ValueError: counts or sizes below 0, an unknown fill, a probability outside 0..1.
@@ -221,7 +220,7 @@ class SpecCutout(Augment):
         }
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the holes of each active item."""
+        """Returns the edit that hides the rectangles of the active items."""
         widths = torch.where(params["active"].unsqueeze(-1), params["frames"], 0)
         frames = spans(widths, params["first"], info.lengths)
         bands = spans(params["bands"], params["lowest"], torch.full_like(info.lengths, info.bands))
@@ -229,13 +228,13 @@ class SpecCutout(Augment):
 
 
 def warped_time_map(info: Info, before: Tensor, after: Tensor, hidden: Spans) -> TimeMap:
-    """Returns where the two segments of warped items go, without what is hidden.
+    """Returns the time map of warped items: two segments each, less the hidden spans.
 
     Args:
         info: of the batch.
-        before: float64 ``[B]``, frames, where the moved point of each item was.
-        after: float64 ``[B]``, where it is.
-        hidden: spans of frames.
+        before: old place of the moved point of each item, in frames, float64 ``[B]``.
+        after: its new place, likewise.
+        hidden: masked spans of frames of the result.
     """
     rate, lengths = info.known_rate("times in seconds"), info.lengths.to(before.device, non_blocking=True)
     last, end, still = (lengths - 1).double(), lengths.double(), before == after

@@ -1,4 +1,4 @@
-"""Augmentations that move or hide parts of waveforms in time."""
+"""Time shift, time reversal, swapping of chunks and time masks of waveforms."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ontheflyspec.op import Edit
 
 
 class TimeShift(Augment):
-    """Moves each item earlier or later by a drawn time.
+    """Time shift: moves each item earlier or later by a drawn time.
 
-    The shift is rounded to whole samples. The batch must know its rate: a bare Tensor does only in a chain with a step
-    that has a ``sample_rate``.
+    The shift is rounded to whole samples. The batch must know its rate; a bare Tensor has one only in a chain with a
+    step that has a ``sample_rate``.
 
     Args:
         shift_s: range in seconds that the shift is drawn from; above 0 moves to later times.
-        mode: ``"circular"``: what leaves the item on one side comes in on the other; ``"zero"``: zeros come in.
+        mode: ``"circular"``: samples that leave an item at one end enter at the other; ``"zero"``: zeros enter there.
         fade_s: seconds over which the sound fades out before the seam and in after it, in a straight line, so that
             nothing clicks where the item's end meets its start, or silence; 0 for none.
         p: probability that an item is changed.
-        seed: makes two shifts differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; all channels of an item together.
@@ -66,7 +66,7 @@ class TimeShift(Augment):
         return {"shift_s": uniform(self.shift_s)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item moved."""
+        """Returns the edit that shifts the active items."""
         rate = info.known_rate("a shift in seconds")
         shift = torch.where(params["active"], torch.round(params["shift_s"] * rate).long(), 0)
         circular, fade = self.mode == "circular", round(self.fade_s * rate)
@@ -75,7 +75,7 @@ class TimeShift(Augment):
 
 
 def _shifted(info: Info, shift: Tensor, circular: bool) -> SampleMap:
-    """Returns what leaves items on neither side, and if it comes in on the other, what does."""
+    """Returns the segments that stay within each item, and in circular mode those that enter at the other end."""
     n, by = info.lengths.unsqueeze(-1), info.column(shift)
     nothing = torch.zeros_like(n)
     if not circular:
@@ -87,11 +87,11 @@ def _shifted(info: Info, shift: Tensor, circular: bool) -> SampleMap:
 
 
 class TimeInversion(Augment):
-    """Plays items backwards.
+    """Time reversal: plays items backwards.
 
     Args:
         p: probability that an item is turned round; 0.5 makes both directions equally likely.
-        seed: makes two inversions differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; all channels of an item together.
@@ -111,12 +111,8 @@ class TimeInversion(Augment):
         tensor([3., 2., 1.])
     """
 
-    def ranges(self) -> dict[str, Range]:
-        """Returns nothing: who is active says it all."""
-        return {}
-
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item as one stretch, which runs backwards from its last place."""
+        """Returns the edit that reverses the active items: each is one segment of slope -1."""
         n = info.lengths.unsqueeze(-1)
         active, nothing = info.column(params["active"]), torch.zeros_like(n)
         place, slope = torch.where(active, (n - 1).clamp(min=0), 0), torch.where(active, -1, nothing + 1)
@@ -124,14 +120,14 @@ class TimeInversion(Augment):
 
 
 class ChunkSwap(Augment):
-    """Cuts each item into chunks of equal length and puts them together in a drawn order.
+    """Swaps chunks: cuts each item into chunks of equal length and joins them in a drawn order.
 
     Chunk j goes from sample ``j * n // n_chunks`` on. All orders are equally likely, the item's own too.
 
     Args:
-        n_chunks: how many, at least 2.
+        n_chunks: number of chunks, at least 2.
         p: probability that an item is changed.
-        seed: makes two swaps differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; all channels of an item together.
@@ -156,11 +152,11 @@ class ChunkSwap(Augment):
         self.n_chunks = checks.integer("ChunkSwap", "n_chunks", n_chunks, low=2)
 
     def ranges(self) -> dict[str, Range]:
-        """Returns the range of ``order``: the chunks as they follow."""
+        """Returns the range of ``order``, a permutation of the chunks."""
         return {"order": order(self.n_chunks)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns the chunks of each active item in their drawn order."""
+        """Returns the edit that reorders the chunks of the active items."""
         n = info.lengths.unsqueeze(-1)
         drawn = params["order"].to(n.device, non_blocking=True)
         chunks = torch.where(info.column(params["active"]), drawn, torch.arange(self.n_chunks, device=n.device))
@@ -170,24 +166,24 @@ class ChunkSwap(Augment):
 
 
 class TimeMask(Augment):
-    """Silences spans of each item, or hides them behind white noise.
+    """Time masking: silences spans of each item, or replaces them by white noise.
 
-    Widths are drawn as shares of the item, starts evenly from where the span fits into it.
+    Widths are drawn as shares of the item, starts uniformly from those where the span fits into it.
 
     Args:
-        n_masks: how many spans; they may overlap.
-        fraction: range of a span's share of the item, drawn evenly, within 0..1.
+        n_masks: number of spans; they may overlap.
+        fraction: range of a span's share of the item, drawn uniformly, within 0..1.
         fade_s: seconds over which the sound fades out and in, in a straight line, within each end of a span; 0 for
             none. Any other needs batches that know their rate.
-        fill: ``"zero"``, or ``"noise"`` of the item's own power, no sample of which any other item or channel has.
+        fill: ``"zero"``, or ``"noise"`` of the item's own power, independent between items and channels.
         p: probability that an item is changed.
-        seed: makes two masks differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Shape:
         ``[T]``, ``[B, T]`` or ``[B, C, T]`` in and out; all channels of an item have the same spans.
 
     Padding:
-        Left out of spans and power; 0 past each length.
+        Excluded from spans and power; 0 past each length.
 
     Raises:
         ValueError: fewer than 1 mask, shares outside 0..1, an unknown fill, a batch without a rate where there is a
@@ -222,11 +218,11 @@ class TimeMask(Augment):
         self.fill = checks.choice("TimeMask", "fill", fill, ("zero", "noise"))
 
     def ranges(self) -> dict[str, Range]:
-        """Returns ranges of the noise, and of widths as shares of the item and starts as fractions, of the spans."""
+        """Returns ranges of ``noise_key``, of ``width``, shares of the item, and of ``start``, fractions."""
         return {"noise_key": key(), "width": uniform(self.fraction, self.n_masks), "start": fraction(self.n_masks)}
 
     def plan(self, info: Info, params: Params) -> Edit:
-        """Returns each active item with its spans hidden."""
+        """Returns the edit that hides spans of the active items."""
         fade = round(self.fade_s * info.known_rate("a fade in seconds")) if self.fade_s else 0
         share = torch.where(params["active"].unsqueeze(-1), params["width"], 0)
         widths = torch.round(share.to(info.lengths.device, non_blocking=True) * info.lengths.unsqueeze(-1)).long()

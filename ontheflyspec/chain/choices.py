@@ -1,4 +1,4 @@
-"""Choices among steps, for each item its own: OneOf, SomeOf, RandomOrder, Sometimes."""
+"""Random choice of steps for each item: OneOf, SomeOf, RandomOrder, Sometimes."""
 
 from __future__ import annotations
 
@@ -12,52 +12,51 @@ from ontheflyspec import checks, rng
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, as_float, as_tensor
 from ontheflyspec.chain.compose import Compose
-from ontheflyspec.chain.partition import choose, one_each
+from ontheflyspec.chain.partition import one_each
 from ontheflyspec.chain.run import Chain, Targets, checked_steps, draw_all, output_lengths, takes
 
 
 class Choice(Chain):
-    """Base of chains whose items take some of the steps, each as its table says.
+    """Base class of random choices: each item takes those steps that its table names.
 
     Args:
-        steps: what is chosen from.
+        steps: to choose from.
         p: probability that an item takes any.
-        seed: makes two choices differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
     """
 
     may_rest: bool = True
     """Whether an item may take no step."""
 
-    def __init__(self, steps: Sequence[nn.Module], *, p: float, seed: int) -> None:
+    def __init__(self, steps: Sequence[nn.Module], *, p: float = 1.0, seed: int = 0) -> None:
         super().__init__(seed=seed)
         where = type(self).__name__
-        self.steps = checked_steps(where, steps, alike=True)
+        self.steps: Any = checked_steps(where, steps, alike=True)
         self.item_rank, self.sample_rate = takes(self.steps)
         self.p = checks.number(where, "p", p, low=0.0, high=1.0)
 
-    def turns(self, params: Params) -> list[Tensor]:
-        """Returns who takes which step, bool ``[B, steps]`` with at most one each, for one turn after the other."""
-        return [as_tensor(params["taken"], torch.bool)]
+    def turns(self, params: Params) -> list[dict[int, Tensor]]:
+        """Returns one turn after the other: places of steps, and which items take each, bool ``[B]``; no item two."""
+        return [dict(enumerate(as_tensor(params["taken"], torch.bool).unbind(1)))]
 
     def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[Any, Targets]:
-        """Returns the batch with each item after the steps that it takes, and its targets."""
-        batch = _floats(x)
-        for taken in self.turns(params):
-            batch, targets = one_each(self, batch, params, taken, targets)
+        """Returns the batch, each item after the steps that it takes, and its targets."""
+        batch = x._replace(data=as_float(x.data))
+        for turn in self.turns(params):
+            batch, targets = one_each(self, batch, params, turn, targets)
         return batch, targets
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
-        """Returns steps out for steps in; where choices differ, for one table of `draw`."""
+        """Returns steps out for steps in; where they differ between choices, for one table of `draw`."""
         if params is not None:
-            for taken in self.turns(params):
-                for place, step in enumerate(self.steps):
-                    out = output_lengths(step, lengths, params.get(str(place)))
-                    lengths = torch.where(taken[:, place], out, lengths)
+            for turn in self.turns(params):
+                for place, taken in turn.items():
+                    out = output_lengths(self.steps[place], lengths, params.get(str(place)))
+                    lengths = torch.where(taken, out, lengths)
             return lengths
         if not self.training:
             return lengths
-        steps: Any = self.steps
-        options = [*([lengths] if self.may_rest else []), *(step.output_lengths(lengths) for step in steps)]
+        options = [*([lengths] if self.may_rest else []), *(step.output_lengths(lengths) for step in self.steps)]
         if any(bool(as_tensor(option != options[0], torch.bool).any()) for option in options):
             rule = "choices that give equal lengths, or the table of a draw"
             got, remedy = "choices that differ and no table", "Pass params=chain.draw(ids)."
@@ -66,7 +65,7 @@ class Choice(Chain):
 
     def still(self, batch: PaddedBatch, targets: Targets) -> tuple[Any, Targets]:
         """Returns the batch as it is."""
-        return _floats(batch), list(targets)
+        return batch._replace(data=as_float(batch.data)), list(targets)
 
 
 class OneOf(Choice):
@@ -79,10 +78,10 @@ class OneOf(Choice):
     Under ``torch.compile`` choices must be augmentations through and through; then every choice runs on all items.
 
     Args:
-        steps: what is chosen from.
+        steps: to choose from.
         weights: how likely each step is, in any scale; None for all the same.
         p: probability that an item takes a step at all.
-        seed: makes two choices differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Raises:
         ValueError: no steps, steps for unlike input, weights that are below 0, all 0 or of another count;
@@ -124,10 +123,10 @@ class SomeOf(Choice):
     must keep axes and rate.
 
     Args:
-        steps: what is chosen from.
-        n: how many steps an item takes: a number, or (low, high), both possible, drawn evenly.
+        steps: to choose from.
+        n: how many steps an item takes: a number, or (low, high), both possible, drawn uniformly.
         p: probability that an item takes steps at all.
-        seed: makes two choices differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Raises:
         ValueError: no steps, steps for unlike input, n outside 0 to the number of steps; when called, steps that
@@ -152,9 +151,9 @@ class SomeOf(Choice):
         shuffled = unit[:, 2:].argsort(stable=True)
         return {"taken": (shuffled < count) & (unit[:, :1] < self.p), **draw_all(self.steps, ids, key)}
 
-    def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[Any, Targets]:
-        """Returns the batch with each item after the steps that it takes, and its targets."""
-        return choose(self, _floats(x), params, as_tensor(params["taken"], torch.bool), targets)
+    def turns(self, params: Params) -> list[dict[int, Tensor]]:
+        """Returns a turn for each step, with the items that take it, bool ``[B]``."""
+        return [{place: taken} for place, taken in enumerate(as_tensor(params["taken"], torch.bool).unbind(1))]
 
 
 class RandomOrder(Choice):
@@ -164,9 +163,9 @@ class RandomOrder(Choice):
     does not depend on its turn.
 
     Args:
-        steps: what is put in order.
+        steps: to put in order.
         p: probability that an item takes the steps at all.
-        seed: makes two orders differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Raises:
         ValueError: no steps, steps for unlike input; when called, steps that change axes or rate.
@@ -179,20 +178,16 @@ class RandomOrder(Choice):
         tensor([-0.5000,  1.0000])
     """
 
-    def __init__(self, steps: Sequence[nn.Module], *, p: float = 1.0, seed: int = 0) -> None:
-        super().__init__(steps, p=p, seed=seed)
-
     def tables(self, ids: Tensor, key: int) -> Params:
         """Returns ``active``, bool ``[B]``, ``order``, int64 ``[B, steps]``, and the tables of the random steps."""
         unit = rng.uniform(ids, key, 1 + len(self.steps))
         order = unit[:, 1:].argsort(stable=True)
         return {"active": unit[:, 0] < self.p, "order": order, **draw_all(self.steps, ids, key)}
 
-    def turns(self, params: Params) -> list[Tensor]:
-        """Returns for each turn which step each item takes, bool ``[B, steps]``."""
+    def turns(self, params: Params) -> list[dict[int, Tensor]]:
+        """Returns as many turns as there are steps, each with the items that take each step in it, bool ``[B]``."""
         order, active = as_tensor(params["order"], torch.int64), as_tensor(params["active"], torch.bool)
-        places = torch.arange(len(self.steps), device=order.device)
-        return [(turn.unsqueeze(-1) == places) & active.unsqueeze(-1) for turn in order.unbind(-1)]
+        return [{place: (now == place) & active for place in range(len(self.steps))} for now in order.unbind(-1)]
 
 
 class Sometimes(Choice):
@@ -203,7 +198,7 @@ class Sometimes(Choice):
     Args:
         steps: one step or several, run in a row.
         p: probability that an item takes them.
-        seed: makes two of them differ.
+        seed: of the draws, beside the id of the item and the place in a chain.
 
     Raises:
         ValueError: no steps; when called, steps that change axes or rate.
@@ -223,8 +218,3 @@ class Sometimes(Choice):
     def tables(self, ids: Tensor, key: int) -> Params:
         """Returns ``taken``, bool ``[B, 1]``, and the table of the chain."""
         return {"taken": rng.uniform(ids, key, 1) < self.p, **draw_all(self.steps, ids, key)}
-
-
-def _floats(batch: PaddedBatch) -> PaddedBatch:
-    """Returns the batch as floats: each step checks what it takes."""
-    return batch._replace(data=as_float(batch.data))

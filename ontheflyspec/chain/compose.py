@@ -1,4 +1,4 @@
-"""Chains of steps."""
+"""Compose: steps in a row, with fused transforms and one seed for all draws."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Compose(Chain):
         self.gives_mapping = isinstance(last, Chain) and last.gives_mapping
 
     def tables(self, ids: Tensor, key: int) -> Params:
-        """Returns a table of tables: the place of each random step, as a string, to its own table."""
+        """Returns a table of tables: that of each random step under its place, as a string."""
         return draw_all(self.steps, ids, key)
 
     def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[Any, Targets]:
@@ -78,7 +78,7 @@ class Compose(Chain):
         return result
 
     def _last_knowing(self, name: str) -> tuple[int, Any]:
-        """Returns the last transform that knows something, and its place among the steps of all inner chains."""
+        """Returns the last transform that has an attribute, and its place among the steps of all inner chains."""
         for place, step in reversed(list(enumerate(self._flat()))):
             if isinstance(step, Transform):
                 if getattr(step, name, None) is not None:
@@ -90,13 +90,13 @@ class Compose(Chain):
         )
 
     def _after(self, place: int, n_features: int) -> int:
-        """Returns how many bands the steps after a place make of so many."""
+        """Returns the number of bands that the steps after a place make of ``n_features``."""
         for step in self._flat()[place + 1 :]:
             n_features = step.output_features(n_features) if isinstance(step, Transform) else n_features
         return n_features
 
     def _flat(self) -> list[Any]:
-        """Returns the steps with those of inner chains in their places."""
+        """Returns the steps, with inner chains replaced by their own steps."""
         return [one for step in self.steps for one in (step._flat() if isinstance(step, Compose) else [step])]
 
     def forward(self, x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Several features of one batch, from one pass over its frames."""
+"""Parallel: several features of one batch, which share one Fourier transform where their frames are equal."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ontheflyspec import checks, pipeline, rng, torch_internals
+from ontheflyspec import checks, pipeline, torch_internals
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.chain import run
 from ontheflyspec.chain.compose import Compose
-from ontheflyspec.chain.run import Chain, Targets, checked_steps, draws, dressed, fused, output_lengths, run_all, takes
+from ontheflyspec.chain.run import Chain, Targets
 from ontheflyspec.labels import Target
 from ontheflyspec.pipeline import Pipeline
 
@@ -18,9 +19,9 @@ from ontheflyspec.pipeline import Pipeline
 class Parallel(Chain):
     """Several features of one batch, which share a Fourier stage where their frames and windows are the same.
 
-    Chains take part with their first step; what follows runs on its output. Random steps draw by the place of their
-    feature, too: to augment the audio of all features alike, put the augmentation before, in a `Compose` of which this
-    is the last step.
+    Of a chain only the first step shares the transform; further steps run on its output. Random steps draw by the place
+    of their feature, too: to augment the audio of all features alike, put the augmentation before, in a `Compose` with
+    this as its last step.
 
     Args:
         transforms: transforms and chains of them, by name, all for waveforms or all for spectrograms.
@@ -32,7 +33,7 @@ class Parallel(Chain):
     Raises:
         ValueError: no transforms, transforms for unlike input, a name that ``torch.nn.ModuleDict`` cannot hold;
             whatever a transform raises.
-        TypeError: what is neither a Transform nor an Augment.
+        TypeError: a feature that is neither a Transform nor an Augment.
 
     Matches:
         Each transform by itself: bitwise on a CPU, 1e-6 of the peak beside an `STFT` with ``freq_scale``, whose FFT is
@@ -53,31 +54,27 @@ class Parallel(Chain):
 
     def __init__(self, **transforms: nn.Module) -> None:
         super().__init__(seed=0)
-        parts = checked_steps("Parallel", transforms.values(), alike=True)
+        parts = run.checked_steps("Parallel", transforms.values(), alike=True)
         for name in transforms:
             if "." in name or name in dir(nn.ModuleDict):
                 rule = "names of features that are no dotted names and no methods of torch.nn.ModuleDict"
                 raise ValueError(checks.message("Parallel", rule, repr(name), "Rename the feature."))
-        self.item_rank, self.sample_rate = takes(parts)
-        self.transforms = nn.ModuleDict(dict(zip(transforms, parts, strict=True)))
+        self.item_rank, self.sample_rate = run.takes(parts)
+        self.transforms: Any = nn.ModuleDict(dict(zip(transforms, parts, strict=True)))
 
     def tables(self, ids: Tensor, key: int) -> Params:
-        """Returns a table of tables: the name of each random feature to its own table."""
-        parts: Any = self.transforms
-        return {
-            name: part.draw(ids, rng.fold(key, place, part.seed))
-            for place, (name, part) in enumerate(parts.items())
-            if draws(part)
-        }
+        """Returns a table of tables: that of each random feature under its name."""
+        found = run.draw_all(self.transforms.values(), ids, key)
+        return {name: found[str(place)] for place, name in enumerate(self.transforms) if str(place) in found}
 
     def is_random(self) -> bool:
         """Returns whether a call now would draw."""
-        return self.training and any(draws(part) for part in self.transforms.values())
+        return self.training and any(run.draws(part) for part in self.transforms.values())
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> dict[str, Any]:
         """Returns steps out for steps in, by name."""
-        parts: Any = self.transforms
-        return {name: output_lengths(part, lengths, (params or {}).get(name)) for name, part in parts.items()}
+        tables = params or {}
+        return {name: run.output_lengths(part, lengths, tables.get(name)) for name, part in self.transforms.items()}
 
     def forward(self, x: Any) -> Any:
         """Returns the features of what loaders yield."""
@@ -89,33 +86,32 @@ class Parallel(Chain):
         return self.run(x, {})[0]
 
     def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[dict[str, Any], Targets]:
-        """Returns the features of a batch or a Tensor of items, those of equal frames from one Fourier transform.
+        """Returns the features of a batch or a Tensor of items; those with equal framings share a Fourier transform.
 
-        Targets that follow would have to follow each random feature its own way.
+        Random features raise beside targets that follow: each feature would move them its own way.
         """
         if params and any(isinstance(target, Target) for target in targets):
             rule = "no random steps inside, or targets that nothing moves"
             got = " and ".join(type(target).__name__ for target in targets if isinstance(target, Target))
             raise TypeError(checks.message("Parallel", rule, got, "Put the augmentations before it."))
-        parts: Any = self.transforms
         fronts: dict[str, tuple[Pipeline, list[Any], int]] = {}
-        for name, part in parts.items():
+        for name, part in self.transforms.items():
             steps = [] if name in params or torch_internals.watched(part) else steps_of(part)
-            own, count = fused(part, steps, 0, x) if steps else (None, 0)
+            own, count = run.fused(part, steps, 0, x) if steps else (None, 0)
             if own is not None and own.framing is not None:
                 fronts[name] = own, steps, count
         data, lengths = (x.data, x.lengths) if isinstance(x, PaddedBatch) else (x, None)
         found = pipeline.run([own for own, *_ in fronts.values()], data, lengths)
         made: dict[str, Any] = {}
         for (name, (_, steps, count)), features in zip(fronts.items(), found, strict=True):
-            out = dressed(steps[:count], features, x) if isinstance(x, PaddedBatch) else features
-            made[name] = run_all(parts[name], out, {}, first=count)[0] if count < len(steps) else out
-        for name, part in parts.items():
+            out = run.dressed(steps[:count], features, x) if isinstance(x, PaddedBatch) else features
+            made[name] = run.run_all(self.transforms[name], out, {}, first=count)[0] if count < len(steps) else out
+        for name, part in self.transforms.items():
             if name not in made:
                 made[name] = part.replay(x, params[name]) if name in params else part(x)
-        return {name: made[name] for name in parts}, targets
+        return {name: made[name] for name in self.transforms}, targets
 
 
 def steps_of(part: Any) -> list[Any]:
-    """Returns the steps of a chain in a row, or a transform alone."""
+    """Returns the steps of a `Compose`, or a transform as the only step."""
     return list(part.steps) if isinstance(part, Compose) else [part]

@@ -1,121 +1,82 @@
-"""How the items of a batch go different ways through the steps of a chain, and come together again."""
+"""Partition of a batch among the steps of a choice: items are split by their step, run, and merged into one batch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial, reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ontheflyspec import checks
+from ontheflyspec.augment.base import each_column
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, as_tensor
 from ontheflyspec.chain.run import Targets, name, run_one
 from ontheflyspec.functional.masks import zero_past
-from ontheflyspec.labels import Target, take
+from ontheflyspec.labels import Target, check_count, merged, take
 from ontheflyspec.transforms.base import Transform
 
 
 def fits_masks(steps: nn.ModuleList, taken: Tensor) -> bool:
-    """Returns whether items go different ways best by masks: while tracing, or if only a device knows the ways.
+    """Returns whether every step runs on all items, masked, in place of a split: in traces, or with masks on a device.
 
-    Every step then runs on all items and leaves some alone, so steps must be augmentations through and through.
+    A split needs the masks on the host. Masked steps leave items alone, so that transforms, which cannot, rule it out.
     """
     if taken.device.type == "cpu" and not torch.compiler.is_compiling():
         return False
     return not any(isinstance(part, Transform) for part in steps.modules())
 
 
-def choose(
-    chain: Any, batch: PaddedBatch, params: Params, taken: Tensor, targets: Targets
-) -> tuple[PaddedBatch, Targets]:
-    """Returns the batch after each step in turn, on the items for which ``taken``, bool ``[B, steps]``, names it."""
-    if fits_masks(chain.steps, taken):
-        return _masked(chain, batch, params, taken, targets)
-    for place, rows in ways(taken).items():
-        batch, targets = route(chain, batch, params, {place: rows}, targets)
-    return batch, targets
-
-
 def one_each(
-    chain: Any, batch: PaddedBatch, params: Params, taken: Tensor, targets: Targets
+    chain: Any, batch: PaddedBatch, params: Params, turn: Mapping[int, Tensor], targets: Targets
 ) -> tuple[PaddedBatch, Targets]:
-    """Returns the batch after the one step of each item, or none, that ``taken``, bool ``[B, steps]``, names."""
-    if fits_masks(chain.steps, taken):
-        return _masked(chain, batch, params, taken, targets)
-    return route(chain, batch, params, ways(taken), targets)
+    """Returns the batch after at most one step for each item; items that take none pass unchanged.
 
-
-def _masked(
-    chain: Any, batch: PaddedBatch, params: Params, taken: Tensor, targets: Targets
-) -> tuple[PaddedBatch, Targets]:
-    """Returns the batch after each step on all items, active only for those that ``taken``, ``[B, steps]``, names."""
-    for place in range(taken.shape[1]):
-        if str(place) in params:
-            table = restricted(params[str(place)], taken[:, place])
-            batch, targets, _ = run_one(chain, place, batch, table, targets)
-    return batch, targets
-
-
-def restricted(table: Params, taken: Tensor) -> Params:
-    """Returns the table of a step that leaves all items alone but those ``taken``, bool ``[B]``."""
-    result: Params = {}
-    for key, values in table.items():
-        if isinstance(values, dict):
-            result[key] = restricted(values, taken)
-        elif key in ("active", "taken"):
-            on = as_tensor(values, torch.bool)
-            result[key] = on & taken.reshape(-1, *[1] * (on.dim() - 1))
-        else:
-            result[key] = values
-    return result
-
-
-def ways(taken: Tensor) -> dict[int, list[int]]:
-    """Returns the positions of the items that take each step, from bool ``[B, steps]``."""
-    return {place: [row for row, on in enumerate(chosen) if on] for place, chosen in enumerate(taken.T.tolist())}
-
-
-def route(
-    chain: nn.Module, batch: PaddedBatch, params: Params, ways: dict[int, list[int]], targets: Targets = ()
-) -> tuple[PaddedBatch, Targets]:
-    """Returns the batch after each step of ``ways`` on its own items; items on no way pass unchanged.
+    The batch is split by steps, each step runs on its own items, and the results are merged in the order of the batch.
 
     Args:
         chain: has the ``steps``.
         batch: all items.
         params: tables of the random steps by place.
-        ways: places to positions in the batch, each position once at most.
+        turn: places of steps, and which items take each, bool ``[B]``; no item takes two.
         targets: of all items.
     """
-    parts, moved = [], []
+    if fits_masks(chain.steps, next(iter(turn.values()))):
+        for place, taken in turn.items():
+            if str(place) in params:
+                batch, targets, _ = run_one(chain, place, batch, _restricted(params[str(place)], taken), targets)
+        return batch, targets
+    count, parts, moved = batch.data.shape[0], [], []
+    for target in targets:
+        if isinstance(target, Target):
+            check_count(target, count)
+    taken_by = torch.stack(list(turn.values())).tolist()  # one transfer, if a device knows them
+    ways = {place: [row for row, on in enumerate(ons) if on] for place, ons in zip(turn, taken_by, strict=True)}
     for place, rows in ways.items():
         if rows:
             table, own = params.get(str(place)), _targets_of(targets, rows)
-            given = None if table is None else _pick(table, rows)
+            given = None if table is None else each_column(table, partial(_rows, rows=rows))
             out, own, _ = run_one(chain, place, _select(batch, rows), given, own)
             parts.append((name(chain.steps, place), rows, out))
             moved.append((rows, own))
     busy = {row for rows in ways.values() for row in rows}
-    rest = [row for row in range(batch.data.shape[0]) if row not in busy]
+    rest = [row for row in range(count) if row not in busy]
     if rest or not parts:
         left = _select(batch, rest)
         own_data = left.data.clone() if left is batch else left.data
         parts.append(("items without a step", rest, left._replace(data=zero_past(own_data, left.lengths))))
         moved.append((rest, _targets_of(targets, rest)))
-    merged = _merge(type(chain).__name__, parts)._replace(ids=batch.ids)
-    return merged, [_put_back(target, place, moved) for place, target in enumerate(targets)]
+    together = [
+        merged([(rows, own[place]) for rows, own in moved]) if isinstance(target, Target) else target
+        for place, target in enumerate(targets)
+    ]
+    return _merge(type(chain).__name__, parts)._replace(ids=batch.ids), together
 
 
 def _targets_of(targets: Targets, rows: list[int]) -> Targets:
     return [target.take(rows) if isinstance(target, Target) else target for target in targets]
-
-
-def _put_back(target: Any, place: int, moved: list[tuple[list[int], Targets]]) -> Any:
-    """Returns one of the targets of all items, after those of some went their ways."""
-    if not isinstance(target, Target):
-        return target
-    return target.put([(rows, own[place]) for rows, own in moved])
 
 
 def _select(batch: PaddedBatch, rows: list[int]) -> PaddedBatch:
@@ -125,20 +86,25 @@ def _select(batch: PaddedBatch, rows: list[int]) -> PaddedBatch:
     return PaddedBatch(take(batch.data, rows), take(batch.lengths, rows), batch.rate, ids)
 
 
-def _pick(table: Params, rows: list[int]) -> Params:
-    """Returns the rows of a table, of tensors or of the lists that JSON gives back."""
-    return {
-        key: _pick(values, rows)
-        if isinstance(values, dict)
-        else take(values, rows)
-        if isinstance(values, Tensor)
-        else [values[row] for row in rows]
-        for key, values in table.items()
-    }
+def _rows(_: str, values: Any, rows: list[int]) -> Any:
+    """Returns some rows of a table's column, a tensor or the list that JSON gives back."""
+    return take(values, rows) if isinstance(values, Tensor) else [values[row] for row in rows]
+
+
+def _restricted(table: Params, taken: Tensor) -> Params:
+    """Returns the table of a step, or of a chain of steps, that leaves all items alone but ``taken``, bool ``[B]``."""
+
+    def restrict(name: str, values: Any) -> Any:
+        if name not in ("active", "taken"):
+            return values
+        on = as_tensor(values, torch.bool)
+        return on & taken.reshape(-1, *[1] * (on.dim() - 1))
+
+    return each_column(table, restrict)
 
 
 def _merge(where: str, parts: list[tuple[str, list[int], PaddedBatch]]) -> PaddedBatch:
-    """Returns one batch, padded to the longest, of parts with the positions of their items."""
+    """Returns one batch, padded to the longest item, from parts: name of the step, positions of its items, batch."""
     first_name, _, first = parts[0]
     if len(parts) == 1:
         return first
@@ -149,9 +115,7 @@ def _merge(where: str, parts: list[tuple[str, list[int], PaddedBatch]]) -> Padde
             raise ValueError(checks.message(where, rule, got, "Choose among steps that give the same features."))
     longest = max(part.data.shape[-1] for _, _, part in parts)
     count = sum(len(rows) for _, rows, _ in parts)
-    kind = first.data.dtype
-    for _, _, part in parts:
-        kind = torch.promote_types(kind, part.data.dtype)
+    kind = reduce(torch.promote_types, [part.data.dtype for _, _, part in parts])
     data = first.data.new_zeros((count, *first.data.shape[1:-1], longest), dtype=kind)
     lengths = first.lengths.new_zeros(count)
     for _, rows, part in parts:

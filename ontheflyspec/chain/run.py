@@ -1,4 +1,4 @@
-"""How chains run their steps: tables by place, neighbours together, errors that name the step."""
+"""Base class of chains: draws by place, neighbouring steps run together, errors that name the step at fault."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from ontheflyspec.pipeline import Pipeline
 from ontheflyspec.transforms.base import FrameTransform, Transform, check
 
 Targets = Sequence[Any]
-"""What stands beside a batch."""
+"""Targets of a batch, in the order in which they stand beside it."""
 
 
 class Chain(nn.Module, ABC):
-    """Steps that belong together: they draw from one seed, run on one batch, and their targets follow.
+    """Steps with one seed for all their draws, run on one batch whose targets follow.
 
-    A subclass says in `tables` what is drawn and in `run` what is done with it.
+    A subclass draws the tables of its steps in `tables` and applies them in `run`.
 
     Args:
         seed: of the whole chain.
@@ -44,10 +44,10 @@ class Chain(nn.Module, ABC):
     item_rank: int = 1
     """Axes of one item without channels: 1 for waveforms, 2 for spectrograms."""
     sample_rate: float | None = None
-    """Hz of bare Tensors, None where no step says."""
+    """Hz of bare Tensors, None where no step has a rate."""
 
     gives_mapping: bool = False
-    """Whether features come out by name, so that nothing can follow."""
+    """Whether a mapping of features comes out, after which no step can follow."""
 
     def __init__(self, *, seed: int) -> None:
         super().__init__()
@@ -55,21 +55,21 @@ class Chain(nn.Module, ABC):
 
     @abstractmethod
     def tables(self, ids: Tensor, key: int) -> Params:
-        """Returns what is drawn for items with these ids, with the tables of the random steps under their places."""
+        """Returns the table of items with these ids, with the tables of the random steps under their places."""
 
     @abstractmethod
     def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[Any, Targets]:
-        """Returns what the steps make of a batch, random ones as a table says, and targets that followed."""
+        """Returns a batch after the steps, random ones with the parameters of a table, and its targets."""
 
     @abstractmethod
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
-        """Returns steps out for steps in; where draws tell them apart, for one table of `draw`."""
+        """Returns steps out for steps in; where they depend on draws, for one table of `draw`."""
 
     def draw(self, items: Tensor | PaddedBatch, key: int | None = None) -> Params:
-        """Returns what would be drawn: for ids a table of tensors, for a batch one of lists, as JSON takes them.
+        """Returns the table that a call would draw: of tensors for ids, of lists for a batch, as JSON takes them.
 
         Args:
-            items: ids, or a batch; one without ids gets fresh ones.
+            items: ids, or a batch; a batch without ids gets fresh ones.
             key: of the stream, None for that of the chain's own seed.
         """
         if isinstance(items, PaddedBatch):
@@ -78,7 +78,7 @@ class Chain(nn.Module, ABC):
         return self.tables(items, rng.fold(0, self.seed) if key is None else key)
 
     def replay(self, x: Any, params: Params) -> Any:
-        """Returns what loaders yield after the steps, random ones as a table of `draw` says, in ``.eval()``, too."""
+        """Returns what loaders yield after the steps, with the parameters of a table of `draw`, in ``.eval()``, too."""
         return with_targets(self, x, lambda batch, targets: self.run(batch, params, targets))
 
     def is_random(self) -> bool:
@@ -96,12 +96,12 @@ class Chain(nn.Module, ABC):
         return with_targets(self, x, change)
 
     def still(self, batch: PaddedBatch, targets: Targets) -> tuple[Any, Targets]:
-        """Returns what comes out where nothing is drawn."""
+        """Returns the batch and its targets after the steps where no step draws."""
         return self.run(batch, {}, targets)
 
 
 def checked_steps(where: str, steps: Iterable[nn.Module], *, alike: bool) -> nn.ModuleList:
-    """Returns the checked steps; ``alike``: all must take what the first takes, and give batches, not mappings."""
+    """Returns the steps, checked; with ``alike`` all must take the first one's kind of input, and give no mapping."""
     known: list[Any] = list(steps)
     if not known:
         raise ValueError(checks.message(where, "at least one step", "none", "Add a transform or an augmentation."))
@@ -126,12 +126,12 @@ def checked_steps(where: str, steps: Iterable[nn.Module], *, alike: bool) -> nn.
 
 
 def name(steps: Any, place: int) -> str:
-    """Returns how errors call a step."""
+    """Returns the name of a step in errors: its place and class."""
     return f"step {place} ({type(steps[place]).__name__})"
 
 
 def takes(steps: Iterable[Any]) -> tuple[int, float | None]:
-    """Returns what a chain takes: axes of one item for the first step, and Hz of waveforms if a step knows them."""
+    """Returns the input of a chain: axes of one item for the first step, and Hz of waveforms if a step has a rate."""
     known = list(steps)
     if known[0].item_rank != 1:
         return known[0].item_rank, None
@@ -151,7 +151,7 @@ def draw_all(steps: Iterable[Any], ids: Tensor, key: int) -> Params:
 
 
 def run_all(chain: Any, x: Any, params: Params, targets: Targets = (), first: int = 0) -> tuple[Any, Targets]:
-    """Runs all steps of a chain from one on, on a Tensor or a PaddedBatch, neighbours together where they can be."""
+    """Runs the steps of a chain from place ``first`` on a Tensor or a PaddedBatch, neighbours together if possible."""
     steps, place = list(chain.steps), first
     while place < len(steps):
         step = steps[place]
@@ -166,7 +166,7 @@ def run_all(chain: Any, x: Any, params: Params, targets: Targets = (), first: in
 
 
 def run_one(chain: Any, place: int, x: Any, params: Params | None, targets: Targets) -> tuple[Any, Targets, int]:
-    """Returns what a step makes of a Tensor or a batch, its targets, and how many steps have been done with it."""
+    """Runs one step, with those after it that fuse with it; returns the result, its targets, and how many ran."""
     step = chain.steps[place]
     if isinstance(step, Augment) and params is not None:
         return *_augmented(chain, range(place, place + 1), x, {str(place): params}, targets), 1
@@ -209,7 +209,7 @@ def _augmented(
 
 
 def _transformed(chain: Any, place: int, x: Any) -> tuple[Any, int]:
-    """Returns what a transform makes of a Tensor or a batch, with those after it that can be done on its blocks."""
+    """Runs a transform and those after it that fuse with it; returns the result and how many ran."""
     steps = list(chain.steps)
     own, count = fused(chain, steps, place, x)
     with named(chain, place):
@@ -224,10 +224,10 @@ def _transformed(chain: Any, place: int, x: Any) -> tuple[Any, int]:
 
 
 def fused(chain: Any, steps: Sequence[Any], place: int, x: Any) -> tuple[Pipeline | None, int]:
-    """Returns the pipeline of a transform with frames and of those after it that need a few of its frames at a time.
+    """Returns the pipeline of a transform with frames, fused with those after it that work block by block.
 
     Returns:
-        The pipeline, None where the transform has none or somebody watches it, and how many steps it covers.
+        The pipeline, None where the transform has none or has hooks that must see it run; and the number of its steps.
     """
     first, data = steps[place], x.data if isinstance(x, PaddedBatch) else x
     if not isinstance(first, FrameTransform) or torch_internals.watched(first) or not data.shape[0]:
@@ -250,7 +250,7 @@ def fused(chain: Any, steps: Sequence[Any], place: int, x: Any) -> tuple[Pipelin
 
 
 def dressed(steps: Sequence[Transform], data: Tensor, batch: PaddedBatch) -> PaddedBatch:
-    """Returns what transforms made of a batch, with its lengths and rate."""
+    """Returns the result of transforms of a batch as one, with its lengths, rate and ids."""
     lengths, rate = batch.lengths, batch.rate
     for step in steps:
         lengths, rate = step.output_lengths(lengths), step.output_rate(rate)
@@ -272,7 +272,7 @@ class _Named(contextlib.AbstractContextManager[None]):
 
 
 def tell(error: Exception, chain: Any, place: int) -> None:
-    """Lets an error name the step that raised it; a transform of a `Parallel` is no step."""
+    """Puts the chain and the place and class of the step before an error; a transform of a `Parallel` has no place."""
     if isinstance(chain, Transform) or len(error.args) != 1 or not isinstance(error.args[0], str):
         return
     said, where = type(chain.steps[place]).__name__, type(chain).__name__
@@ -281,5 +281,5 @@ def tell(error: Exception, chain: Any, place: int) -> None:
 
 
 def output_lengths(step: Any, lengths: Any, table: Params | None) -> Any:
-    """Returns the steps out of one step, random as its table says."""
+    """Returns the output lengths of one step, with its table if it has one."""
     return step.output_lengths(lengths) if table is None else step.output_lengths(lengths, table)

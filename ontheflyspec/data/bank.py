@@ -175,7 +175,7 @@ def _check_wave(where: str, place: int, wave: Tensor, first: Tensor) -> None:
 
 def _decode(source: Source, clips: list[int], channels: int) -> tuple[Tensor, list[int]]:
     """Returns the samples of all readable clips, packed, and how many each has per channel."""
-    kind = torch.int16 if all(source.is_integer(clip) for clip in clips) else torch.float32
+    kind = torch.int16 if source.all_integer(clips) else torch.float32
     parts = source.parts(clips, [None] * len(clips))
     ends = np.cumsum([0, *(part.length * channels for part in parts)]).tolist()
     packed = torch.zeros(ends[-1], dtype=kind, device="cpu")

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from ontheflyspec import checks
 from ontheflyspec.batch import Clip
 from ontheflyspec.data import listing
 from ontheflyspec.data import targets as labels
+from ontheflyspec.data.collate import gather
 from ontheflyspec.data.faults import BadFile, Failure
 from ontheflyspec.data.source import GIVEN, Options, Part, Source
 from ontheflyspec.data.table import Ints, PackedStrings
@@ -215,6 +217,13 @@ class AudioDataset(Dataset[Any]):
             draws = good or [(self._next_good(draws[0][0]), draws[0][1])]
         places, epochs = [place for place, _ in draws], [epoch for _, epoch in draws]
         return places, self.source.parts(self._clips[places].tolist(), epochs)
+
+    def targets_at(self, places: list[int]) -> Any:
+        """Returns the targets of clips as a batch has them, see `gather`; for loaders."""
+        if isinstance(self.targets, np.ndarray):
+            column = torch.from_numpy(self.targets[places])
+            return column.float() if column.is_floating_point() else column
+        return gather([self.targets[place] for place in places])
 
     def _next_good(self, place: int) -> int:
         """Returns the next place after this one, round the end, whose clip is not known to be bad."""

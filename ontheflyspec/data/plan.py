@@ -41,12 +41,6 @@ class Plan(NamedTuple):
     start: Ints
     size: Ints
 
-    def clips(self, batch: int) -> list[int]:
-        """Returns the clips of one batch."""
-        start = self.start[batch]
-        clips: list[int] = self.order[start : start + self.size[batch]].tolist()
-        return clips
-
     def take(self, batches: Any) -> Plan:
         """Returns the plan of some of the batches, by a slice or by their positions."""
         return Plan(self.order, self.start[batches], self.size[batches])

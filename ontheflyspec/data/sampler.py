@@ -227,7 +227,9 @@ class _Pass(Iterator[list[int]]):
             self.begun(self)
         if self.exhausted():
             raise StopIteration
-        clips = self.plan.clips(self.place.consumed)
+        order, start, size = self.plan
+        first = start[self.place.consumed]
+        clips = order[first : first + size[self.place.consumed]].tolist()
         self.place = self.place._replace(consumed=self.place.consumed + 1)
         return [Draw(index, self.epoch) for index in clips]
 

@@ -144,11 +144,11 @@ class Source:
         """Returns whether any process has found the file of a clip bad."""
         return bool(self.table.marks[clip])
 
-    def is_integer(self, clip: int) -> bool:
-        """Returns whether int16 holds the clip without loss."""
-        header = self.table.header(clip)
-        mixed = self.mono and header.channels > 1
-        return bool(header.layout & INTEGER) and header.rate == self.sample_rate and not mixed
+    def all_integer(self, clips: Sequence[int]) -> bool:
+        """Returns whether int16 holds these clips without loss."""
+        known = self.table.headers
+        whole = (known["layout"][clips] & INTEGER > 0) & (known["rate"][clips] == self.sample_rate)
+        return bool((whole & (known["channels"][clips] == 1 if self.mono else True)).all())
 
     def parts(self, clips: Sequence[int], epochs: Sequence[int | None]) -> list[Part]:
         """Returns the part to read of each clip; a clip longer than ``max_seconds`` is cropped by its id."""
@@ -187,7 +187,7 @@ class Source:
         starts = [0] * len(spare)
         for place, unit in zip(longer, rng.uniform(keys, _CROP_KEY, 1)[:, 0].tolist(), strict=True):
             # Whole periods of the two rates, so that a crop has the samples that the resampled clip has there.
-            step = self.sample_rate // math.gcd(self.sample_rate, self.table.header(clips[place]).rate)
+            step = self.sample_rate // math.gcd(self.sample_rate, int(self.table.headers["rate"][clips[place]]))
             starts[place] = int(unit * (spare[place] // step + 1)) * step
         return starts
 
@@ -211,7 +211,7 @@ class Source:
 
     def clip(self, part: Part) -> Tensor:
         """Returns the samples of a part as a tensor of its own, or raises BadFile."""
-        kind = np.int16 if self.is_integer(part.clip) else np.float32
+        kind = np.int16 if self.all_integer([part.clip]) else np.float32
         shape = (part.length,) if self.mono else (int(self.table.headers["channels"][part.clip]), part.length)
         wave = np.empty(shape, kind)
         self.read(part, wave)

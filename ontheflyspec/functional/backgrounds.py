@@ -1,4 +1,4 @@
-"""Recorded backgrounds at a ratio to each item's power: excerpts of its length, cut or looped, and short noises."""
+"""Recorded background noise and short noises mixed into items at a signal-to-noise ratio (SNR)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ontheflyspec.op import Op
 from ontheflyspec.recordings import Waves
 
 CANCELLED = 1e-8
-"""Power of a sum of voices, each of power 1, below which they count as silence: rounding is all that is left."""
+"""Power of a sum of excerpts, each of power 1, up to which it counts as silence: rounding is all that is left."""
 
 
 class Excerpts(NamedTuple):
-    """Excerpts of recordings that lie under items.
+    """Excerpts of recordings as background noise: as long as the item, cut from longer waves, looped from shorter ones.
 
     Args:
-        waves: K of each item.
+        waves: K recordings for each item.
         offsets: float64 ``[B, K]`` in (0, 1): where among the possible starts each excerpt begins.
         counts: int64 ``[B]``, how many of its K waves an item gets.
-        fade: samples over which the end of a wave that is too short fades into its start.
+        fade: samples over which the end of a looped wave fades into its start.
     """
 
     waves: Waves
@@ -36,16 +36,16 @@ class Excerpts(NamedTuple):
 
 @Op
 def add_backgrounds(data: Tensor, lengths: Tensor, *, active: Tensor, excerpts: Excerpts, snr_db: Tensor) -> Tensor:
-    """Returns items with the sum of their excerpts, each of equal power, at a ratio to their own power.
+    """Mixes the sum of an item's excerpts, each of equal power, into the item at an SNR; 0 past each length.
 
-    Both powers are means over the item's valid part; nothing is added to silence, and silence adds nothing, nor do
-    voices that cancel, as those of an item of one sample may. 0 past each length.
+    The powers of item and noise are means over the item's valid part. Nothing is added to a silent item, and a silent
+    sum adds nothing, nor does a sum that cancels, as that of an item of one sample may.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
         active: bool ``[B]``; other items keep their valid part bit for bit.
-        excerpts: what is added.
+        excerpts: of recordings, to be added.
         snr_db: float64 ``[B]``.
     """
     wave = data if data.dim() == 3 else data.unsqueeze(1)
@@ -63,12 +63,12 @@ def add_backgrounds(data: Tensor, lengths: Tensor, *, active: Tensor, excerpts: 
 
 
 def fade_phase(place: Tensor) -> Tensor:
-    """Returns angles whose sines rise and cosines fall over places in (0, 1): the power of unlike waves stays even."""
+    """Returns angles in 0..pi/2 for places in (0, 1): sines fade in, cosines fade out, at constant power."""
     return place * 1.5707963267948966
 
 
 def _gather(wave: Tensor, lengths: Tensor, excerpts: Excerpts, k: int) -> Tensor:
-    """Returns one excerpt of each item, to add to waves ``[B, C, T]``, without asking the device."""
+    """Returns excerpt k of each item, ``[B, C, T]`` or ``[B, 1, T]``, without waiting for the device."""
     device, dtype, waves = wave.device, wave.dtype, excerpts.waves
     begins, sizes, offsets, ends = (
         values.to(device, non_blocking=True).unsqueeze(-1)
@@ -91,12 +91,12 @@ class Bursts(NamedTuple):
     """Short noises of each item, in the order of their time.
 
     Args:
-        waves: K of each item.
-        offsets: float64 ``[B, K]`` in (0, 1): where among the possible starts the part of the wave begins.
+        waves: K recordings for each item.
+        offsets: float64 ``[B, K]`` in (0, 1): where among the possible starts each noise begins in its recording.
         gaps: int64 ``[B, K]``, samples from the end of the noise before (or the item's start) to the noise.
-        durations: int64 ``[B, K]``, samples of the noise at most, at least 1; it is no longer than its wave.
+        durations: int64 ``[B, K]``, samples of the noise, at least 1; cut to its recording.
         snr_db: float64 ``[B, K]``.
-        fade: samples over which a noise rises and falls, half of it at most.
+        fade: samples over which a noise fades in and out, half of the noise at most.
     """
 
     waves: Waves
@@ -109,15 +109,15 @@ class Bursts(NamedTuple):
 
 @Op
 def add_bursts(data: Tensor, lengths: Tensor, *, active: Tensor, bursts: Bursts) -> Tensor:
-    """Returns items with short noises, as many as begin before the item's end, 0 past each length.
+    """Mixes short noises into items, those that begin before the item's end; 0 past each length.
 
-    The ratio is that of the power of the item's valid part to the power of what is added, over the time that it lasts.
+    The SNR is the power of the item's valid part over the power of the noise while it lasts.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
         active: bool ``[B]``; other items keep their valid part bit for bit.
-        bursts: what is added.
+        bursts: noises to be added.
     """
     device, dtype, waves = data.device, data.dtype, bursts.waves
     wave = data if data.dim() == 3 else data.unsqueeze(1)

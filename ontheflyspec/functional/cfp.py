@@ -1,4 +1,4 @@
-"""Combined frequency and periodicity: spectra and cepstra with powers in between, on one axis of log frequency."""
+"""Combined frequency and periodicity (CFP): generalised spectra and cepstra on one axis of log frequency."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.op import Op
 
 FLOOR = 1e-12
-"""Share of a transform's first value below which the others are rounding, which a power below 1 would blow up."""
+"""Share of a transform's first value below which values are rounding error, which a power below 1 would amplify."""
 LOG_FLOOR = 1e-8
-"""What is added before a logarithm."""
+"""Added before a logarithm."""
 
 
 def centres(fmin: float, fmax: float, bins_per_octave: int) -> Tensor:
-    """Returns Hz from ``fmin`` up to, but not, ``fmax``, float64."""
+    """Returns centre frequencies in Hz, from ``fmin`` up to but without ``fmax``, float64."""
     count = math.ceil(math.log2(fmax / fmin) * bins_per_octave - 1e-9)
     return fmin * 2 ** (torch.arange(count, dtype=torch.float64) / bins_per_octave)
 
@@ -53,7 +53,7 @@ def filters(
         fmin: Hz of the first filter's peak.
         fmax: Hz that all peaks lie below.
         bins_per_octave: filters of an octave.
-        published: whether to do as the method's published code, see `published_triangles`; else see
+        published: whether filters are those of the method's published code, see `published_triangles`; else see
             `interpolating_triangles`.
     """
     hertz, size = centres(fmin, fmax, bins_per_octave), n_fft // 2 + 1
@@ -67,10 +67,10 @@ def filters(
 
 
 def published_triangles(axis: str, hertz: Tensor, size: int, sample_rate: float, n_fft: int) -> Tensor:
-    """Returns the filters of the published code with its oddities, ``[F - 1, size]``.
+    """Returns the triangular filters of the published code with its oddities, ``[F - 1, size]``.
 
-    The first filter is empty and the last one missing, as is every one between two lags; a point right at a peak counts
-    nothing; the bin before the last is taken to lie at half the sample rate.
+    The first filter is empty and the last one missing; so is every filter that lies between two lags. A point right at
+    a peak has weight 0, and the bin before the last is taken to lie at half the sample rate.
     """
     points = torch.arange(size, dtype=torch.float64)
     places = points * (sample_rate / 2 / (n_fft // 2 - 1)) if axis == "bins" else sample_rate / points
@@ -84,12 +84,14 @@ def published_triangles(axis: str, hertz: Tensor, size: int, sample_rate: float,
 
 
 def cuts(n_fft: int, cut_lag: int, cut_bin: int) -> Tensor:
-    """Returns what is kept of cepstra and of spectra: to be shown, and as the even part that the next transform sees.
+    """Returns the lifters of cepstra and of spectra, high-pass masks that remove short lags and low bins.
+
+    There are two of each kind, cepstra first: the mask itself for the output, and its even part for the next transform.
 
     Args:
         n_fft: points of a transform.
-        cut_lag: lags at both ends of a cepstrum that count nothing.
-        cut_bin: bins at both ends of a spectrum that count nothing.
+        cut_lag: lags at both ends of a cepstrum that are set to 0.
+        cut_bin: bins at both ends of a spectrum that are set to 0.
 
     Shape: float64 ``[4, n_fft // 2 + 1]``.
     """
@@ -102,7 +104,7 @@ def cuts(n_fft: int, cut_lag: int, cut_bin: int) -> Tensor:
 
 
 def layers(frames: Tensor, gamma: Sequence[float], kept: Tensor) -> list[Tensor]:
-    """Returns spectrum, cepstrum, the cepstrum's spectrum and so on in turn, ``[..., n_fft // 2 + 1]`` each.
+    """Returns the spectrum, its cepstrum, the cepstrum's spectrum and so on, ``[..., n_fft // 2 + 1]`` each.
 
     Args:
         frames: windowed, ``[..., n_fft]``.
@@ -122,7 +124,7 @@ def layers(frames: Tensor, gamma: Sequence[float], kept: Tensor) -> list[Tensor]
 
 
 def _bend(values: Tensor, power: float) -> Tensor:
-    """Returns values above 0 to a power, 0 for others but NaN, with finite gradients."""
+    """Returns values above the floor to a power (logarithms for 0), and 0 for the others, with finite gradients."""
     dropped = values <= FLOOR * values[..., :1].clamp(min=0)
     if power == 0:
         return values.masked_fill(dropped, 0).add(LOG_FLOOR).log()
@@ -132,11 +134,11 @@ def _bend(values: Tensor, power: float) -> Tensor:
 
 
 Bank = tuple[Tensor, list[Band]]
-"""Filters ``[F, n_fft // 2 + 1]``, and the runs in which to multiply by them quickly."""
+"""Filters ``[F, n_fft // 2 + 1]``, and the runs of `filterbanks.bands` for fast products."""
 
 
 def at_once(bank: Bank, values: Tensor) -> Tensor:
-    """Returns filter outputs ``[..., F, n]`` of ``[..., n, n_fft // 2 + 1]``."""
+    """Returns filter outputs ``[..., F, n]`` of ``[..., n, n_fft // 2 + 1]`` by one dense product."""
     weights, _ = bank
     return torch.matmul(weights, values.to(weights.dtype).transpose(-1, -2))
 
@@ -148,25 +150,23 @@ def combine(
     *,
     gamma: Sequence[float],
     kept: Tensor,
-    over_bins: Bank,
-    over_lags: Bank,
+    banks: tuple[Bank, Bank],
     output: str,
     times: Callable[[Bank, Tensor], Tensor] = at_once,
 ) -> Tensor:
-    """Returns features ``[..., F, n]`` of windowed frames ``[..., n, n_fft]``; see `layers`.
+    """Returns CFP features ``[..., F, n]`` of windowed frames ``[..., n, n_fft]``; see `layers`.
 
     Args:
         frames: ``[..., n, n_fft]``.
-        _: lengths, not asked for.
+        _: lengths, not used.
         gamma: as in `layers`.
         kept: of `cuts`.
-        over_bins: filters of spectra.
-        over_lags: filters of cepstra.
-        output: ``"spectrum"``, ``"cepstrum"``, ``"gcos"`` (the cepstrum's spectrum), or ``"cfp"``, which is the product
-            of the last two.
-        times: makes filter outputs, as `at_once`.
+        banks: filters of spectra (over bins), and of cepstra (over lags).
+        output: ``"spectrum"``, ``"cepstrum"``, ``"gcos"`` (the cepstrum's spectrum), or ``"cfp"``, the product of the
+            last two.
+        times: computes filter outputs, as `at_once`.
     """
-    even = len(gamma) // 2 * 2
+    (over_bins, over_lags), even = banks, len(gamma) // 2 * 2
     made = layers(frames, gamma[: {"spectrum": 1, "cepstrum": even}.get(output, len(gamma))], kept)
     if output == "spectrum":
         return times(over_bins, made[0])

@@ -1,4 +1,4 @@
-"""Channels of an item: which stands where, and which are hidden."""
+"""Channel shuffle and channel drop: channels of an item put in another order, or replaced by a constant."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def channel_orders(keys: Tensor, count: int) -> Tensor:
 
 @Op
 def order_channels(data: Tensor, lengths: Tensor, *, order: Tensor) -> Tensor:
-    """Returns items whose channels stand in another order, exactly 0 past each length.
+    """Returns items with their channels in another order, exactly 0 past each length.
 
     Args:
         data: ``[B, C, ..., N]``, or without channels.
         lengths: int64 ``[B]`` on any device.
-        order: int64 ``[B, C]``, which channel comes to each place; ``[B, 1]`` without channels.
+        order: int64 ``[B, C]``, the channel for each place; ``[B, 1]`` without channels.
     """
     if order.shape[1] == 1:
         return zero_past(data.clone(), lengths)
@@ -32,12 +32,12 @@ def order_channels(data: Tensor, lengths: Tensor, *, order: Tensor) -> Tensor:
 
 @Op
 def hide_channels(data: Tensor, lengths: Tensor, *, hidden: Tensor, fill: Fill) -> Tensor:
-    """Returns items with a constant in some channels, exactly 0 past each length.
+    """Returns items with some channels replaced by a constant, exactly 0 past each length.
 
     Args:
         data: ``[B, C, ..., N]``, or without channels.
         lengths: int64 ``[B]`` on any device.
-        hidden: bool ``[B, C]``, or ``[B, 1]`` of False without channels.
+        hidden: channels to replace, bool ``[B, C]``, or ``[B, 1]`` of False without channels.
         fill: the constant.
     """
     mask = hidden.to(data.device, non_blocking=True).reshape(*hidden.shape, *[1] * (data.dim() - 2))

@@ -1,4 +1,4 @@
-"""Pitch classes: filter banks that fold octaves together, and what is made of their outputs."""
+"""Chroma (pitch classes): filter bank over FFT bins, folding of constant-Q bins, CENS, and tonnetz."""
 
 from __future__ import annotations
 
@@ -14,29 +14,23 @@ from ontheflyspec.functional.stft import safe_sqrt
 from ontheflyspec.op import Op
 
 STEPS = (0.4, 0.2, 0.1, 0.05)
-"""Shares of a frame above each of which CENS counts a quarter."""
+"""Quantisation steps of CENS: shares of a frame's energy, each of which adds a quarter."""
 
 
 def chroma_filterbank(
-    sample_rate: float,
-    n_fft: int,
-    n_chroma: int,
-    tuning: float,
-    ctroct: float,
-    octwidth: float | None,
-    base_c: bool,
+    sample_rate: float, n_fft: int, n_chroma: int, tuning: float, ctroct: float, octwidth: float | None, base_c: bool
 ) -> Tensor:
-    """Returns Gaussian bumps around each pitch class over FFT bins, float64 ``[n_chroma, n_fft // 2 + 1]``.
+    """Returns chroma filters, Gaussians around each pitch class over FFT bins, float64 ``[n_chroma, n_fft // 2 + 1]``.
 
-    ``librosa.filters.chroma``, each bin's weights of unit length.
+    As ``librosa.filters.chroma``, with the weights of each bin of unit length.
 
     Args:
         sample_rate: Hz.
         n_fft: points of the transform.
         n_chroma: pitch classes of an octave.
-        tuning: of A4 off 440 Hz, in pitch classes.
-        ctroct: octave above 27.5 Hz that counts most.
-        octwidth: octaves of the Gaussian around it, None for equal weights.
+        tuning: deviation of A4 from 440 Hz, in pitch classes.
+        ctroct: octave above 27.5 Hz with the largest weight.
+        octwidth: octaves of the Gaussian weighting around it (standard deviation), None for equal weights.
         base_c: whether the first class is C, else A.
     """
     hertz = torch.arange(1, n_fft, dtype=torch.float64) * (sample_rate / n_fft)
@@ -57,11 +51,11 @@ def chroma_filterbank(
 
 @Op
 def unit(x: Tensor, _: Tensor | None, *, norm: float | None) -> Tensor:
-    """Returns frames ``[..., F, N]`` of unit norm over F, those of silence as they are.
+    """Returns frames ``[..., F, N]`` of unit norm over F; silent frames stay as they are.
 
     Args:
         x: 0 past each length.
-        _: lengths, not asked for.
+        _: lengths, not used.
         norm: ``inf`` for the largest magnitude, 1 for the sum, 2 for the length, None for no change.
     """
     if norm is None:
@@ -70,19 +64,19 @@ def unit(x: Tensor, _: Tensor | None, *, norm: float | None) -> Tensor:
     x = x / torch.where(peak < torch.finfo(x.dtype).tiny, 1, peak)
     if norm == math.inf:
         return x
-    # Added up row by row, as what a library's sum gives depends on the shape.
+    # Added up row by row, as the rounding of a library's sum depends on the shape.
     size = functools.reduce(torch.add, (x.abs() if norm == 1 else x.square()).unbind(-2)).unsqueeze(-2)
     size = size if norm == 1 else safe_sqrt(size)
     return x / torch.where(size > 0, size, 1)
 
 
 def fold_matrix(n_bins: int, bins_per_octave: int, n_chroma: int, fmin: float, base_c: bool) -> Tensor:
-    """Returns which bins of log frequency count for which pitch class, float64 ``[n_chroma, n_bins]`` of 0 and 1.
+    """Returns the matrix of 0 and 1 that folds constant-Q bins into pitch classes, float64 ``[n_chroma, n_bins]``.
 
-    ``librosa.filters.cq_to_chroma``.
+    As ``librosa.filters.cq_to_chroma``.
 
     Args:
-        n_bins: bins.
+        n_bins: bins of log frequency.
         bins_per_octave: bins of an octave, a multiple of ``n_chroma``.
         n_chroma: pitch classes of an octave.
         fmin: Hz of the first bin.
@@ -95,20 +89,20 @@ def fold_matrix(n_bins: int, bins_per_octave: int, n_chroma: int, fmin: float, b
 
 
 def cens_weights(win_length: int) -> Tensor:
-    """Returns weights for CENS, float64 ``[win_length]`` of sum 1: a symmetric Hann window without its zeros."""
+    """Returns smoothing weights of CENS, float64 ``[win_length]``: a symmetric Hann window without its zeros, sum 1."""
     weights = windows.symmetric("hann", win_length + 2, win_length + 2)[1:-1]
     return weights / weights.sum()
 
 
 def energy_statistics(x: Tensor, lengths: Tensor | None, weights: Tensor | None, norm: float | None) -> Tensor:
-    """Returns CENS of chroma: shares of each frame, coarsely rounded, smoothed over time.
+    """Returns CENS (chroma energy normalised statistics): shares of each frame, quantised, smoothed over time.
 
-    Beyond each item's own ends there is silence. Gradients are 0, as the steps have no slope.
+    Beyond each item's own ends there is silence. Gradients are 0, as the quantisation steps have no slope.
 
     Args:
         x: ``[B, ..., F, N]``, 0 past each length.
         lengths: int64 ``[B]`` on any device, None if all items are full.
-        weights: of `cens_weights`, None for none.
+        weights: of `cens_weights`, None for no smoothing.
         norm: as in `unit`.
     """
     shares = unit(x, lengths, norm=1)
@@ -126,7 +120,7 @@ def energy_statistics(x: Tensor, lengths: Tensor | None, weights: Tensor | None,
 
 
 def tonnetz_matrix(n_chroma: int) -> Tensor:
-    """Returns what takes chroma to circles of fifths, minor and major thirds, float64 ``[6, n_chroma]``."""
+    """Returns the matrix from chroma to tonnetz (fifths, minor and major thirds), float64 ``[6, n_chroma]``."""
     classes = torch.arange(n_chroma, dtype=torch.float64) * (12 / n_chroma)
     rows = []
     for turn, radius in ((7 / 6, 1.0), (3 / 2, 1.0), (2 / 3, 0.5)):

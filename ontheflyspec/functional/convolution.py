@@ -1,4 +1,4 @@
-"""Convolution with long responses: Fourier transforms of short blocks, of the wave and of the response."""
+"""Convolution with impulse responses (reverberation): partitioned overlap-save with FFTs of short blocks."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ontheflyspec.recordings import Waves
 BLOCK = 4096
 """Points of a transform: shorter ones have more overlap, longer ones leave the cache."""
 _LONG = 8192
-"""Samples of a response above which blocks are twice as long, so that there are fewer parts."""
+"""Samples of a response above which blocks are twice as long, so that there are fewer partitions."""
 
 
 class Responses(NamedTuple):
-    """Recorded responses of items.
+    """Recorded impulse responses of items.
 
     Args:
-        waves: one of each item.
-        peaks: int64 ``[B]``, the sample of each that has no delay.
-        gains: float64 ``[B]``, their factors.
+        waves: one recording for each item.
+        peaks: int64 ``[B]``, the sample of each response that counts as its time 0.
+        gains: float64 ``[B]``, factors of the responses.
         before: most samples before the peak of any response.
-        after: most samples after it.
+        after: most samples after the peak of any response.
     """
 
     waves: Waves
@@ -38,7 +38,7 @@ class Responses(NamedTuple):
     after: int
 
     def together(self, like: Tensor, _: Tensor) -> tuple[Tensor, int]:
-        """Returns the responses of all items, ``[B, C, m]``, and their sample without delay."""
+        """Returns the responses of all items, ``[B, C, m]``, and the sample of their time 0."""
         columns = (self.waves.begins, self.waves.sizes, self.peaks, self.gains)
         begins, sizes, peaks, gains = (one.to(like.device, non_blocking=True).unsqueeze(-1) for one in columns)
         places = torch.arange(self.before + 1 + self.after, device=like.device) - self.before + peaks
@@ -47,7 +47,7 @@ class Responses(NamedTuple):
         return torch.where(inside.unsqueeze(1), found * gains.unsqueeze(1).to(like.dtype), 0), self.before
 
     def alone(self, like: Tensor, row: int, most: int) -> tuple[Tensor, int]:
-        """Returns the response of an item, ``[C, m]`` with ``most`` delays at most, and its sample without delay."""
+        """Returns the response of an item, ``[C, m]``, up to delay ``most``, and the sample of its time 0."""
         peak, waves = int(self.peaks[row]), self.waves
         response = waves.one(int(waves.begins[row]), int(waves.sizes[row]))[:, : peak + most]
         return response.to(like.dtype) * float(self.gains[row]), peak
@@ -57,13 +57,13 @@ class Responses(NamedTuple):
 def convolve_items(
     data: Tensor, lengths: Tensor, *, active: Tensor, responses: Responses | Rooms, ends: Tensor, size: int
 ) -> Tensor:
-    """Returns each item convolved with a response of its own, exactly 0 past its end: ``[B, ..., size]``.
+    """Returns each item convolved with its own impulse response, exactly 0 past its end: ``[B, ..., size]``.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
         active: bool ``[B]``; other items keep their valid part bit for bit.
-        responses: of the items.
+        responses: recorded or synthetic impulse responses of the items.
         ends: int64 ``[B]`` on any device, samples of each result.
         size: samples of the last axis of the result.
     """
@@ -77,8 +77,9 @@ def convolve_items(
 def convolve(waves: Tensor, responses: Tensor, first: int, size: int) -> Tensor:
     """Returns samples ``first`` to ``first + size`` of full convolutions.
 
-    The response is cut into parts, the wave into blocks; each is transformed once. Fourier transforms of some thousand
-    points stay in the cache; one of a whole wave, planned anew at every call, takes several times as long on a CPU.
+    The response is cut into partitions, the wave into blocks; each is transformed once. Fourier transforms of some
+    thousand points stay in the cache; a transform of the whole wave, planned anew at every call, takes several times as
+    long on a CPU.
 
     Args:
         waves: ``[..., n]``, n at least 1.
@@ -97,7 +98,7 @@ def convolve(waves: Tensor, responses: Tensor, first: int, size: int) -> Tensor:
 
 
 def block_and_part(size: int, taps: int) -> list[int]:
-    """Returns points of a transform and samples of a part of the response."""
+    """Returns points of a Fourier transform and samples of a partition of the response."""
     most, whole = BLOCK if taps <= _LONG else 2 * BLOCK, 1 << (size + taps - 2).bit_length()
     if taps > most // 2 and whole > most:
         return [most, most // 2]
@@ -112,7 +113,7 @@ def overlapped(waves: Tensor, responses: Tensor, size: int, block: int, part: in
         responses: ``[..., m]``, m at most ``size``.
         size: samples.
         block: points of a transform.
-        part: samples of a part of the response.
+        part: samples of a partition of the response.
     """
     parts = (responses.size(-1) + part - 1) // part
     hop = part if parts > 1 else block - part + 1

@@ -1,8 +1,8 @@
-"""Filters of constant-Q and variable-Q transforms, and which of them run on a decimated signal.
+"""Filters of constant-Q (CQT) and variable-Q (VQT) transforms, and the plan of which run on decimated signals.
 
 Bin k at frame t is the sum over n of ``x[t * hop_length + n] * conj(b_k[n]) * sqrt(length_k)``, with ``b_k`` a windowed
-complex sinusoid around n = 0. On a decimated signal every ``step``-th tap of a filter does, if nothing of its spectrum
-lies beyond the band that decimation keeps.
+complex sinusoid around n = 0. On a decimated signal every ``step``-th tap of a filter is enough, if its spectrum lies
+within the band that decimation keeps.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from torch import Tensor
 from ontheflyspec import windows
 
 KEPT = 0.395
-"""Share of its own sample rate up to which a decimated signal is what it was, within 1e-5."""
+"""Pass band of decimation as a share of the decimated sample rate: the signal is kept within 1e-5."""
 TAPS = 15.5
-"""The decimating filter reaches so many samples of its output to both sides."""
+"""Half width of the decimating filter in samples of its output."""
 ROW = 16
-"""Outputs of the decimating filter that one row of a product makes, from three rows of input."""
+"""Outputs of the decimating filter that one row of a product computes, from three rows of input."""
 REACH = {"hann": 22.0, "blackman": 14.0}
-"""Main-lobe units (1 / length) beyond which a window's spectrum counts as nothing; others die away too slowly."""
+"""Units of 1 / length beyond which a window's spectrum counts as 0; those of other windows decay too slowly."""
 PERIOD = 16
-"""Most ways in which frames may lie between the samples of a decimated signal."""
+"""Most positions of frames between the samples of a decimated signal."""
 MOST_SPREAD = 1.3
-"""Longest over shortest filter in a product, where it has many filters."""
+"""Largest ratio of the longest to the shortest filter in a product of more than `FEW` filters."""
 FEW = 16
-"""Filters that one product has at least, before it is split for their lengths."""
+"""Fewest filters of a product before it is split for their lengths."""
 
 
 class Wavelets(NamedTuple):
@@ -43,7 +43,7 @@ class Wavelets(NamedTuple):
         sample_rate: Hz of the signal.
         window: name of the window.
         norm: order of the norm that each filter is divided by, None for none.
-        filters: whose definition they follow, ``"librosa"`` or ``"nnaudio"``.
+        filters: the library whose definition they follow, ``"librosa"`` or ``"nnaudio"``.
     """
 
     frequencies: Tensor
@@ -58,13 +58,13 @@ class Group(NamedTuple):
     """Neighbouring bins whose filters run on the same signal.
 
     Args:
-        level: which of the signals, 0 for the one that came.
-        step: samples of the one that came for one of its own.
+        level: how often the signal was decimated, 0 for the input.
+        step: samples of the input for one sample of the decimated signal.
         first: first bin.
         last: last bin + 1.
         low: first tap, in samples of that signal from the frame's centre, rounded down.
         width: taps.
-        period: frames after which centres lie at the same place between samples.
+        period: frames after which frame centres lie at the same position between samples.
     """
 
     level: int
@@ -82,7 +82,7 @@ class Plan:
 
     Args:
         groups: in rising order of bins, falling order of levels.
-        steps: samples of the signal that came for one of each level, powers of 2.
+        steps: samples of the input for one sample of each level, powers of 2.
         before: samples that each level needs before the first frame's centre.
         after: samples that each level needs after the last frame's centre.
     """
@@ -94,12 +94,12 @@ class Plan:
 
     @property
     def factors(self) -> list[int]:
-        """Samples of each level but the last for one of the next."""
+        """Decimation factor from each level but the last to the next."""
         return [high // low for low, high in itertools.pairwise(self.steps)]
 
     @property
     def starts(self) -> list[int]:
-        """Where, at each level but the last, the first sample lies that the first one of the next level needs."""
+        """First sample of each level but the last that the first sample of the next level needs."""
         ahead = (factor * (wide + TAPS) for factor, wide in zip(self.factors, self.before[1:], strict=True))
         return [int(wide - reach) for wide, reach in zip(self.before, ahead, strict=False)]
 
@@ -117,7 +117,7 @@ def bin_frequencies(fmin: float, n_bins: int, bins_per_octave: int) -> Tensor:
 
 
 def most_bins(nyquist: float, fmin: float, bins_per_octave: int) -> int:
-    """Returns how many bins from ``fmin`` on lie at or below half the sample rate."""
+    """Returns the number of bins from ``fmin`` on that lie at or below half the sample rate."""
     return math.floor(math.log2(nyquist / fmin) * bins_per_octave) + 1 if fmin <= nyquist else 0
 
 
@@ -167,11 +167,11 @@ def plan(wavelets: Wavelets, hop_length: int, *, octaves: bool) -> Plan:
 
 
 def _worthwhile(room: list[int], lengths: list[float], hop_length: int) -> list[int]:
-    """Returns how often each signal is halved, for the fewest products a sample that came.
+    """Returns how often each level's signal is halved, for the fewest products per sample of the input.
 
     Args:
         room: how often the signal of each bin may be halved.
-        lengths: of the bins' filters, in samples that came.
+        lengths: of the bins' filters, in samples of the input.
         hop_length: samples between frames.
     """
     taps = [0.0] * (max(room) + 1)
@@ -187,7 +187,7 @@ def _worthwhile(room: list[int], lengths: list[float], hop_length: int) -> list[
 
 
 def _with_margins(groups: list[Group], steps: list[int]) -> Plan:
-    """Returns a plan with as many samples at each level as its own filters and the next level need."""
+    """Returns a plan whose margins at each level are as wide as its own filters and the next level need."""
     before, after = [0] * len(steps), [0] * len(steps)
     for level in range(len(steps) - 1, -1, -1):
         if level + 1 < len(steps):
@@ -209,9 +209,9 @@ def _group(level: int, step: int, first: int, last: int, lengths: list[float], h
 
 
 def kernels(group: Group, wavelets: Wavelets, hop_length: int) -> Tensor:
-    """Returns real and imaginary parts of a group's filters, float64 ``[period, 2 * bins, width]``.
+    """Returns real parts above imaginary parts of a group's filters, float64 ``[period, 2 * bins, width]``.
 
-    Place j of the first axis is for frames ``t = j (mod period)``.
+    Entry j of the first axis is for frames ``t = j (mod period)``.
     """
     bins = slice(group.first, group.last)
     hertz, sizes = wavelets.frequencies[bins, None], wavelets.lengths[bins, None]
@@ -229,12 +229,12 @@ def kernels(group: Group, wavelets: Wavelets, hop_length: int) -> Tensor:
 
 
 def gains(wavelets: Wavelets) -> Tensor:
-    """Returns what a tone of amplitude 1, ``exp(i w n)``, gives at a bin of its own frequency, float64 ``[n_bins]``."""
+    """Returns the gain of each bin for a tone ``exp(i w n)`` at the bin's frequency, float64 ``[n_bins]``."""
     return wavelets.lengths.sqrt() * _norms(wavelets._replace(norm=1)) / _norms(wavelets)
 
 
 def _norms(wavelets: Wavelets) -> Tensor:
-    """Returns what filters are divided by: the norm of their windows; without one, nnAudio's length."""
+    """Returns the divisors of the filters: the norm of their windows; without a norm 1, or nnAudio's length."""
     lengths, norm = wavelets.lengths, wavelets.norm
     if norm is None:
         return lengths if wavelets.filters == "nnaudio" else torch.ones_like(lengths)

@@ -1,4 +1,4 @@
-"""Constant-Q spectra: filters on signals that are decimated again and again, at every frame as on the whole signal."""
+"""Constant-Q and variable-Q transforms: complex filter banks on signals that are decimated octave by octave."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def decimator(factor: int) -> Tensor:
 
 
 def decimate(x: Tensor, start: int, count: int, filters: Tensor) -> Tensor:
-    """Returns filtered signals ``[R, n]`` at a lower rate, ``count`` samples of them.
+    """Returns ``count`` samples of low-pass filtered signals at a lower rate, ``[R, count]``.
 
     Args:
-        x: signals; what lies beyond their ends is 0.
-        start: place of the first sample that the first output needs, at least 0.
+        x: signals ``[R, n]``, 0 beyond their ends.
+        start: first sample that the first output needs, at least 0.
         count: outputs.
         filters: of `decimator`.
     """
@@ -81,20 +81,19 @@ def constant_q_spectra(x: Tensor, lengths: Tensor | None, *, bank: FilterBank, o
     frames = max(count, 1)
     halves = [part.chunk(2, 1) for part in analyse(signal.reshape(-1, signal.shape[-1]), bank, frames)]
     shape = (*x.shape[:-1], plan.groups[-1].last, frames)
-    parts = [torch.cat([half[place] for half in halves], 1).reshape(shape)[..., :count] for place in range(2)]
-    if lengths is not None:
-        valid = framing.count(lengths)
-        parts = [cut(part, valid) for part in parts]
-    return stft.present(parts[0], parts[1], output)
+    parts = (torch.cat([half[place] for half in halves], 1).reshape(shape)[..., :count] for place in range(2))
+    valid = None if lengths is None else framing.count(lengths)
+    real, imaginary = (cut(part, valid) for part in parts)
+    return stft.present(real, imaginary, output)
 
 
 def analyse(x: Tensor, bank: FilterBank, frames: int) -> list[Tensor]:
-    """Returns each group's real parts above its imaginary ones, ``[R, 2 * bins, frames]``.
+    """Returns the spectra of each group of bins, real parts above imaginary parts, ``[R, 2 * bins, frames]``.
 
     Args:
         x: signals ``[R, n]`` from the margin of level 0 on.
         bank: filters.
-        frames: how many.
+        frames: number of frames.
     """
     plan, hop_length = bank.plan, bank.framing.hop_length
     signals, sizes = [x], plan.sizes((frames - 1) * hop_length)

@@ -1,4 +1,4 @@
-"""Cosine transforms of bands, item by item."""
+"""Discrete cosine transform (DCT-II) of bands, for cepstral coefficients, with HTK's liftering."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ontheflyspec.op import Op
 
 
 def cosine_matrix(n_out: int, n_in: int, lifter: float) -> Tensor:
-    """Returns the first rows of the orthonormal DCT-II, float64 ``[n_out, n_in]``, liftered as HTK does.
+    """Returns the first rows of the orthonormal DCT-II, float64 ``[n_out, n_in]``, liftered as in HTK.
 
     Args:
         n_out: coefficients.
@@ -27,7 +27,7 @@ def cosine_matrix(n_out: int, n_in: int, lifter: float) -> Tensor:
 
 @Op
 def project(x: Tensor, lengths: Tensor | None, *, matrix: Tensor) -> Tensor:
-    """Returns a matrix ``[K, F]`` times every frame.
+    """Returns the product of a matrix ``[K, F]`` with every frame.
 
     Args:
         x: ``[B, ..., F, N]``.

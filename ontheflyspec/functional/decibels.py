@@ -1,4 +1,4 @@
-"""Logarithms of features, with references over each item's own valid part."""
+"""Decibels and natural logarithms of features, with references and floors over each item's own valid part."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ontheflyspec.op import Op
 def decibels(
     x: Tensor, lengths: Tensor | None, *, stype: str, ref: float | str, amin: float, top_db: float | None
 ) -> Tensor:
-    """Returns ``10 log10(x / ref)`` of powers or ``20 log10(x / ref)`` of magnitudes, not below ``top_db``'s floor.
+    """Returns decibels, ``10 log10(x / ref)`` of powers or ``20 log10(x / ref)`` of magnitudes.
 
     Args:
         x: non-negative ``[B, ..., N]``.
         lengths: int64 ``[B]`` on any device, None if all items are full.
         stype: ``"power"`` or ``"magnitude"``.
         ref: a number, or ``"max"`` for each item's own maximum over its valid part.
-        amin: smallest value of ``x`` and ``ref`` that counts.
-        top_db: dB that an item may lie below its own valid maximum, None for no floor.
+        amin: smallest value of ``x`` and ``ref``; smaller values count as ``amin``.
+        top_db: floor in dB below each item's own valid maximum, None for no floor.
 
     Shape: as ``x``, exactly 0 past each length.
     """

@@ -1,4 +1,4 @@
-"""Slopes of features over time by local polynomials."""
+"""Deltas of features (derivatives over time) by Savitzky-Golay filters."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from ontheflyspec.op import Op
 
 
 def slope_weights(width: int, order: int) -> Tensor:
-    """Returns weights, float64 ``[width]``, that give the derivative of a polynomial fitted to that many steps.
+    """Returns the Savitzky-Golay filter of a derivative, float64 ``[width]``.
 
-    The filter of Savitzky and Golay with a polynomial of degree ``order``, for its derivative of that order.
+    The weighted sum of ``width`` steps is the derivative (of order ``order``) of a polynomial of that degree, fitted
+    to them.
     """
     steps = torch.arange(width, dtype=torch.float64) - width // 2
     powers = steps.unsqueeze(-1) ** torch.arange(order + 1, dtype=torch.float64)
@@ -24,10 +25,10 @@ def slope_weights(width: int, order: int) -> Tensor:
 
 @Op
 def slopes(x: Tensor, lengths: Tensor | None, *, weights: Tensor) -> Tensor:
-    """Returns weighted sums over the steps around each step, of the item's own valid steps only.
+    """Returns deltas: weighted sums over the steps around each step, of the item's own valid steps only.
 
-    Near an item's ends the sum around the nearest step with a full surrounding is held; in an item shorter than the
-    weights, its first and last step stand for what lies beyond them.
+    Near an item's ends the delta of the nearest step with a full window is held; an item shorter than the window is
+    continued by its first and last step.
 
     Args:
         x: ``[B, ..., N]``.
@@ -37,8 +38,6 @@ def slopes(x: Tensor, lengths: Tensor | None, *, weights: Tensor) -> Tensor:
     Shape: as ``x``, 0 past each length.
     """
     width, size = weights.shape[0], x.shape[-1]
-    if size == 0:
-        return x.clone()
     half, n, steps = width // 2, ends(x, lengths), torch.arange(size, device=x.device)
     centres = torch.where(n < width, steps, torch.minimum(steps.clamp(min=half), n - 1 - half))
     last = (n - 1).clamp(min=0)
@@ -48,6 +47,6 @@ def slopes(x: Tensor, lengths: Tensor | None, *, weights: Tensor) -> Tensor:
 
     middle, out = beside(0), torch.zeros_like(x)
     for place, weight in enumerate(weights.unbind()):
-        # The weights add up to 0, so the middle may be taken off: what stays the same has a slope of exactly 0.
+        # The weights add up to 0, so the middle may be subtracted: constant features have a slope of exactly 0.
         out = out + weight * (beside(place - half) - middle)
     return cut(out, lengths)

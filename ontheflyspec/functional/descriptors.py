@@ -1,9 +1,10 @@
-"""Descriptors of each frame: where its spectrum lies, how flat it is, how loud it is, how often it crosses zero."""
+"""Spectral centroid, bandwidth, roll-off, flatness and contrast, RMS energy and zero-crossing rate of each frame."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,15 +17,15 @@ from ontheflyspec.functional.stft import present, raise_power, safe_sqrt
 from ontheflyspec.op import Op
 
 ContrastBand = tuple[int, int, int]
-"""First and last + 1 bin, and how many of its bins make its peak and its valley."""
+"""First and last + 1 bin of a band, and how many of its bins make its peak and its valley."""
 SILENT = 1e-10
-"""Samples this near 0 count as 0, and 0 as positive, where crossings are counted."""
+"""Magnitude up to which samples count as 0, and 0 as positive, in zero crossings."""
 
 
 def contrast_bands(sample_rate: float, n_fft: int, n_bands: int, fmin: float, quantile: float) -> list[ContrastBand]:
-    """Returns the bins of ``n_bands + 1`` bands: up to ``fmin``, then octaves, the last one up to the top.
+    """Returns the bins of ``n_bands + 1`` bands: up to ``fmin``, then octaves, the last one up to half the rate.
 
-    As ``librosa.feature.spectral_contrast`` cuts them; an octave has no bin where last <= first.
+    The split is that of ``librosa.feature.spectral_contrast``; an octave without bins has last <= first.
     """
     hertz = bin_frequencies(sample_rate, n_fft)
     edges = [0.0, *(fmin * 2.0**octave for octave in range(n_bands + 1))]
@@ -41,53 +42,42 @@ def contrast_bands(sample_rate: float, n_fft: int, n_bands: int, fmin: float, qu
 
 @Op
 def frame_rows(
-    frames: Tensor,
-    _: Tensor | None,
-    *,
-    features: Sequence[str],
-    window: Tensor,
-    hertz: Tensor,
-    bands: Sequence[ContrastBand],
-    roll_percent: float = 0.85,
-    p: float = 2.0,
-    amin: float = 1e-10,
+    frames: Tensor, _: Tensor | None, *, features: Mapping[str, Any], window: Tensor, hertz: Tensor
 ) -> Tensor:
     """Returns descriptors ``[..., R, n]`` of frames ``[..., n, n_fft]``, one row each, in the order asked for.
 
     Args:
         frames: not yet windowed.
-        _: lengths, not asked for.
-        features: ``"centroid"``, ``"bandwidth"``, ``"rolloff"``, ``"flatness"``, ``"rms"``, or ``"contrast"``, which
-            gives a row for the peak of each band, then one for the valley of each.
+        _: lengths, not used.
+        features: which descriptors, each with its parameter: ``"rms"`` and ``"centroid"`` (None), ``"bandwidth"``
+            (exponent of the distances from the centroid), ``"rolloff"`` (share of the magnitudes below it),
+            ``"flatness"`` (smallest power that counts), ``"contrast"`` (bands of `contrast_bands`; a row for the peak
+            of each band, then one for the valley of each).
         window: ``[n_fft]``.
-        hertz: of the bins, ``[bins]``.
-        bands: of `contrast_bands`.
-        roll_percent: share of the magnitudes below the roll-off.
-        p: exponent of the distances from the centroid.
-        amin: smallest power that counts for the flatness.
+        hertz: frequencies of the bins, ``[bins]``.
     """
     rows: dict[str, Tensor] = {}
     if "rms" in features:
         rows["rms"] = safe_sqrt(frames.square().mean(-1).unsqueeze(-2))
-    if set(features) - {"rms"}:
+    if features.keys() - {"rms"}:
         spectrum = torch.view_as_real(torch.fft.rfft(frames * window)).movedim(-1, 0)
         power = present(spectrum[0], spectrum[1], "power").transpose(-1, -2)
         if "flatness" in features:
-            kept = power.clamp(min=amin)
+            kept = power.clamp(min=features["flatness"])
             rows["flatness"] = kept.log().mean(-2, keepdim=True).exp() / kept.mean(-2, keepdim=True)
         magnitude, hertz = safe_sqrt(power), hertz.unsqueeze(-1)
         if "centroid" in features or "bandwidth" in features:
-            rows |= _place_and_width(magnitude, hertz, p)
+            rows |= _centroid_and_bandwidth(magnitude, hertz, features.get("bandwidth", 2.0))
         if "rolloff" in features:
             below = magnitude.cumsum(-2)
-            index = (below < roll_percent * below[..., -1:, :]).sum(-2, keepdim=True)
+            index = (below < features["rolloff"] * below[..., -1:, :]).sum(-2, keepdim=True)
             rows["rolloff"] = hertz[index.flatten(), 0].reshape(index.shape)
         if "contrast" in features:
-            rows["contrast"] = _ends(magnitude, bands)
+            rows["contrast"] = _peaks_and_valleys(magnitude, features["contrast"])
     return torch.cat([rows[feature] for feature in features], -2)
 
 
-def _place_and_width(magnitude: Tensor, hertz: Tensor, p: float) -> dict[str, Tensor]:
+def _centroid_and_bandwidth(magnitude: Tensor, hertz: Tensor, p: float) -> dict[str, Tensor]:
     total = magnitude.sum(-2, keepdim=True)
     share = magnitude / total.masked_fill(total < torch.finfo(total.dtype).tiny, 1)
     centroid = (share * hertz).sum(-2, keepdim=True)
@@ -95,8 +85,8 @@ def _place_and_width(magnitude: Tensor, hertz: Tensor, p: float) -> dict[str, Te
     return {"centroid": centroid, "bandwidth": raise_power((share * away).sum(-2, keepdim=True), 2 / p)}
 
 
-def _ends(magnitude: Tensor, bands: Sequence[ContrastBand]) -> Tensor:
-    """Returns the mean of each band's largest values, then that of each band's smallest."""
+def _peaks_and_valleys(magnitude: Tensor, bands: Sequence[ContrastBand]) -> Tensor:
+    """Returns the mean of each band's largest magnitudes, then the mean of each band's smallest."""
     rows = []
     for largest in (True, False):
         for first, last, count in bands:
@@ -107,9 +97,9 @@ def _ends(magnitude: Tensor, bands: Sequence[ContrastBand]) -> Tensor:
 
 @Op
 def contrast(peaks: Tensor, lengths: Tensor | None) -> Tensor:
-    """Returns decibels from valley to peak, ``[..., K, N]`` for ``[..., 2 K, N]`` peaks and valleys.
+    """Returns spectral contrast, dB from valley to peak, ``[..., K, N]`` for ``[..., 2 K, N]`` peaks and valleys.
 
-    Neither lies more than 80 dB below the item's own maximum of its kind, or below -100 dB.
+    Peaks are floored at 80 dB below the item's own largest peak and at -100 dB, valleys likewise.
     """
 
     def scaled(part: Tensor) -> Tensor:
@@ -120,10 +110,10 @@ def contrast(peaks: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def crossing_rate(x: Tensor, lengths: Tensor | None, framing: Framing) -> Tensor:
-    """Returns the share of samples in each frame that differ in sign from the one before, ``[..., 1, N]``.
+    """Returns the zero-crossing rate, the share of a frame's samples that differ in sign from the sample before.
 
-    Beyond its own ends a signal goes on with its first and last sample. Crossings are counted as whole numbers from
-    the start, so that a frame is one difference.
+    Beyond its own ends a signal goes on with its first and last sample. Crossings are summed from the signal's start
+    in whole numbers, so that a frame's count is one difference, without rounding.
 
     Args:
         x: floats ``[..., T]``.

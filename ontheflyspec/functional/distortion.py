@@ -1,4 +1,4 @@
-"""Waveforms bent sample by sample: clipped, saturated, quantised."""
+"""Distortion of waveforms: clipping, tanh saturation, bit crushing and mu-law companding, sample by sample."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from ontheflyspec.functional.signal_frames import cut
 from ontheflyspec.op import Op
 
 _LEAST = 1e-6
-"""Added to the threshold of saturation, so that silence is not divided by."""
+"""Added to the threshold of saturation, so that it is never 0."""
 
 
 class Bend(NamedTuple):
-    """A curve from sample to sample.
+    """A distortion curve from sample to sample.
 
     Args:
-        curve: takes samples of items and their numbers, ``[B, 1, ...]`` each.
-        levels: None for numbers of a table; ``"samples"`` or ``"magnitudes"`` for their quantiles in each item.
+        curve: takes samples of items and the curve's parameters, ``[B, 1, ...]`` each.
+        levels: how parameters follow from an item's numbers: None for the numbers themselves; ``"samples"`` or
+            ``"magnitudes"`` for the quantiles of the item's samples, or of their magnitudes, at these shares.
     """
 
     curve: Callable[..., Tensor]
@@ -32,13 +33,13 @@ class Bend(NamedTuple):
 
 @Op
 def bend_items(data: Tensor, lengths: Tensor, *, active: Tensor, numbers: Tensor, bend: Bend) -> Tensor:
-    """Returns each active item bent by its own numbers, exactly 0 past its length.
+    """Distorts each active item by a curve with the item's own parameters; exactly 0 past its length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
         active: bool ``[B]``; other items keep their valid part bit for bit.
-        numbers: ``[B, k]``, those of the curve, or the shares in 0..1 of its quantiles.
+        numbers: ``[B, k]``, parameters of the curve, or the shares in 0..1 of quantiles, see `Bend`.
         bend: the curve.
     """
     if bend.levels is not None:
@@ -48,7 +49,7 @@ def bend_items(data: Tensor, lengths: Tensor, *, active: Tensor, numbers: Tensor
 
 
 def bent(x: Tensor, numbers: Tensor, bend: Bend) -> Tensor:
-    """Returns samples of items by a curve with their numbers ``[B, k]``."""
+    """Returns samples of items distorted by a curve with parameters ``[B, k]``."""
     return bend.curve(x, *(per_item(column, x) for column in numbers.unbind(-1)))
 
 
@@ -56,7 +57,7 @@ def bent(x: Tensor, numbers: Tensor, bend: Bend) -> Tensor:
 def filter_and_compand(
     data: Tensor, lengths: Tensor, *, active: Tensor, sections: Tensor, tail: int | None, mu: Tensor
 ) -> Tensor:
-    """Returns items after filters of zero phase and mu-law coding, exactly 0 past each length.
+    """Returns items after zero-phase filters and mu-law companding (a telephone line), exactly 0 past each length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
@@ -64,7 +65,7 @@ def filter_and_compand(
         active: bool ``[B]``; other items keep their valid part bit for bit.
         sections: as in `filter_items`.
         tail: as in `filter_items`.
-        mu: compression of each item, ``[B, 1]``.
+        mu: compression parameter of each item, ``[B, 1]``.
     """
     made = filter_items.reference(data, lengths, active=active, sections=sections, zero_phase=True, tail=tail)
     return bend_items.reference(made, lengths, active=active, numbers=mu, bend=MU_LAW)
@@ -77,7 +78,10 @@ def quantiles(data: Tensor, lengths: Tensor, shares: Tensor, *, magnitude: bool)
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
         shares: float64 ``[B, k]`` in 0..1.
-        magnitude: whether magnitudes of samples are meant; 0 for items without samples.
+        magnitude: whether to take quantiles of magnitudes.
+
+    Returns:
+        Quantiles, 0 for items without samples.
     """
     channels = data.shape[1] if data.dim() == 3 else 1
     values = data.abs() if magnitude else data
@@ -95,12 +99,12 @@ def quantiles(data: Tensor, lengths: Tensor, shares: Tensor, *, magnitude: bool)
 
 
 def clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Returns samples kept between two numbers."""
+    """Clips samples to ``low``..``high``."""
     return torch.minimum(torch.maximum(x, low), high)
 
 
 def saturate(x: Tensor, threshold: Tensor) -> Tensor:
-    """Returns ``tanh(x / (2 * threshold))`` at the power of ``x``, with silence past the items' ends."""
+    """Returns ``tanh(x / (2 * threshold))`` scaled to the power of ``x``, which is 0 past the items' ends."""
     made = torch.tanh(x * (0.5 / (threshold + _LEAST)))
     before, after = (per_item(part.square().flatten(1).sum(1), x) for part in (x, made))
     heard = (before > 0) & (after > 0)
@@ -109,14 +113,14 @@ def saturate(x: Tensor, threshold: Tensor) -> Tensor:
 
 
 def crush(x: Tensor, steps: Tensor) -> Tensor:
-    """Returns samples rounded to the nearest of ``steps`` levels between 0 and 1; the gradient is that of ``x``."""
+    """Rounds samples to multiples of ``1 / steps`` (bit crushing); the gradient is that of ``x``."""
     return straight(torch.round(x * steps) / steps, x)
 
 
 def mu_law(x: Tensor, mu: Tensor) -> Tensor:
-    """Returns samples in -1..1 compressed, rounded to ``mu // 2`` levels above and below 0, and expanded.
+    """Returns samples after mu-law companding: compressed, rounded to ``mu // 2`` levels on each side of 0, expanded.
 
-    The gradient is that of the samples, 0 beyond -1..1.
+    Samples are clipped to -1..1. The gradient is that of the clipped samples.
     """
     x = x.clamp(-1, 1)
     levels, scale = torch.floor(mu / 2), torch.log1p(mu)
@@ -126,7 +130,7 @@ def mu_law(x: Tensor, mu: Tensor) -> Tensor:
 
 
 def straight(value: Tensor, x: Tensor) -> Tensor:
-    """Returns the value with the gradient of ``x``."""
+    """Returns the value with the gradient of ``x`` (straight-through estimator)."""
     return value.detach() + (x - x.detach()) if x.requires_grad else value
 
 

@@ -1,4 +1,4 @@
-"""Curves that waveforms are multiplied by: gains that move, fades."""
+"""Fades in and out, and gain transitions: waveforms times a gain curve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHAPES = ("linear", "exponential", "logarithmic", "quarter_sine", "half_sine")
 
 
 def ramp(share: Tensor, shape: str) -> Tensor:
-    """Returns the way from 0 to 1 at shares of it, as torchaudio's Fade has its shapes."""
+    """Returns gains from 0 to 1 at shares (0 to 1) of a fade-in, in the shapes of ``torchaudio.transforms.Fade``."""
     if shape == "exponential":
         return torch.exp2(share - 1) * share
     if shape == "logarithmic":
@@ -30,13 +30,13 @@ def ramp(share: Tensor, shape: str) -> Tensor:
 
 @Op
 def fade(data: Tensor, lengths: Tensor, *, rise: Tensor, fall: Tensor, shape: str) -> Tensor:
-    """Returns items that begin and end in silence, exactly 0 past each length.
+    """Fades items in and out, exactly 0 past each length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
-        rise: samples until an item has its level, int64 ``[B]``; 0 for none, no more than the item has.
-        fall: samples from where an item leaves its level, likewise.
+        rise: samples of the fade-in, int64 ``[B]``; 0 for none, an item's length at most.
+        fall: samples of the fade-out, int64 ``[B]``; 0 for none, an item's length at most.
         shape: one of `SHAPES`.
     """
     device = data.device
@@ -51,15 +51,15 @@ def fade(data: Tensor, lengths: Tensor, *, rise: Tensor, fall: Tensor, shape: st
 
 @Op
 def glide(data: Tensor, lengths: Tensor, *, active: Tensor, gains_db: Tensor, start: Tensor, width: Tensor) -> Tensor:
-    """Returns items whose gain moves evenly in dB from one value to another, exactly 0 past each length.
+    """Applies a gain that moves linearly in dB from one value to another, exactly 0 past each length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
         active: bool ``[B]``; other items keep their valid part bit for bit.
         gains_db: float64 ``[B, 2]``, before and after.
-        start: where among the places that the move fits into it begins, float64 ``[B]`` in 0..1.
-        width: samples of the move, float64 ``[B]``; an item's at most.
+        start: where among its possible starts the transition begins, float64 ``[B]`` in 0..1.
+        width: samples of the transition, float64 ``[B]``; an item's length at most.
     """
     device = data.device
     n, begin, wide = (x.to(device, non_blocking=True).double().unsqueeze(-1) for x in (lengths, start, width))

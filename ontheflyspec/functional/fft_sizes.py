@@ -1,4 +1,4 @@
-"""Sizes for which Fourier transforms are fast."""
+"""Fast sizes of Fourier transforms: products of 2, 3 and 5."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def fast_size(least: float, step: int = 1) -> int:
-    """Returns ``step`` times the smallest product of 2, 3 and 5 at which that is not below ``least``."""
+    """Returns the smallest multiple of ``step`` by a product of 2, 3 and 5 that is not below ``least``."""
     count = max(math.ceil(least / step), 1)
     best = 1 << (count - 1).bit_length()
     five = 1

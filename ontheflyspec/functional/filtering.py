@@ -1,8 +1,9 @@
-"""Recursive filters of waveforms by overlapping blocks of one FFT each: every item its own response.
+"""Recursive (IIR) filters: Butterworth, peaking and shelving EQ, applied by overlap-save FFT; and pre-emphasis.
 
-A filter is a cascade of sections, float64 ``[B, S, 2, 3]``: numerator and denominator of each as coefficients of 1, s
-and s^2 of an analog filter, where the bilinear transform takes the frequency ``f`` to ``s = j tan(pi f / rate)``. The
-responses are those of the digital filters that scipy designs, and stay exact in float32 far below the rate.
+A filter is a cascade of second-order sections, float64 ``[B, S, 2, 3]``: numerator and denominator of each as
+coefficients of 1, s and s^2 of an analog filter, where the bilinear transform takes the frequency ``f`` to
+``s = j tan(pi f / rate)``. The responses are those of the digital filters that scipy designs, and stay exact in float32
+for frequencies far below the rate.
 """
 
 from __future__ import annotations
@@ -20,26 +21,26 @@ from ontheflyspec.functional.signal_frames import cut
 from ontheflyspec.op import Op
 
 NEPERS = 16.0
-"""How far a response must have decayed before it is cut: to 1e-7."""
+"""Decay after which an impulse response is cut: to 1e-7."""
 BLOCK = 4096
-"""Samples of one FFT at least: small ones stay in the cache, but what neighbours share must be a quarter at most."""
+"""Samples of one FFT at least: short blocks stay in the cache, but a quarter at most may overlap with neighbours."""
 TOP = 0.49
-"""Highest frequency, as a share of the rate, that a filter is put to: nearer to the half its response never ends."""
+"""Highest frequency of a filter as a share of the rate: nearer to 0.5 its response rings for too long."""
 
 
 def warped(hertz: Tensor, rate: float, top: float = TOP) -> Tensor:
-    """Returns frequencies on the scale of `s`; those above ``top`` times the rate count as that."""
+    """Returns prewarped frequencies ``tan(pi f / rate)`` of the bilinear transform, f at most ``top * rate``."""
     return torch.tan((hertz / rate).clamp(max=top) * math.pi)
 
 
 def _quadratics(order: int) -> list[tuple[float, float]]:
-    """Returns minus the real and the imaginary part of the poles of a Butterworth filter, one of each pair."""
+    """Returns minus the real part, and the imaginary part, of the poles of a Butterworth filter, one of each pair."""
     angles = [math.pi * (2 * k + 1) / (2 * order) for k in range((order + 1) // 2)]
     return [(math.sin(angle), math.cos(angle)) for angle in angles]
 
 
 def _sections(*pairs: tuple[list[Tensor], list[Tensor]]) -> Tensor:
-    """Returns sections of the coefficients ``[B]`` of numerators and denominators."""
+    """Returns sections ``[B, S, 2, 3]`` of coefficients ``[B]`` of numerators and denominators."""
     return torch.stack([torch.stack([torch.stack(part, -1) for part in pair], -2) for pair in pairs], -3)
 
 
@@ -49,7 +50,7 @@ def butterworth(edge: Tensor, order: int, kind: str) -> Tensor:
     Args:
         edge: float64 ``[B]`` of `warped`.
         order: poles; the roll-off is 6 dB an octave for each.
-        kind: ``"low"`` or ``"high"``: what passes.
+        kind: ``"low"`` or ``"high"`` pass.
     """
     none, one = torch.zeros_like(edge), torch.ones_like(edge)
     sections = []
@@ -66,7 +67,7 @@ def butterworth_band(low: Tensor, high: Tensor, order: int, kind: str) -> Tensor
 
     Args:
         low: lower edge, float64 ``[B]`` of `warped`.
-        high: upper edge, likewise.
+        high: upper edge, float64 ``[B]`` of `warped`.
         order: the roll-off is 6 dB an octave for each, on both sides.
         kind: ``"pass"`` or ``"stop"``.
     """
@@ -88,19 +89,19 @@ def butterworth_band(low: Tensor, high: Tensor, order: int, kind: str) -> Tensor
 
 
 def peaking(centre: Tensor, gain_db: Tensor, q: Tensor) -> Tensor:
-    """Returns the section of a bell: ``gain_db`` at its centre, 0 dB far from it (Bristow-Johnson's peaking EQ)."""
+    """Returns the section of a peaking EQ (Bristow-Johnson): ``gain_db`` at its centre, 0 dB far from it."""
     root = torch.exp(gain_db * (math.log(10) / 40))
     top, one = centre * centre, torch.ones_like(centre)
     return _sections(([top, centre * root / q, one], [top, centre / (root * q), one]))
 
 
 def shelf(edge: Tensor, gain_db: Tensor, q: Tensor, kind: str) -> Tensor:
-    """Returns the section of a shelf: ``gain_db`` on one side, half of it at the edge, 0 dB on the other side.
+    """Returns the section of a shelving EQ: ``gain_db`` on one side, half of it at the edge, 0 dB on the other side.
 
     Args:
         edge: float64 ``[B]`` of `warped`.
-        gain_db: likewise.
-        q: steepness, likewise; 0.707 is the steepest without a bump.
+        gain_db: float64 ``[B]``.
+        q: steepness, float64 ``[B]``; 0.707 is the steepest without overshoot.
         kind: ``"low"`` or ``"high"``: the side that gets the gain.
     """
     root = torch.exp(gain_db * (math.log(10) / 40))
@@ -112,13 +113,13 @@ def shelf(edge: Tensor, gain_db: Tensor, q: Tensor, kind: str) -> Tensor:
 
 
 def decay(real: Tensor, imaginary: Tensor) -> Tensor:
-    """Returns by how many nepers a sample the response of a pole falls, at minus ``real`` in the plane of s."""
+    """Returns the decay in nepers a sample of the response of a pole at ``-real + j imaginary`` in the plane of s."""
     return torch.log1p(4 * real / ((1 - real).square() + imaginary.square())) / -2
 
 
 @Op
 def slowest_decay(sections: Tensor) -> Tensor:
-    """Returns by how many nepers a sample each item's response falls at last, float64 ``[B]``."""
+    """Returns the asymptotic decay of each item's impulse response in nepers a sample, float64 ``[B]``."""
     a, b, c = sections.select(2, 1).unbind(-1)
     split = b * b - 4 * a * c
     twin, single = split < 0, c == 0
@@ -131,30 +132,32 @@ def slowest_decay(sections: Tensor) -> Tensor:
 
 
 def tails(sections: Tensor) -> Tensor:
-    """Returns after how many samples each item's response has decayed by `NEPERS`, float64 ``[B]``."""
+    """Returns the samples after which each item's impulse response has decayed by `NEPERS`, float64 ``[B]``."""
     return (NEPERS / slowest_decay(sections)).ceil() + 2
 
 
 def circle(size: int, like: Tensor) -> Tensor:
-    """Returns squares of cosines and of sines, and their products, at half the angles of the bins, ``[3, bins]``.
+    """Returns squared cosines, squared sines and their products at half the angles of FFT bins, ``[3, bins]``.
+
+    These turn coefficients of s into those of the bilinear transform's values on the unit circle.
 
     Args:
-        size: of the Fourier transform.
+        size: points of the Fourier transform.
         like: for type and device.
     """
     angle = torch.arange(size // 2 + 1, device=like.device, dtype=like.dtype) * (math.pi / size)
-    # The cosine of no float is 0: sections of one pole, 0 / 0 at half the rate, keep their limit there.
+    # The cosine of a float is never exactly 0: first-order sections, 0 / 0 at half the rate, keep their limit there.
     sine, cosine = angle.sin(), angle.cos()
     return torch.stack([cosine * cosine, sine * sine, sine * cosine])
 
 
 def responses(sections: Tensor, table: Tensor, zero_phase: bool) -> Tensor:
-    """Returns what spectra are multiplied by, complex ``[..., bins]``.
+    """Returns frequency responses at FFT bins, complex ``[..., bins]``.
 
     Args:
         sections: ``[..., S, 2, 3]``, float, on the device of the spectra.
         table: of `circle`.
-        zero_phase: forwards and backwards, which squares the magnitude and leaves the phase; else as it is.
+        zero_phase: whether the filter runs forwards and backwards, which squares the magnitude and leaves the phase.
     """
     above, below, cross = table.unbind(0)
     a, b, c = sections.unsqueeze(-1).unbind(-2)
@@ -169,7 +172,7 @@ def responses(sections: Tensor, table: Tensor, zero_phase: bool) -> Tensor:
 
 
 def block_sizes(n: int, tail: int, zero_phase: bool) -> list[int]:
-    """Returns the size of one Fourier transform, how many samples it yields, and how many of them n samples need."""
+    """Returns points of an FFT, samples that it yields after the overlap, and the number of FFTs for n samples."""
     both = 2 * tail if zero_phase else tail
     size = max(BLOCK, 1 << (4 * both - 1).bit_length())
     if n + both <= size:
@@ -178,12 +181,12 @@ def block_sizes(n: int, tail: int, zero_phase: bool) -> list[int]:
 
 
 def overlapped(x: Tensor, sections: Tensor, tail: int, zero_phase: bool) -> Tensor:
-    """Returns waves ``[B, ..., n]`` after their filters, all at once by blocks that overlap by what rings on.
+    """Returns filtered waves ``[B, ..., n]`` by overlap-save: blocks overlap by the length of the impulse response.
 
     Args:
         x: with zeros past each item's end.
-        sections: of each item, or one for all, in the type and on the device of the waves.
-        tail: samples that no response is longer than.
+        sections: ``[B, S, 2, 3]`` of each item, or ``[1, S, 2, 3]`` for all, in the type and on the device of x.
+        tail: upper limit of the impulse responses' length in samples.
         zero_phase: as in `responses`.
     """
     n = x.shape[-1]
@@ -200,7 +203,7 @@ def overlapped(x: Tensor, sections: Tensor, tail: int, zero_phase: bool) -> Tens
 def filter_items(
     data: Tensor, lengths: Tensor, *, active: Tensor, sections: Tensor, zero_phase: bool, tail: int | None
 ) -> Tensor:
-    """Returns waves after their own filters, with silence before and after each item, exactly 0 past its length.
+    """Filters each item by its own sections, with silence before and after the item; exactly 0 past its length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
@@ -208,7 +211,7 @@ def filter_items(
         active: bool ``[B]``; other items keep their valid part bit for bit.
         sections: float64 ``[B, S, 2, 3]``.
         zero_phase: as in `responses`.
-        tail: samples that no response is longer than, None to look at the sections, which then lie on the host.
+        tail: as in `overlapped`, None to compute it from the sections, which then lie on the host.
     """
     longest = int(tails(sections).max()) if tail is None else tail
     coefficients = sections.to(device=data.device, dtype=data.dtype, non_blocking=True)
@@ -218,12 +221,12 @@ def filter_items(
 
 @Op
 def emphasise(data: Tensor, lengths: Tensor, *, coefficients: Tensor) -> Tensor:
-    """Returns each sample less a share of the one before it, exactly 0 past each length.
+    """Returns waveforms after pre-emphasis, ``x[n] - coefficient * x[n - 1]``, exactly 0 past each length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
-        coefficients: float64 ``[B]``, the shares; 0 leaves an item's bits alone.
+        coefficients: float64 ``[B]``; 0 leaves an item bit for bit.
     """
     share = per_item(coefficients, data)
     less = data[..., 1:] - share * data[..., :-1]

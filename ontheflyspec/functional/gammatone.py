@@ -1,4 +1,4 @@
-"""Gammatone filters: their responses over FFT bins and in time, and the energy of what they let through."""
+"""Gammatone filter banks: magnitudes over FFT bins, impulse responses, ERB-spaced centres, and filtered energies."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.op import Op
 
 EAR_Q, LEAST_BANDWIDTH = 9.26449, 24.7
-"""Glasberg and Moore's: a bandwidth is ``f / EAR_Q + LEAST_BANDWIDTH`` Hz."""
+"""Of Glasberg and Moore: the equivalent rectangular bandwidth (ERB) at f is ``f / EAR_Q + LEAST_BANDWIDTH`` Hz."""
 WIDENING = 1.019
-"""Bandwidths of a fourth-order gammatone's decay in those of the ear."""
+"""Bandwidth parameter of a fourth-order gammatone filter in ERBs."""
 DECAY = 23.0
-"""``t^3 exp(-t)`` is 120 dB below its peak there."""
+"""Time t at which ``t^3 exp(-t)`` has fallen to 120 dB below its peak."""
 
 
 def erb_frequencies(n_bins: int, fmin: float, fmax: float) -> Tensor:
-    """Returns Hz of centres, evenly spaced in bandwidths of the ear, from ``fmin`` to below ``fmax``, float64."""
+    """Returns centre frequencies in Hz, evenly spaced on the ERB scale from ``fmin`` to below ``fmax``, float64."""
     corner = EAR_Q * LEAST_BANDWIDTH
     steps = torch.arange(n_bins, 0, -1, dtype=torch.float64) / n_bins
     centres = (fmax + corner) * torch.exp(steps * math.log((fmin + corner) / (fmax + corner))) - corner
@@ -29,20 +29,20 @@ def erb_frequencies(n_bins: int, fmin: float, fmax: float) -> Tensor:
 
 
 def bandwidths(centres: Tensor) -> Tensor:
-    """Returns equivalent rectangular bandwidths of the ear in Hz."""
+    """Returns equivalent rectangular bandwidths (ERB) in Hz."""
     return centres / EAR_Q + LEAST_BANDWIDTH
 
 
 def gammatone_filterbank(sample_rate: float, n_fft: int, centres: Tensor, power: float, norm: str | None) -> Tensor:
-    """Returns responses at FFT bins, to the power ``power``, float64 ``[F, n_fft // 2 + 1]``.
+    """Returns gammatone filters' magnitudes at FFT bins, to the power ``power``, float64 ``[F, n_fft // 2 + 1]``.
 
-    Slaney's cascade: four zeros and four double poles, 1 at the centre.
+    Slaney's cascade: four zeros and four double poles, of gain 1 at the centre.
 
     Args:
         sample_rate: Hz of the samples.
         n_fft: samples of a frame.
         centres: Hz, float64 ``[F]``.
-        power: exponent of the magnitudes that the result is multiplied with.
+        power: exponent of the magnitudes of the spectra that are filtered.
         norm: ``"slaney"`` to divide each by its bandwidth in Hz, or None.
     """
     angles = 2 * math.pi * centres / sample_rate
@@ -53,7 +53,7 @@ def gammatone_filterbank(sample_rate: float, n_fft: int, centres: Tensor, power:
 
 
 def _cascade(at: Tensor, angles: Tensor, radii: Tensor) -> Tensor:
-    """Returns the magnitude at angles on the unit circle, without a gain."""
+    """Returns the magnitude of Slaney's cascade at angles on the unit circle, not yet of gain 1."""
     point = torch.polar(torch.ones_like(at), at)
     pole = torch.polar(radii, angles)
     result = ((point - pole) * (point - pole.conj())).abs() ** -4
@@ -64,13 +64,15 @@ def _cascade(at: Tensor, angles: Tensor, radii: Tensor) -> Tensor:
 
 
 def impulse_responses(sample_rate: float, centres: Tensor, power: float, norm: str | None) -> Tensor:
-    """Returns ``t^3 exp(-2 pi b t) cos(2 pi f t)`` with a gain of 1 at f, to 120 dB below, float64 ``[F, taps]``.
+    """Returns gammatone impulse responses ``t^3 exp(-2 pi b t) cos(2 pi f t)`` of gain 1 at f, float64 ``[F, taps]``.
+
+    They end where the slowest envelope has fallen to 120 dB below its peak.
 
     Args:
         sample_rate: Hz of the samples.
         centres: f in Hz, float64 ``[F]``.
-        power: exponent of the magnitudes that are made of what the filters let through.
-        norm: ``"slaney"`` so that these are divided by each filter's bandwidth in Hz, or None.
+        power: exponent of the filtered signals' magnitudes.
+        norm: ``"slaney"`` to divide these by each filter's bandwidth in Hz, or None.
     """
     decays = 2 * math.pi * WIDENING * bandwidths(centres)[:, None]
     taps = math.ceil(DECAY * sample_rate / float(decays.min()))
@@ -83,11 +85,11 @@ def impulse_responses(sample_rate: float, centres: Tensor, power: float, norm: s
 
 
 class Segments:
-    """Filters signals and pools their energies in segments of one FFT, of so many frames each.
+    """Filtering of signals and pooling of their energies in segments of one FFT, of ``frames`` frames each.
 
     Args:
-        responses: as in `magnitudes`, as are all of these.
-        window: weights of a frame's samples.
+        responses: impulse responses ``[F, taps]``.
+        window: weights of a frame's samples, ``[n_fft]``.
         framing: where frames lie.
         power: exponent of the root mean squares.
     """
@@ -104,12 +106,12 @@ class Segments:
         self.spectra = torch.fft.rfft(responses, n=self.size)
 
     def widened(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns signals extended for frames, with zeros for filters to run in and for a last segment."""
+        """Returns signals extended for frames, with zeros before and after for the filters and the last segment."""
         signal, _ = frames(x, lengths, self.framing)
         return torch.nn.functional.pad(signal, (self.taps - 1, self.size))
 
     def magnitudes(self, signal: Tensor, first: int) -> Tensor:
-        """Returns `magnitudes` of the frames of a segment, from its first one on, of widened signals."""
+        """Returns `magnitudes` of the segment of widened signals that begins with frame ``first``."""
         start = first * self.framing.hop_length
         segment = torch.fft.rfft(signal[..., start : start + self.size])
         let_through = torch.fft.irfft(segment.unsqueeze(-2) * self.spectra, n=self.size)[..., self.taps - 1 :]
@@ -122,13 +124,13 @@ def magnitudes(
 ) -> Tensor:
     """Returns the window-weighted root mean square of filtered signals in each frame, to the power ``power``.
 
-    Filters run over the signal as it is extended for frames, in segments that bound what is filtered at a time.
+    Filters run over the signal as extended for frames, in segments that bound the memory.
 
     Args:
         x: float ``[B, ..., T]``.
         lengths: int64 ``[B]`` on any device, None if all items are full.
-        responses: ``[F, taps]``.
-        window: ``[n_fft]``.
+        responses: impulse responses ``[F, taps]``.
+        window: weights of a frame's samples, ``[n_fft]``.
         framing: where frames lie.
         power: exponent.
 
@@ -142,7 +144,10 @@ def magnitudes(
 
 
 def _means(values: Tensor, weights: Tensor) -> Tensor:
-    """Returns weighted sums every hop, ``[..., frames]`` of ``[..., samples]``: each hop meets each piece once."""
+    """Returns weighted sums ``[..., frames]`` of values ``[..., samples]``, a frame every hop.
+
+    Each hop of values is multiplied by each hop of weights once, in one product; a frame adds up a diagonal.
+    """
     hop_length, pieces = weights.shape
     hops = values.shape[-1] // hop_length
     met = values[..., : hops * hop_length].reshape(*values.shape[:-1], hops, hop_length) @ weights

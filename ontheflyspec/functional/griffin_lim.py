@@ -1,4 +1,4 @@
-"""Phases for magnitudes that came without, by going back and forth between spectra and waves."""
+"""Griffin-Lim phase reconstruction: a wave from magnitudes, by alternating between spectra and waves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ontheflyspec.functional.signal_frames import cut
 from ontheflyspec.op import Op
 
 LEVELS = 4096
-"""Phases that a random one is drawn from."""
+"""Number of evenly spaced phases that random phases are drawn from."""
 KEY = 0x6772696666696E
 
 
@@ -25,9 +25,9 @@ def circle() -> Tensor:
 
 
 def random_units(bins: int, frames: int, points: Tensor) -> Tensor:
-    """Returns real and imaginary parts of numbers of magnitude 1, ``[bins, frames, 2]``, on the device of ``points``.
+    """Returns random phases as points on the unit circle, ``[bins, frames, 2]``, on the device of ``points``.
 
-    Each depends on its bin and frame alone: the same in every call, batch and place, and on every device.
+    Each depends on its bin and frame alone: the same in every call, batch and position, and on every device.
 
     Args:
         bins: of the spectrum.
@@ -39,12 +39,13 @@ def random_units(bins: int, frames: int, points: Tensor) -> Tensor:
 
 
 class RoundTrip(NamedTuple):
-    """The ways between spectra and waves.
+    """A spectral transform and its inverse.
 
     Args:
-        waves: gives waves for complex spectra, frames and samples of each, None if all are full, and samples in all.
-        spectra: gives complex spectra for waves, which may be overwritten, and samples of each.
-        samples: gives samples for frames.
+        waves: the inverse: takes complex spectra, frames and samples of each item (None if all are full), and samples
+            of the result.
+        spectra: the transform: takes waves, which may be overwritten, and samples of each item.
+        samples: takes a number of frames, returns samples.
     """
 
     waves: Callable[[Tensor, Tensor | None, Tensor | None, int], Tensor]
@@ -56,15 +57,15 @@ class RoundTrip(NamedTuple):
 def griffin_lim(
     magnitude: Tensor, lengths: Tensor | None, *, first: Tensor, trip: RoundTrip, n_iter: int, momentum: float
 ) -> Tensor:
-    """Returns the wave of a magnitude with the phases found; gradients take the phases as constants.
+    """Returns waves for magnitudes by the (fast) Griffin-Lim algorithm; gradients take its phases as constants.
 
     Args:
         magnitude: ``[B, ..., F, N]``, not negative.
         lengths: int64 ``[B]`` on any device, None if all items are full.
-        first: phases to begin with, ``[F, N, 2]``, as from `random_units`.
+        first: initial phases, ``[F, N, 2]``, as from `random_units`.
         trip: from spectra to waves and back.
-        n_iter: how often to go there and back.
-        momentum: share of the last step that is taken once more.
+        n_iter: iterations.
+        momentum: of the fast algorithm, 0 for the original one.
 
     Shape: ``[B, ..., trip.samples(N)]``, 0 past each item's samples.
     """
@@ -83,6 +84,7 @@ def griffin_lim(
 
 
 def _scaled(parts: Tensor, factor: Tensor) -> Tensor:
+    """Returns complex numbers of real and imaginary parts times a factor."""
     return torch.view_as_complex(parts * factor.unsqueeze(-1))
 
 

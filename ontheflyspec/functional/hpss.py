@@ -1,4 +1,4 @@
-"""Running medians, and the two parts of a spectrum that they tell apart."""
+"""Harmonic-percussive source separation (HPSS) by median filtering, with running medians and soft masks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from ontheflyspec.functional.stft import safe_power
 from ontheflyspec.op import Op
 
 CHUNK = 1 << 15
-"""Values that are compared together on a CPU: they and the sorted windows around them stay in the cache."""
+"""Values that are compared at once on a CPU: with the sorted windows around them they fit into the cache."""
 CHUNK_ON_DEVICE = 1 << 21
-"""The same elsewhere, where each comparison is worth a launch."""
+"""Values that are compared at once elsewhere, where every comparison is a kernel launch."""
 
 
 def running_median(x: Tensor, size: int) -> Tensor:
-    """Returns the element of rank ``size // 2`` of each window along the last axis.
+    """Returns running medians: the element of rank ``size // 2`` of each window along the last axis.
 
-    Every step is a comparison of whole tensors, and neighbouring windows share what is sorted already: windows of
-    2, 4, 8, ... steps are merged from two that are half as long. A gradient goes to one element of that rank.
+    Every step is a comparison of whole tensors, and neighbouring windows share the parts that are sorted already:
+    windows of 2, 4, 8, ... steps are merged from two that are half as long. A gradient goes to one element of that
+    rank.
 
     Shape: ``[..., n]`` for ``[..., n + size - 1]``.
     """
@@ -35,6 +36,7 @@ def running_median(x: Tensor, size: int) -> Tensor:
 
 
 def _medians(rows: Tensor, size: int, n: int) -> Tensor:
+    """Returns running medians ``[R, n]`` of rows ``[R, n + size - 1]``, with their gradient."""
     with torch.no_grad():
         # One long row: windows across two rows are dropped below.
         flat = rows.detach().reshape(-1)
@@ -68,7 +70,7 @@ def _selected(flat: Tensor, size: int) -> Tensor:
 
 
 def merged(one: list[Tensor], other: list[Tensor]) -> list[Tensor]:
-    """Returns two sorted lists as one, by Batcher's comparisons (Knuth, volume 3, 5.3.4)."""
+    """Merges two sorted lists by Batcher's odd-even merge (Knuth, volume 3, 5.3.4)."""
     if not one or not other:
         return one or other
     if len(one) == len(other) == 1:
@@ -81,7 +83,11 @@ def merged(one: list[Tensor], other: list[Tensor]) -> list[Tensor]:
 
 
 def _of_two(one: list[Tensor], other: list[Tensor], rank: int) -> Tensor:
-    """Returns the element of a rank, from 0, of two sorted lists together: the least of the largest of each split."""
+    """Returns the element of a rank, from 0, of the union of two sorted lists.
+
+    Each split takes ``rank + 1`` elements from the fronts of both lists: the element is the least, over all splits, of
+    the largest that a split takes.
+    """
     splits = []
     for taken in range(max(0, rank + 1 - len(other)), min(len(one), rank + 1) + 1):
         largest = [part[count - 1] for part, count in ((one, taken), (other, rank + 1 - taken)) if count]
@@ -90,7 +96,7 @@ def _of_two(one: list[Tensor], other: list[Tensor], rank: int) -> Tensor:
 
 
 def median_over_time(x: Tensor, lengths: Tensor | None, size: int) -> Tensor:
-    """Returns medians of ``size`` steps of the last axis around each, mirrored at each item's own ends.
+    """Returns running medians of ``size`` steps around each step of the last axis, mirrored at each item's own ends.
 
     Args:
         x: ``[B, ..., N]``, 0 past each length.
@@ -103,16 +109,16 @@ def median_over_time(x: Tensor, lengths: Tensor | None, size: int) -> Tensor:
 
 
 def median_over_bands(x: Tensor, size: int) -> Tensor:
-    """Returns medians of ``size`` bands of axis -2 around each, mirrored at both ends."""
+    """Returns running medians of ``size`` bands around each band of axis -2, mirrored at both ends."""
     return median_over_time(x.transpose(-1, -2), None, size).transpose(-1, -2)
 
 
 def soft_mask(x: Tensor, other: Tensor, power: float, split_zeros: bool) -> Tensor:
-    """Returns ``x^power / (x^power + other^power)`` of non-negative values, as ``librosa.util.softmask``.
+    """Returns the soft mask ``x^power / (x^power + other^power)`` of non-negative values, ``librosa.util.softmask``.
 
     Args:
-        x: what is kept.
-        other: what is not.
+        x: part to keep.
+        other: part to remove.
         power: above 0; infinite for 1 where ``x > other``, else 0.
         split_zeros: whether the mask is 0.5 instead of 0 where both are 0.
     """
@@ -137,7 +143,7 @@ def hpss(
     output: str,
     mask: bool,
 ) -> Tensor:
-    """Returns the harmonic or the percussive part of a spectrum, or their masks.
+    """Returns the harmonic part of a spectrogram, the percussive part, both, or their masks.
 
     Args:
         x: ``[B, ..., F, N]``, non-negative or complex.

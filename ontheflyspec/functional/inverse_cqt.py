@@ -1,4 +1,4 @@
-"""Signals from constant-Q spectra: the least-squares solution, by conjugate gradients."""
+"""Inverse constant-Q transform: signals from constant-Q spectra by least squares, with conjugate gradients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv_transpose1d, pad
 
-from ontheflyspec.batch import length_mask
 from ontheflyspec.functional.cqt_filters import ROW, Group
 from ontheflyspec.functional.cqt_octaves import FilterBank, analyse
 from ontheflyspec.functional.signal_frames import cut
@@ -16,10 +15,10 @@ from ontheflyspec.op import Op
 
 
 def synthesise(parts: Sequence[Tensor], bank: FilterBank, size: int) -> Tensor:
-    """Returns what the transpose of `cqt_octaves.analyse` makes of spectra, signals ``[R, size]``.
+    """Returns signals ``[R, size]`` for spectra by the transpose (adjoint) of `cqt_octaves.analyse`.
 
     Args:
-        parts: of each group, ``[R, 2 * bins, frames]``.
+        parts: spectra of each group of bins, real parts above imaginary parts, ``[R, 2 * bins, frames]``.
         bank: filters.
         size: samples of the signals, from the margin of level 0 on.
     """
@@ -39,7 +38,7 @@ def synthesise(parts: Sequence[Tensor], bank: FilterBank, size: int) -> Tensor:
 
 
 def _raise(x: Tensor, start: int, size: int, filters: Tensor) -> Tensor:
-    """Returns what the transpose of `cqt_octaves.decimate` makes of signals ``[R, n]``."""
+    """Returns ``size`` samples of signals ``[R, n]`` at the higher rate, by the transpose of `cqt_octaves.decimate`."""
     rows = -(-x.shape[1] // ROW)
     blocks = pad(x, (0, rows * ROW - x.shape[1])).reshape(x.shape[0], rows, ROW)
     parts = [pad(torch.matmul(blocks, filters[place].t()), (0, 0, place, 2 - place)) for place in range(3)]
@@ -90,42 +89,27 @@ def resynthesise(
     """
     if size == 0 or spectra.shape[-1] == 0:
         return pad(spectra.real[..., 0, :0], (0, size))
+    before, after, count = bank.plan.before[0], bank.plan.after[0] + 1, spectra.shape[-1]
     channels = spectra.shape[1] if spectra.dim() == 4 else 1
-    frames = None if lengths is None else length_mask(lengths, spectra.shape[-1], spectra.device)
-    samples = None if sizes is None else length_mask(sizes, size, spectra.device)
-    masks = [mask if mask is None else mask.repeat_interleave(channels, 0) for mask in (frames, samples)]
-    flat = cut(spectra, lengths) / gains.unsqueeze(-1)
-    made = least_squares(flat.reshape(-1, *spectra.shape[-2:]), size, bank, n_iter, *masks)
-    return made.reshape(*spectra.shape[:-2], size)
-
-
-def least_squares(
-    spectra: Tensor,
-    size: int,
-    bank: FilterBank,
-    n_iter: int,
-    frame_mask: Tensor | None = None,
-    sample_mask: Tensor | None = None,
-) -> Tensor:
-    """Returns signals ``[R, size]`` for spectra ``[R, K, N]`` of gain 1; masks say which frames and samples count."""
-    before, after = bank.plan.before[0], bank.plan.after[0] + 1
-    count = spectra.shape[-1]
+    frames, samples = (  # on the device once, not in every step
+        None if one is None else one.to(spectra.device, non_blocking=True).repeat_interleave(channels)
+        for one in (lengths, sizes)
+    )
 
     def back(parts: Sequence[Tensor]) -> Tensor:
-        wave = synthesise(parts, bank, before + size + after)[:, before : before + size]
-        return wave if sample_mask is None else wave.masked_fill(~sample_mask, 0)
+        return cut(synthesise(parts, bank, before + size + after)[:, before : before + size], samples)
 
     def there_and_back(x: Tensor) -> Tensor:
-        parts = analyse(pad(x, (before, after)), bank, count)
-        return back(parts if frame_mask is None else [part.masked_fill(~frame_mask.unsqueeze(1), 0) for part in parts])
+        return back([cut(part, frames) for part in analyse(pad(x, (before, after)), bank, count)])
 
-    halves = torch.view_as_real(spectra)
-    rows = [halves[:, group.first : group.last] for group in bank.plan.groups]
-    return solve(there_and_back, back([torch.cat([row[..., 0], row[..., 1]], 1) for row in rows]), n_iter)
+    flat = torch.view_as_real((cut(spectra, lengths) / gains.unsqueeze(-1)).flatten(0, -3))
+    rows = [flat[:, group.first : group.last] for group in bank.plan.groups]
+    target = back([torch.cat([row[..., 0], row[..., 1]], 1) for row in rows])
+    return solve(there_and_back, target, n_iter).reshape(*spectra.shape[:-2], size)
 
 
 def solve(apply: Callable[[Tensor], Tensor], target: Tensor, n_iter: int) -> Tensor:
-    """Returns x with ``apply(x) = target`` after some steps of conjugate gradients from 0, item by item.
+    """Returns x with ``apply(x) = target`` by the conjugate gradient method from 0, each row by itself.
 
     Args:
         apply: a symmetric linear map without negative eigenvalues.

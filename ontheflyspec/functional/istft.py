@@ -1,4 +1,4 @@
-"""Waves from spectra: windowed frames added where they overlap, over the sum of the squared windows there."""
+"""Inverse short-time Fourier transform: windowed overlap-add, divided by the sum of squared windows."""
 
 from __future__ import annotations
 
@@ -9,26 +9,23 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ontheflyspec.framing import Framing
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import cut, ends
 from ontheflyspec.op import Op
 
 FLOOR = 1e-10
-"""Share of the largest sum of squared windows below which a sample is not known from its frames, and becomes 0."""
+"""Share of the largest sum of squared windows up to which a sample counts as not covered by frames, and becomes 0."""
 
 
 def sample_count(frames: Any, framing: Framing) -> Any:
-    """Returns samples between the first and the last known one for frames, an int for an int, a tensor for a tensor.
+    """Returns the number of samples for a number of frames, an int for an int, a tensor for a tensor.
 
     ``(n - 1) * hop_length`` if centred, else ``n_fft + (n - 1) * hop_length``; 0 for 0 frames.
     """
-    span = (frames - 1) * framing.hop_length + (0 if framing.center else framing.n_fft)
-    if isinstance(frames, Tensor):
-        return span * (frames > 0)
-    return span if frames > 0 else 0
+    return ((frames - 1) * framing.hop_length + (0 if framing.center else framing.n_fft)) * (frames > 0)
 
 
 def window_sums(window: Tensor, hop_length: int) -> Tensor:
-    """Returns sums of squares of the window's parts a to b, ``hop_length`` samples each, ``[parts, parts, hop]``."""
+    """Returns sums of squared windows over parts a to b of a frame, ``hop_length`` samples each, ``[a, b, hop]``."""
     parts = -(-window.shape[0] // hop_length)
     squares = pad(window.square(), (0, parts * hop_length - window.shape[0])).view(parts, -1)
     sums = squares.new_zeros(parts, parts, hop_length)
@@ -38,7 +35,7 @@ def window_sums(window: Tensor, hop_length: int) -> Tensor:
 
 
 def inverse_sums(window: Tensor, hop_length: int) -> Tensor:
-    """Returns 1 over `window_sums`, 0 where they hardly are above 0, ``[parts * parts, hop]``."""
+    """Returns 1 over `window_sums`, 0 where these are almost 0, see `FLOOR`, ``[parts * parts, hop]``."""
     sums = window_sums(window, hop_length)
     known = sums > FLOOR * sums[0, -1].max()
     return torch.where(known, 1 / torch.where(known, sums, 1), 0).flatten(0, 1)
@@ -55,7 +52,7 @@ def overlap_add(
     inverse: Tensor,
     framing: Framing,
 ) -> Tensor:
-    """Returns the signals whose frames come closest to the spectra, each from its own frames alone.
+    """Returns signals by inverse STFT (least squares, Griffin and Lim), each from its own frames alone.
 
     Args:
         spectra: complex ``[B, F, N]`` or ``[B, C, F, N]``.
@@ -78,9 +75,7 @@ def overlap_add(
     added = frames.new_zeros(())
     for part, piece in enumerate(torch.split(frames, hop_length, -1)):
         added = added + pad(piece, (0, 0, part, parts - 1 - part))
-    device = spectra.device
-    n = torch.full((1,), count, device=device) if lengths is None else lengths.to(device, non_blocking=True)
-    scale = inverse[overlaps(n.unsqueeze(-1), count + parts - 1, parts)]
+    scale = inverse[overlaps(ends(spectra, lengths), count + parts - 1, parts)]
     if spectra.dim() == 4:
         scale = scale.unsqueeze(1)
     out = (added * scale).flatten(-2)[..., framing.before : framing.before + size]
@@ -89,7 +84,7 @@ def overlap_add(
 
 
 def overlaps(n: Tensor, segments: int, parts: int) -> Tensor:
-    """Returns rows of `inverse_sums` for each stretch of ``hop_length`` samples, ``[..., segments]``, for n frames."""
+    """Returns rows of `inverse_sums` for segments of ``hop_length`` samples, ``[..., segments]``, of n frames."""
     steps = torch.arange(segments, device=n.device)
     last = steps.clamp(max=parts - 1)
     first = (steps - n + 1).clamp(min=0, max=parts - 1)

@@ -1,4 +1,4 @@
-"""Filters of few parameters on the samples, and their energies pooled around each frame."""
+"""Learnable filter banks on the waveform: Gabor (LEAF) and sinc (SincNet) filters, and pooling of their energies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.scales import hz_to_mel, mel_to_hz
+from ontheflyspec.functional.scales import spaced
 from ontheflyspec.functional.signal_frames import cut
 from ontheflyspec.op import Op
 
@@ -23,51 +23,42 @@ NARROWEST_HZ = 1.0
 """Least width of a band of `sinc_filters`."""
 
 
-def spaced(count: int, fmin: float, fmax: float, spacing: str) -> Tensor:
-    """Returns ``count`` points in Hz, float64, evenly spaced over HTK's mels (``"mel"``) or over Hz (``"linear"``)."""
-    ends = torch.tensor([fmin, fmax], dtype=torch.float64, device="cpu")
-    if spacing == "mel":
-        ends = hz_to_mel(ends, "htk")
-    points = torch.linspace(float(ends[0]), float(ends[1]), count, dtype=torch.float64, device="cpu")
-    return mel_to_hz(points, "htk") if spacing == "mel" else points
+def gabor_start(sample_rate: float, n_filters: int, fmin: float, fmax: float, scale: str) -> Tensor:
+    """Returns initial centres (radians a sample) and widths (samples) of Gabor filters, float64 ``[2, n_filters]``.
 
-
-def gabor_start(sample_rate: float, n_filters: int, fmin: float, fmax: float, spacing: str) -> Tensor:
-    """Returns centres (radians a sample) and widths (samples), float64 ``[2, n_filters]``, like triangles' roots.
-
-    A width is that of a Gaussian as wide at half its height as the square root of a mel filter's triangle, which is
-    three quarters of the triangle.
+    Centres are evenly spaced over a scale, see `spaced`. Each Gaussian is as wide at half its height as the square
+    root of the triangular filter there: three quarters of the triangle.
     """
-    points = spaced(n_filters + 2, fmin, fmax, spacing)
+    points = spaced(n_filters + 2, fmin, fmax, scale)
     widths = HALF_WIDTH * sample_rate / (math.pi * 0.75 * (points[2:] - points[:-2]))
     return torch.stack([2 * math.pi * points[1:-1] / sample_rate, widths])
 
 
-def sinc_start(sample_rate: float, n_filters: int, fmin: float, fmax: float, spacing: str) -> Tensor:
-    """Returns lower edges and widths of neighbouring bands in Hz, float64 ``[2, n_filters]``."""
-    top = min(fmax, sample_rate / 2 * (1 - 2.5e-7))  # so that no sum in float32 lies beyond
-    edges = spaced(n_filters + 1, fmin, top, spacing)
+def sinc_start(sample_rate: float, n_filters: int, fmin: float, fmax: float, scale: str) -> Tensor:
+    """Returns initial lower edges and widths of adjacent bands in Hz, float64 ``[2, n_filters]``, see `spaced`."""
+    top = min(fmax, sample_rate / 2 * (1 - 2.5e-7))  # so that no sum in float32 lies beyond half the rate
+    edges = spaced(n_filters + 1, fmin, top, scale)
     return torch.stack([edges[:-1], edges.diff()])
 
 
 def held_centres(centres: Tensor) -> Tensor:
-    """Returns centres of `gabor_filters` in radians a sample, held between 0 and pi."""
+    """Returns centre frequencies of `gabor_filters` in radians a sample, clamped to 0..pi."""
     return centres.clamp(0, math.pi)
 
 
 def held_edges(low_hz: Tensor, band_hz: Tensor, sample_rate: float) -> tuple[Tensor, Tensor]:
-    """Returns lower and upper edges of `sinc_filters` in Hz, held between 0 and ``sample_rate / 2``, 1 Hz apart."""
+    """Returns lower and upper edges of `sinc_filters` in Hz, clamped to 0..``sample_rate / 2``, at least 1 Hz apart."""
     low = low_hz.clamp(0, sample_rate / 2 - NARROWEST_HZ)
     return low, (low + band_hz.clamp(min=NARROWEST_HZ)).clamp(max=sample_rate / 2)
 
 
 def gabor_filters(centres: Tensor, widths: Tensor, size: int) -> Tensor:
-    """Returns real and imaginary part of complex sinusoids under Gaussians of area 1, ``[2, F, size]``.
+    """Returns Gabor filters, complex sinusoids under Gaussians of area 1: real and imaginary parts, ``[2, F, size]``.
 
     Args:
-        centres: radians a sample ``[F]``, held between 0 and pi.
-        widths: standard deviations of the Gaussians in samples, ``[F]``, held where their spectra are neither wider
-            than half of all frequencies nor narrower than the filter can resolve.
+        centres: radians a sample ``[F]``, clamped to 0..pi.
+        widths: standard deviations of the Gaussians in samples, ``[F]``, clamped so that their spectra are neither
+            wider than half of all frequencies nor narrower than the filter can resolve.
         size: samples of a filter, an odd number.
     """
     centres = held_centres(centres).unsqueeze(-1)
@@ -78,11 +69,11 @@ def gabor_filters(centres: Tensor, widths: Tensor, size: int) -> Tensor:
 
 
 def sinc_filters(low_hz: Tensor, band_hz: Tensor, sample_rate: float, size: int) -> Tensor:
-    """Returns band-pass filters, differences of two cardinal sines under a Hamming window, 1 at the centre.
+    """Returns sinc band-pass filters, differences of two sincs under a Hamming window, 1 at the centre tap.
 
     Args:
-        low_hz: lower edges ``[F]``, held between 0 and ``sample_rate / 2``.
-        band_hz: widths ``[F]``, held at or above 1 Hz; upper edges are held at or below ``sample_rate / 2``.
+        low_hz: lower edges ``[F]``, clamped to 0..``sample_rate / 2``.
+        band_hz: widths ``[F]``, at least 1 Hz; upper edges are clamped to ``sample_rate / 2``.
         sample_rate: Hz.
         size: samples of a filter, an odd number.
 
@@ -96,9 +87,11 @@ def sinc_filters(low_hz: Tensor, band_hz: Tensor, sample_rate: float, size: int)
 
 
 def gaussian_pools(widths: Tensor, size: int) -> Tensor:
-    """Returns Gaussians of height 1 for ``[F]`` standard deviations in halves of ``size - 1`` samples, ``[F, size]``.
+    """Returns Gaussian pooling windows of height 1, ``[F, size]``.
 
-    Widths are held between ``2 / size`` and 0.5.
+    Args:
+        widths: standard deviations ``[F]`` in halves of ``size - 1`` samples, clamped to ``2 / size``..0.5.
+        size: samples of a window.
     """
     widths = widths.clamp(2 / size, 0.5).unsqueeze(-1)
     steps = torch.linspace(-1, 1, size, device=widths.device, dtype=widths.dtype)
@@ -106,7 +99,7 @@ def gaussian_pools(widths: Tensor, size: int) -> Tensor:
 
 
 class Blocks(NamedTuple):
-    """Signals that go through filters and pools in blocks of frames, one FFT each, numbered row by row.
+    """The filtering and pooling of signals in blocks of frames, one FFT each, numbered signal by signal.
 
     Args:
         compute: returns pooled energies ``[c, F, frames]`` of the blocks of some numbers.
@@ -136,7 +129,7 @@ class Blocks(NamedTuple):
         return torch.split(numbers, max(chunk // self.cost, 1))
 
     def joined(self, made: Tensor, x: Tensor, count: int) -> Tensor:
-        """Returns ``[B, ..., F, count]`` of what all blocks gave for ``[B, ..., T]``."""
+        """Returns ``[B, ..., F, count]`` energies of ``[B, ..., T]`` signals from those of all blocks."""
         bands = self.shape[2]
         frames = made.reshape(self.shape).transpose(1, 2).flatten(2)[..., :count]
         return frames.reshape(*x.shape[:-1], bands, count)
@@ -183,7 +176,7 @@ def blocks(x: Tensor, lengths: Tensor | None, filters: Tensor, pools: Tensor, ho
 def pooled_energies(
     x: Tensor, lengths: Tensor | None, *, filters: Tensor, pools: Tensor, hop_length: int, count: int
 ) -> Tensor:
-    """Returns the energies of filtered signals, weighted around each frame's centre ``t * hop_length`` and added up.
+    """Returns energies of filtered signals, pooled by weighted sums around each frame's centre ``t * hop_length``.
 
     Signals and energies are 0 beyond each item's own ends. Samples go through in blocks of frames, by FFT.
 
@@ -195,7 +188,7 @@ def pooled_energies(
         hop_length: samples between frames.
         count: frames.
 
-    Shape: ``[B, ..., F, count]``; what comes past an item's frames is anything.
+    Shape: ``[B, ..., F, count]``; values past an item's frames are arbitrary.
     """
     if x.numel() * count == 0:
         return x.sum(-1)[..., None, None].expand(*x.shape[:-1], filters.shape[1], count)

@@ -1,4 +1,4 @@
-"""Levels of waveforms: peaks, loudness by ITU-R BS.1770-4, and bringing items to a level."""
+"""Peak, RMS and loudness normalisation; loudness by ITU-R BS.1770-4 (K-weighting and gating)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ontheflyspec.op import Op
 Measure = Literal["peak", "rms", "loudness"]
 
 OFFSET_DB = 0.691
-"""What is taken off ten times the logarithm of the energy, so that a tone of 997 Hz has its level."""
+"""Subtracted from the K-weighted energy in dB, so that a tone of 997 Hz has its own level."""
 _GATE = 10 ** ((-70 + OFFSET_DB) / 10)
 _OVERLAP = 4
 """Hops of one block: 100 ms each."""
@@ -36,18 +36,19 @@ _HIGH_PASS_HZ, _HIGH_PASS_Q, _HIGH_PASS_GAIN = 38.13547087602444, 0.500327037323
 def bring_to_level(
     data: Tensor, lengths: Tensor, *, active: Tensor, target_db: Tensor, measure: Measure, rate: float | None
 ) -> Tensor:
-    """Returns each active item times the factor that brings its level to a target, exactly 0 past its length.
+    """Normalises the level of each active item to a target; exactly 0 past its length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
-        active: bool ``[B]``; other items keep their valid part bit for bit, as do those without a level.
+        active: bool ``[B]``; other items, and silent items, keep their valid part bit for bit.
         target_db: float64 ``[B]``, dB of an amplitude of 1.
         measure: the level: largest magnitude, root mean square, or loudness, of all channels together.
-        rate: samples per second, which loudness needs.
+        rate: samples per second, needed for loudness.
     """
     if measure == "peak":
-        level = valid_peak(data, lengths)
+        magnitudes = cut(data, lengths).abs().flatten(1)
+        level = per_item(magnitudes.amax(1) if data.shape[-1] else magnitudes.sum(1), data)
     elif measure == "rms":
         level = safe_sqrt(valid_power(data, lengths))
     else:
@@ -63,17 +64,11 @@ def factors_to(level: Tensor, target: Tensor, heard: Tensor) -> Tensor:
     return torch.where(heard, target / torch.where(heard, level, 1), 1)
 
 
-def valid_peak(data: Tensor, lengths: Tensor) -> Tensor:
-    """Returns the largest magnitude of each item's valid samples, ``[B, 1, ...]``; 0 for items without samples."""
-    values = cut(data, lengths).abs().flatten(1)
-    return per_item(values.amax(1) if values.shape[1] else values.sum(1), data)
-
-
 def k_weighting(rate: float) -> Tensor:
-    """Returns the sections of the filters of the standard for a rate, float64 ``[1, 2, 2, 3]``, on the host.
+    """Returns the sections of the K-weighting filters for a rate, float64 ``[1, 2, 2, 3]``, on the host.
 
-    They are those of its table at 48 kHz, and elsewhere those of the same analog filters, as in libebur128: at 8 kHz a
-    tone of 1 kHz counts 0.2 dB less.
+    At 48 kHz they are those of the standard's table, elsewhere those of the same analog filters, as in libebur128: at
+    8 kHz a tone of 1 kHz counts 0.2 dB less.
     """
     shelf, high_pass = (math.tan(math.pi * min(hertz / rate, TOP)) for hertz in (_SHELF_HZ, _HIGH_PASS_HZ))
     sections = [
@@ -84,7 +79,9 @@ def k_weighting(rate: float) -> Tensor:
 
 
 def loudness_amplitude(data: Tensor, lengths: Tensor, rate: float) -> Tensor:
-    """Returns ``10 ** (loudness / 20)`` of each item, ``[B, 1, ...]``; 0 where nothing passes the gates.
+    """Returns each item's integrated loudness as an amplitude, ``10 ** (loudness / 20)``, ``[B, 1, ...]``.
+
+    It is 0 where no block passes the gates.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``; all channels weigh the same.
@@ -100,9 +97,9 @@ def loudness_amplitude(data: Tensor, lengths: Tensor, rate: float) -> Tensor:
 
 
 def gated_amplitude(weighted: Tensor, lengths: Tensor, rate: float) -> Tensor:
-    """Returns the loudness of waves after the filters of the standard as an amplitude, ``[B]``.
+    """Returns the loudness of K-weighted waves as an amplitude, ``[B]``.
 
-    It is that of the mean over the blocks that pass both gates; of items below a block, over all.
+    The energy is the mean over the blocks that pass both gates; for items shorter than a block, over all samples.
 
     Args:
         weighted: ``[B, T]`` or ``[B, C, T]``, 0 past each length.
@@ -123,4 +120,5 @@ def gated_amplitude(weighted: Tensor, lengths: Tensor, rate: float) -> Tensor:
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    """Returns the mean of the chosen values along the last axis, 0 if there are none."""
     return torch.where(chosen, values, 0).sum(-1) / chosen.sum(-1).clamp(min=1)

@@ -1,4 +1,4 @@
-"""What is set to a constant: the padding, and spans of frames or bands."""
+"""Masks: zeros in the padding, time and frequency masks (SpecAugment), band shifts, gains and offsets of items."""
 
 from __future__ import annotations
 
@@ -11,43 +11,40 @@ from ontheflyspec.functional.statistics import valid_mean
 from ontheflyspec.op import Op
 
 Fill = str | float
-"""What hidden values become: ``"mean"`` of the item's own valid part, ``"zero"``, or a number."""
+"""Value of masked places: ``"mean"`` of the item's own valid part, ``"zero"``, or a number."""
 Spans = tuple[Tensor, Tensor]
-"""Where spans start and end, int64 ``[B, k]`` each, on any device."""
+"""Starts and ends (last + 1) of spans, int64 ``[B, k]`` each, on any device."""
 
 
 @Op
 def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
-    """Returns ``[B, ..., N]`` data with exact zeros past each item's length, whatever stood there.
+    """Returns ``[B, ..., N]`` data with exact zeros past each item's length, NaN or not.
 
-    ``data`` is a result of the caller's own, which may be written to: its padding is, on the CPU.
+    ``data`` is a result of the caller's own: on the CPU its padding is overwritten in place.
     """
     return cut(data, lengths)
 
 
 def fill_values(fill: Fill, data: Tensor, lengths: Tensor) -> Tensor:
-    """Returns what hidden values become: ``[B, 1, ...]`` means of the items, or ``[1]`` for all."""
+    """Returns the values of masked places: ``[B, 1, ...]`` means of the items, or ``[1]`` for all."""
     if fill == "mean":
         return valid_mean(data, lengths)
     return data.new_full((1,), 0.0 if fill == "zero" else float(fill))
 
 
 def meeting_place(sizes: Tensor, table: Tensor) -> torch.device:
-    """Returns where sizes of items meet numbers drawn for them without a wait: on a device if either is there."""
+    """Returns where to compute with items' sizes and numbers drawn for them, without waiting: on a device if any is."""
     return sizes.device if table.device.type == "cpu" else table.device
 
 
 def spans(widths: Tensor, fractions: Tensor, sizes: Tensor, most: Tensor | None = None) -> Spans:
-    """Returns where spans start and end inside items of unlike size.
+    """Returns spans of given widths at random places inside items, on a device if sizes or widths are there.
 
     Args:
         widths: int64 ``[B, k]``, cut to the size of the item.
         fractions: float64 ``[B, k]`` in (0, 1): where among the possible starts each span begins.
         sizes: int64 ``[B]`` on any device.
-        most: int64 ``[B]`` on the same device, what widths are cut to, up to the size; None for the size.
-
-    Returns:
-        First and last-plus-one positions, int64 ``[B, k]``, on a device if either is there.
+        most: largest widths, int64 ``[B]`` on the device of ``sizes``, up to these; None for these.
     """
     where = meeting_place(sizes, widths)
     longest = sizes.to(where, non_blocking=True).unsqueeze(-1)
@@ -58,17 +55,17 @@ def spans(widths: Tensor, fractions: Tensor, sizes: Tensor, most: Tensor | None 
 
 
 def inside(spans: Spans, size: int, device: torch.device) -> Tensor:
-    """Returns bool ``[B, k, size]`` on ``device``, True inside each of the spans ``[B, k]``."""
+    """Returns masks of spans, bool ``[B, k, size]`` on ``device``, True inside each span."""
     starts, ends = (one.to(device, non_blocking=True).unsqueeze(-1) for one in spans)
     positions = torch.arange(size, device=device)
     return (positions >= starts) & (positions < ends)
 
 
 def gaps(starts: Tensor, ends: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns first and last-plus-one positions of what no span covers, ``[B, k + 1]`` each; empty spans cut nothing.
+    """Returns the complement of spans: first and last + 1 positions of the gaps between them, ``[B, k + 1]`` each.
 
     Args:
-        starts: int64 ``[B, k]``, in any order; spans may lie over each other.
+        starts: int64 ``[B, k]``, in any order; spans may overlap or be empty.
         ends: int64 ``[B, k]``.
         sizes: int64 ``[B]``.
     """
@@ -81,7 +78,7 @@ def gaps(starts: Tensor, ends: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
 
 @Op
 def mask_spans(data: Tensor, lengths: Tensor, *, frames: Spans, bands: Spans, fill: Fill) -> Tensor:
-    """Returns spectrograms with a constant in masked frames and bands, the same in all channels, 0 past each length.
+    """Masks frames and bands of spectrograms (SpecAugment), alike in all channels; 0 past each length.
 
     Args:
         data: ``[B, F, N]`` or ``[B, C, F, N]``.
@@ -96,7 +93,7 @@ def mask_spans(data: Tensor, lengths: Tensor, *, frames: Spans, bands: Spans, fi
 
 @Op
 def mask_holes(data: Tensor, lengths: Tensor, *, frames: Spans, bands: Spans, fill: Fill) -> Tensor:
-    """Returns spectrograms with a constant where a span of frames meets the span of bands of its number.
+    """Masks rectangles of spectrograms (cutout): each span of frames crossed with the span of bands of its number.
 
     Arguments as in `mask_spans`, as many spans of frames as of bands.
     """
@@ -105,19 +102,19 @@ def mask_holes(data: Tensor, lengths: Tensor, *, frames: Spans, bands: Spans, fi
 
 
 def _masked(data: Tensor, lengths: Tensor, hidden: Tensor, fill: Fill) -> Tensor:
-    """Returns spectrograms with a constant where ``hidden``, bool ``[B, F, N]``."""
+    """Returns spectrograms with a constant where ``hidden``, bool ``[B, F, N]``, is True."""
     hidden = hidden if data.dim() == 3 else hidden.unsqueeze(1)
     return zero_past(torch.where(hidden, fill_values(fill, data, lengths), data), lengths)
 
 
 @Op
 def shift_bands(data: Tensor, lengths: Tensor, *, shift: Tensor, fill: Fill) -> Tensor:
-    """Returns spectrograms whose bands moved up or down, with a constant where none came, 0 past each length.
+    """Shifts the bands of spectrograms up or down, with a constant in bands left empty; 0 past each length.
 
     Args:
         data: ``[B, F, N]`` or ``[B, C, F, N]``.
         lengths: int64 ``[B]`` on any device.
-        shift: int64 ``[B]`` on any device, bands; above 0 moves to higher ones.
+        shift: bands, int64 ``[B]`` on any device; above 0 to higher bands.
         fill: the constant.
     """
     count = data.shape[-2]
@@ -131,11 +128,11 @@ def shift_bands(data: Tensor, lengths: Tensor, *, shift: Tensor, fill: Fill) -> 
 
 @Op
 def scale_items(data: Tensor, lengths: Tensor, *, factors: Tensor) -> Tensor:
-    """Returns ``[B, ..., N]`` data times factors ``[B]``, or ``[B, F]`` for bands, exactly 0 past each length."""
+    """Multiplies ``[B, ..., N]`` data by gains ``[B]``, or ``[B, F]`` for bands, exactly 0 past each length."""
     return zero_past(data * beside(factors, data), lengths)
 
 
 @Op
 def raise_items(data: Tensor, lengths: Tensor, *, offsets: Tensor) -> Tensor:
-    """Returns ``[B, ..., N]`` data plus offsets ``[B]``, or ``[B, F]`` for bands, exactly 0 past each length."""
+    """Adds offsets ``[B]``, or ``[B, F]`` for bands, to ``[B, ..., N]`` data (a gain in dB), 0 past each length."""
     return zero_past(data + beside(offsets, data), lengths)

@@ -1,4 +1,4 @@
-"""Items of a batch that are mixed with each other: partners, shares, sums and segments."""
+"""MixUp and CutMix: items of a batch mixed with partners, by weighted sums or by swapped segments."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ontheflyspec.op import Op
 
 
 def partners(ranks: Tensor) -> Tensor:
-    """Returns for each item the one with the next higher of the numbers ``[B]``, for the highest the lowest.
+    """Returns each item's partner, the item with the next higher of the numbers ``[B]``; the highest gets the lowest.
 
-    One cycle through all items: no item is its own partner but one alone. Which two meet does not depend on the
-    order of the items, as long as their numbers are distinct.
+    Partners form one cycle through all items, so that no item but a single one is its own partner. The pairs do not
+    depend on the order of the items, as long as their numbers are distinct.
     """
     order = ranks.argsort(stable=True)
     return torch.empty_like(order).scatter(0, order, order.roll(-1))
 
 
 def symmetric_beta(unit: Tensor, alpha: float) -> Tensor:
-    """Returns numbers of the distribution Beta(alpha, alpha), float64 ``[B]``, from two in (0, 1), ``[B, 2]``, each.
+    """Returns numbers distributed as Beta(alpha, alpha), float64 ``[B]``, from two uniform numbers each, ``[B, 2]``.
 
     Reference: Devroye, "Random variate generation in one line of code", Winter Simulation Conference 1996.
     """
@@ -37,9 +37,9 @@ def symmetric_beta(unit: Tensor, alpha: float) -> Tensor:
 
 @partial(Op, meets=True)
 def mix_pairs(data: Tensor, lengths: Tensor, *, partner: Tensor, weight: Tensor) -> Tensor:
-    """Returns ``weight`` of each item plus ``1 - weight`` of its partner, exactly 0 past each item's own length.
+    """MixUp: ``weight`` times each item plus ``1 - weight`` times its partner, exactly 0 past each item's own length.
 
-    A longer partner is cut, a shorter one begins again at its end. Items with a weight of 1 keep their bits.
+    A longer partner is cut, a shorter one is looped. Items with a weight of 1 keep their bits.
 
     Args:
         data: ``[B, ..., N]``.
@@ -54,12 +54,12 @@ def mix_pairs(data: Tensor, lengths: Tensor, *, partner: Tensor, weight: Tensor)
 
 
 def segments(weight: Tensor, place: Tensor, source: Tensor, lengths: Tensor, partner: Tensor) -> tuple[Tensor, ...]:
-    """Returns where a segment of each item begins and ends, and where it begins in its partner, int64 ``[B]``.
+    """Returns the start and end of CutMix segments, and their start in the partners, int64 ``[B]`` each.
 
     Args:
         weight: float64 ``[B]``: share of the item outside the segment.
-        place: float64 ``[B]`` in (0, 1): which of the possible beginnings.
-        source: the same in the partner; a segment longer than the partner begins with it.
+        place: float64 ``[B]`` in (0, 1): where among its possible starts the segment begins.
+        source: likewise in the partner; a segment longer than its partner begins at the partner's start.
         lengths: int64 ``[B]`` on any device.
         partner: int64 ``[B]``, positions in the batch.
     """
@@ -77,15 +77,15 @@ def segments(weight: Tensor, place: Tensor, source: Tensor, lengths: Tensor, par
 def swap_segments(
     data: Tensor, lengths: Tensor, *, partner: Tensor, start: Tensor, end: Tensor, source: Tensor
 ) -> Tensor:
-    """Returns items with a segment of each taken from its partner, exactly 0 past each item's own length.
+    """CutMix: replaces a segment of each item by one of its partner, exactly 0 past each item's own length.
 
     Args:
         data: ``[B, ..., N]``.
         lengths: int64 ``[B]`` on any device.
         partner: int64 ``[B]``, positions in the batch.
         start: int64 ``[B]``, first step of the segment.
-        end: int64 ``[B]``, last plus one, ``start`` for none.
-        source: int64 ``[B]``, where the segment begins in the partner, which begins again at its end.
+        end: int64 ``[B]``, last step + 1; ``start`` for no segment.
+        source: int64 ``[B]``, where the segment begins in the partner, which is looped.
     """
     start, end, source = (x.to(data.device, non_blocking=True).unsqueeze(-1) for x in (start, end, source))
     steps = torch.arange(data.shape[-1], device=data.device)
@@ -95,7 +95,7 @@ def swap_segments(
 
 
 def _of_partners(data: Tensor, lengths: Tensor, partner: Tensor, steps: Tensor) -> Tensor:
-    """Returns the partners' values at steps ``[B, N]`` of theirs, again from the first where they end, 0 if empty."""
+    """Returns the partners' values at steps ``[B, N]``, looped at each partner's end, 0 for empty partners."""
     partner = partner.to(data.device, non_blocking=True)
     sizes = lengths.to(data.device, non_blocking=True).index_select(0, partner).unsqueeze(-1)
     index = expand_mask(steps % sizes.clamp(min=1), data).expand(data.shape)

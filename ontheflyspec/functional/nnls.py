@@ -1,4 +1,4 @@
-"""Non-negative least squares by a fixed number of steps, every frame by itself."""
+"""Non-negative least squares (NNLS) by a fixed number of Douglas-Rachford steps, every frame by itself."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ontheflyspec.functional.signal_frames import cut
 from ontheflyspec.op import Op
 
 RIDGE, RELAXATION = 0.01, 1.7
-"""Of each step, in shares of the largest eigenvalue and of a plain step: tried on tones, noise and their mixtures."""
+"""Ridge (share of the largest eigenvalue) and over-relaxation of a step: tuned on tones, noise and their mixtures."""
 
 
 def scaled(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns weights whose product with their transpose has no eigenvalue above 1, and the scale of each column.
+    """Returns weights A with scaled columns, so that ``A @ A.T`` has no eigenvalue above 1, and the scales.
 
-    The scale is 1 over the root of the row sum of ``weights.T @ weights``, 0 where a column is.
+    A scale is 1 over the square root of the row sum of ``weights.T @ weights``, 0 for a column of zeros.
     """
     sums = weights.t() @ weights.sum(1)
     scale = torch.where(sums > 0, torch.where(sums > 0, sums, 1).rsqrt(), 0)
@@ -34,31 +34,24 @@ def ridge_inverse(weights: Tensor) -> Tensor:
 
 @Op
 def nonnegative_least_squares(
-    x: Tensor,
-    lengths: Tensor | None,
-    *,
-    weights: Tensor,
-    inverse: Tensor,
-    bands: list[Band],  # noqa: ARG001
-    n_iter: int,
+    x: Tensor, lengths: Tensor | None, *, bank: tuple[Tensor, list[Band]], inverse: Tensor, n_iter: int
 ) -> Tensor:
-    """Returns S, nowhere below 0, for which ``weights @ S`` comes near ``x`` in least squares.
+    """Returns non-negative S for which ``weights @ S`` approximates ``x`` in least squares.
 
-    Douglas and Rachford's steps from 0: reflected at the quarter space and at least squares with a ridge in turn. That
-    ridge changes how fast they come near, not where to. Projected gradients with Nesterov's momentum leave about four
-    times as much after as many steps.
+    Douglas-Rachford splitting from 0: reflections at the non-negative orthant and at the least-squares problem with a
+    ridge, in turn. The ridge changes the speed of convergence, not the limit. Projected gradients with Nesterov's
+    momentum leave about four times the error after as many steps.
 
     Args:
         x: ``[B, ..., F, N]``.
         lengths: int64 ``[B]`` on any device, None if all items are full.
-        weights: ``[F, K]``, nowhere below 0.
+        bank: weights ``[F, K]``, not negative, and their runs of `filterbanks.bands`, which are not used here.
         inverse: ``[F, F]`` of `ridge_inverse`.
-        bands: of the weights, as `filterbanks.bands` gives them; not asked for here.
         n_iter: steps.
 
     Shape: ``[B, ..., K, N]``, 0 past each length.
     """
-    matrix, scale = scaled(weights)
+    matrix, scale = scaled(bank[0])
     back, x = matrix.t(), cut(x, lengths)
 
     def through(s: Tensor) -> Tensor:
@@ -68,7 +61,13 @@ def nonnegative_least_squares(
 
 
 def iterate(base: Tensor, through: Callable[[Tensor], Tensor], n_iter: int) -> Tensor:
-    """Returns the solution after some steps, from the ridge's own solution for the data and its ``through``."""
+    """Returns the solution after ``n_iter`` steps.
+
+    Args:
+        base: least-squares solution with the ridge for the data.
+        through: projection that such a solution leaves out: ``A.T @ inverse @ A`` times its argument.
+        n_iter: steps.
+    """
     state = torch.zeros_like(base)
     for _ in range(n_iter):
         folded = state.abs()

@@ -1,4 +1,4 @@
-"""Noise of a given colour, and waves with such noise at a ratio to their power."""
+"""Coloured noise (white, pink, brown, blue, violet), and its addition to waveforms at a signal-to-noise ratio."""
 # ruff: noqa: UP006, UP035
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from ontheflyspec.functional.waveform import mix
 from ontheflyspec.op import Op
 
 NOISE_BLOCK = 4096
-"""Samples of one block of noise: its spectrum has this many points."""
+"""Samples of one block of noise, and points of its spectrum."""
 NOISE_FADE = 512
-"""Samples over which one block fades into the next."""
+"""Samples over which each block fades into the next."""
 NEW = NOISE_BLOCK - NOISE_FADE
 """Samples from the start of one block to that of the next."""
 _DRAWN = 4
-"""Blocks that are drawn at a time: where a GPU's generator stands afterwards depends on how many those are."""
+"""Blocks that are drawn at a time, always as many: the state of a GPU's generator afterwards depends on the number."""
 LOWEST, ODD_BYTES = -(2**63), 0x0101010101010101
-"""Least number of 64 bits, and the bits that are set in all of them: bytes are odd, -127 to 127, each as likely."""
+"""Least random word, and the bits set in all words: their bytes are odd numbers -127 to 127, all equally likely."""
 
 
 def noise_blocks(drawn: Tensor, f_decay: Tensor, tables: List[Tensor]) -> Tensor:
     """Returns blocks of coloured noise of about unit power, ``[..., blocks, new]``, each faded into the next.
 
     Args:
-        drawn: parts of random spectra, odd int8 ``[..., blocks, bins, 2]``.
+        drawn: real and imaginary parts of random spectra, odd int8 ``[..., blocks, bins, 2]``.
         f_decay: see `colored_noise`, float32 ``[..., 1, 1, 1]``.
         tables: of `noise_tables`.
     """
@@ -49,22 +49,22 @@ def noise_blocks(drawn: Tensor, f_decay: Tensor, tables: List[Tensor]) -> Tensor
 
 
 def colored_noise(like: Tensor, lengths: Tensor, f_decay: Tensor, keys: Tensor, active: Tensor) -> Tensor:
-    """Returns noise whose power spectrum falls as ``1 / f ** f_decay``, a stream of its own for each item.
+    """Returns coloured noise with a power spectrum of ``1 / f ** f_decay``, an independent stream for each item.
 
     Blocks of `NOISE_BLOCK` samples are drawn in the frequency domain, one after the other, and fade into each other
-    over `NOISE_FADE` samples so that their power stays even. The first n samples do not depend on how many follow:
-    an item has the same noise alone as in a longer batch, whether or not its length is known on the host.
-    Below ``rate / NOISE_BLOCK`` there is nothing: no DC, no rumble that would use up the power of brown noise.
+    over `NOISE_FADE` samples at constant power. The first n samples do not depend on how many follow: an item has the
+    same noise alone as in a longer batch, whether or not its length is known on the host. The noise has no components
+    below ``rate / NOISE_BLOCK``: no DC, no rumble that would use up the power of brown noise.
 
     Args:
         like: ``[B, T]`` or ``[B, C, T]``: shape, type and device of the noise; each channel has its own samples.
         lengths: int64 ``[B]``; on the host they save drawing what lies past them.
         f_decay: float64 ``[B]`` on the host: 0 white, 1 pink, 2 brown, -1 blue, -2 violet.
-        keys: int64 ``[B]`` on the host, what each item's generator is seeded by.
+        keys: seeds of the items' generators, int64 ``[B]`` on the host.
         active: bool ``[B]`` on the host; other items get zeros.
 
     Returns:
-        Noise of about unit power; 0 for inactive items, anything past an item's length.
+        Noise of about unit power; 0 for inactive items, arbitrary past an item's length.
     """
     make = _traced_noise if torch.compiler.is_compiling() else _noise
     return make(like.detach(), lengths, f_decay, keys, active)
@@ -74,14 +74,14 @@ def colored_noise(like: Tensor, lengths: Tensor, f_decay: Tensor, keys: Tensor, 
 def add_colored_noise(
     data: Tensor, lengths: Tensor, *, active: Tensor, f_decay: Tensor, keys: Tensor, snr_db: Tensor
 ) -> Tensor:
-    """Returns items with noise of `colored_noise` at a ratio to the power of their valid part, 0 past each length.
+    """Adds coloured noise to items at an SNR to the power of their valid part, 0 past each length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: as in `colored_noise`.
         active: bool ``[B]``; other items keep their valid part bit for bit.
         f_decay: as in `colored_noise`, on any device.
-        keys: likewise.
+        keys: as in `colored_noise`, on any device.
         snr_db: float64 ``[B]``.
     """
     active = active.cpu()
@@ -123,9 +123,9 @@ def _alike(like: Tensor, *_: Tensor) -> Tensor:
 
 @functools.lru_cache(4)
 def noise_tables(device: torch.device) -> List[Tensor]:
-    """Returns logarithms of the numbers of bins, twice, ``[bins, 2]``, and factors of two fades, ``[fade]`` each.
+    """Returns logarithms of bin numbers, twice, ``[bins, 2]``, and the fade-in and fade-out of blocks, ``[fade]``.
 
-    What stands for the first bin does not matter; the fades are those of a block's start and of the end before it.
+    The value for bin 0 does not matter, as noise has no DC.
     """
     logs = torch.arange(NOISE_BLOCK // 2 + 1, device=device).float().clamp(min=1).log().unsqueeze(-1).repeat(1, 2)
     phase = (torch.arange(NOISE_FADE, device=device).float() + 0.5) * (math.pi / 2 / NOISE_FADE)

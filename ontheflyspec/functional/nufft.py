@@ -1,8 +1,8 @@
-"""Spectra of frames at any frequencies: the bins of an FFT twice as long as the frame, interpolated.
+"""Non-uniform FFT: spectra of frames at any frequencies, interpolated from the bins of an FFT twice as long.
 
-Between these bins the spectrum of a frame is smooth, so that 16 of them give it anywhere within a millionth. They are
-found by least squares: seen from the frame's centre, ``sum a_j e^{-i j t}`` shall be ``e^{-i d t}`` for the frame's own
-samples, which fill half of the FFT's period.
+Between these bins the spectrum of a frame is smooth, so that 16 of them give it anywhere within a millionth. Their
+weights come from least squares: seen from the frame's centre, ``sum a_j e^{-i j t}`` is to be ``e^{-i d t}`` for the
+frame's own samples, which fill half of the FFT's period.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SCALES = ("linear", "log")
 
 
 def frequencies(scale: str, n_bins: int, fmin: float, fmax: float) -> Tensor:
-    """Returns Hz of ``n_bins`` points from ``fmin`` up to, without, ``fmax``, float64 ``[n_bins]``."""
+    """Returns ``n_bins`` frequencies in Hz from ``fmin`` up to but without ``fmax``, float64 ``[n_bins]``."""
     steps = torch.arange(n_bins, dtype=torch.float64) / n_bins
     if scale == "log":
         return fmin * torch.exp(steps * math.log(fmax / fmin))
@@ -31,23 +31,23 @@ def frequencies(scale: str, n_bins: int, fmin: float, fmax: float) -> Tensor:
 
 
 def kernels(window: Tensor, turns: Tensor) -> Tensor:
-    """Returns windowed cosines and negative sines, float64 ``[2 * F, n_fft]``, for ``turns`` per sample ``[F]``."""
+    """Returns windowed cosines and negative sines, float64 ``[2 * F, n_fft]``, for cycles a sample ``[F]``."""
     angles = 2 * math.pi * (turns.unsqueeze(-1) * torch.arange(window.shape[0], dtype=torch.float64)).remainder(1)
     return torch.cat([torch.cos(angles), -torch.sin(angles)]) * window
 
 
 def bands(turns: Tensor, n_fft: int) -> list[Band]:
-    """Returns runs of neighbouring frequencies, each with its range of the ``n_fft + 1`` bins, cheapest in all."""
+    """Returns the cheapest split of frequencies into runs of neighbours, each with its range of ``n_fft + 1`` bins."""
     bins, _ = _folded(_neighbours(turns, n_fft)[1], n_fft)
     lows, highs = bins.amin(1).tolist(), (bins.amax(1) + 1).tolist()
     return filterbanks.cheapest(lows, highs, OVERHEAD, most=8 * OVERHEAD)
 
 
 def weights(turns: Tensor, n_fft: int, parts: list[Band]) -> Tensor:
-    """Returns the weights of all runs in a row, float64, as `runs` takes them.
+    """Returns the interpolation weights of all runs in a row, float64, for `runs`.
 
     Args:
-        turns: frequencies in turns per sample, up to 1/2, float64 ``[F]``.
+        turns: frequencies in cycles a sample, up to 1/2, float64 ``[F]``.
         n_fft: samples of a frame; the FFT has twice as many.
         parts: the runs, from `bands`.
     """
@@ -72,16 +72,19 @@ def weights(turns: Tensor, n_fft: int, parts: list[Band]) -> Tensor:
 
 
 def runs(row: Tensor, parts: list[Band]) -> list[Run]:
-    """Returns the runs' matrices, ``[2 * bins, 2 * outputs]``, and their first columns, real parts beside imaginary."""
+    """Returns each run's matrix ``[2 * bins, 2 * outputs]``, real and imaginary parts in turn, and first input."""
     sizes = [4 * (last - first) * (high - low) for first, last, low, high in parts]
     blocks = zip(torch.split(row, sizes), parts, strict=True)
     return [(block.view(-1, 2 * (last - first)), 2 * low) for block, (first, last, low, _) in blocks]
 
 
 def interpolate(spectra: Tensor, pieces: list[Run]) -> tuple[Tensor, Tensor]:
-    """Returns real and imaginary parts, ``[..., F, n]``, of half spectra of twice the frame, ``[..., n, n_fft + 1]``.
+    """Interpolates spectra: real and imaginary parts, ``[..., F, n]``.
 
-    The phase counts from the frame's first sample, as that of the spectra does.
+    Args:
+        spectra: of frames padded to twice their size, ``[..., n, n_fft + 1]``; phases count from a frame's first
+            sample, as those of the result.
+        pieces: of `runs`.
     """
     flat = torch.view_as_real(spectra).flatten(-2)
     made = torch.cat([torch.matmul(flat[..., low : low + block.shape[0]], block) for block, low in pieces], -1)
@@ -90,7 +93,7 @@ def interpolate(spectra: Tensor, pieces: list[Run]) -> tuple[Tensor, Tensor]:
 
 
 def _neighbours(turns: Tensor, n_fft: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns how far each frequency lies past the bin below it, ``[F]``, the bins around it, and their offsets."""
+    """Returns the distance of each frequency from the bin below, ``[F]``, the bins around it, and their offsets."""
     count = min(NEIGHBOURS, n_fft)
     offsets = torch.arange(count) - (count - 1) // 2
     places = turns * (2 * n_fft)
@@ -99,17 +102,17 @@ def _neighbours(turns: Tensor, n_fft: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _folded(places: Tensor, n_fft: int) -> tuple[Tensor, Tensor]:
-    """Returns bins ``0 .. n_fft`` for any bins, and where they stand for conjugates."""
+    """Returns bins ``0 .. n_fft`` for any bins, and where they are conjugates of the bins asked for."""
     wrapped = places.remainder(2 * n_fft)
     turned = wrapped > n_fft
     return torch.where(turned, 2 * n_fft - wrapped, wrapped), turned
 
 
 def _interpolators(fractions: Tensor, offsets: Tensor, n_fft: int) -> Tensor:
-    """Returns real weights, float64 ``[F, K]``, of the bins around frequencies."""
+    """Returns the least-squares weights of the bins around frequencies, seen from the frame's centre: ``[F, K]``."""
 
     def product(apart: Tensor) -> Tensor:
-        """Returns what two exponentials so many bins apart have in common over the frame, in closed form."""
+        """Returns the inner product over the frame of two exponentials so many bins apart (Dirichlet kernel)."""
         zero = apart == 0
         safe = torch.where(zero, 1.0, apart)
         ratio = torch.sin(math.pi * safe / 2) / (n_fft * torch.sin(math.pi * safe / (2 * n_fft)))

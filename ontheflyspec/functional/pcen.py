@@ -1,4 +1,4 @@
-"""First-order recursive smoothing, and energies normalised by it."""
+"""Per-channel energy normalisation (PCEN), and the first-order recursive (IIR) smoothing that it divides by."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NOTHING = -80.0
 
 
 def recursion(x: Tensor, log_decay: Tensor, before: Tensor) -> Tensor:
-    """Returns ``y[n] = decay * y[n - 1] + x[n]`` along the last axis.
+    """Returns the first-order recursion ``y[n] = decay * y[n - 1] + x[n]`` along the last axis.
 
-    Blocks of steps are one product with a triangle of powers of the decay, none above 1, so that nothing overflows and
-    nothing is divided; what each block hands to the next is the same recursion over blocks.
+    Within a block it is one product with a triangle of powers of the decay, none above 1, so that nothing overflows and
+    nothing is divided; the state that each block hands to the next follows from the same recursion over blocks.
 
     Args:
         x: ``[..., F, N]``.
-        log_decay: ``[F]`` or ``[1]``, logarithm of the decay, finite and at most 0: near 1 it is the finer number.
+        log_decay: ``[F]`` or ``[1]``, logarithm of the decay, finite and at most 0: more exact than a decay near 1.
         before: y at step -1, ``[..., F]``.
     """
     size = x.shape[-1]
@@ -49,7 +49,7 @@ def recursion(x: Tensor, log_decay: Tensor, before: Tensor) -> Tensor:
 
 
 def smooth(x: Tensor, weight: Tensor, start: str) -> Tensor:
-    """Returns ``m[n] = (1 - weight) m[n - 1] + weight x[n]`` along the last axis.
+    """Returns exponentially smoothed values, ``m[n] = (1 - weight) m[n - 1] + weight x[n]`` along the last axis.
 
     Args:
         x: ``[..., F, N]``.
@@ -71,36 +71,32 @@ def pcen(
     lengths: Tensor | None,
     *,
     gain: Tensor,
-    bias: Tensor,
-    power: Tensor,
-    weight: Tensor,
-    eps: float = 1e-6,
-    start: str = "one",
-    form: str = "root",
+    bias: Tensor | None,
+    power: Tensor | None,
+    smoothing: tuple[Tensor, str],
+    eps: float,
 ) -> Tensor:
-    """Returns ``(x / (eps + m)^gain + bias)^power - bias^power``, energies over a power of their smoothed past m.
+    """Returns ``(x / (eps + m)^gain + bias)^power - bias^power`` of energies x and their smoothed past m.
 
     Args:
         x: non-negative ``[..., F, N]``.
         lengths: int64 ``[B]`` on any device, None if all items are full.
-        gain: exponent of the smoothed energies, ``[F]`` or ``[1]`` as all of these.
-        bias: added before the compression.
-        power: exponent of the compression.
-        weight: of the newest step in the smoothed energies.
-        eps: added to them.
-        start: as in `smooth`.
-        form: ``"root"``, ``"log"`` for ``log(1 + x / (eps + m)^gain)`` (power 0) or ``"power"`` (bias 0).
+        gain: exponent of the smoothed energies, ``[F]`` or ``[1]``, like bias and power.
+        bias: added before the compression, None for 0.
+        power: exponent of the compression, None for ``log(1 + x / (eps + m)^gain)``, whatever the bias.
+        smoothing: weight and start of `smooth`.
+        eps: added to the smoothed energies.
 
     Shape: as ``x``, exactly 0 past each length.
     """
     x = cut(x, lengths)
-    past = (smooth(x, weight, start) / eps).log1p() + math.log(eps)
+    past = (smooth(x, *smoothing) / eps).log1p() + math.log(eps)
     level = x * (-gain.unsqueeze(-1) * past).exp()
-    bias, power = bias.unsqueeze(-1), power.unsqueeze(-1)
-    if form == "log":
+    if power is None:
         out = level.log1p()
-    elif form == "power":
-        out = safe_power(level, power)
+    elif bias is None:
+        out = safe_power(level, power.unsqueeze(-1))
     else:
+        bias, power = bias.unsqueeze(-1), power.unsqueeze(-1)
         out = bias.pow(power) * (power * (level / bias).log1p()).expm1()
     return cut(out, lengths)

@@ -1,9 +1,9 @@
-"""Phase vocoder: frames of a signal put down at another pace, or read off at another pitch, in step with each other.
+"""Phase vocoder: time stretching and pitch shifting with loose phase locking (after Puckette).
 
-Frame k of the result turns each bin of the signal's frame there by a phase. How far a bin turns on from the frame
-before is measured between the signal's frame at that place and the one a hop earlier, so no phase is unwrapped. Bins
-turn with their neighbours, each counted by its power: what belongs to one partial stays together (loose phase locking,
-after Puckette). No decision is taken on the way.
+Frame k of the result is the signal's frame at its place with a phase added to each bin. How much this phase grows from
+frame to frame is measured between the signal's frame at that place and the frame a hop earlier, so that no phase is
+unwrapped. The phase of a bin is that of the sum of itself and its two neighbours, so that the bins of one partial stay
+together. There are no decisions (peaks, transients) on the way.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ontheflyspec.functional.stft import full_precision
 from ontheflyspec.op import Op
 
 WIDE = 256
-"""Frames that are worked on at a time."""
+"""Frames that are computed at a time, which bounds the memory."""
 
 
 def turns(real: Tensor, imag: Tensor, state: Tensor) -> Tensor:
-    """Returns how far bins have turned, cosines and sines, ``[k + 1, 2, B, F]``, the state first.
+    """Returns accumulated phases of bins as cosines and sines, ``[k + 1, 2, B, F]``, the initial state first.
 
-    Each step is an operation of its own, rounded as such: an item gets the same bits beside any others.
+    Each step is an operation of its own, with its own rounding: an item gets the same bits beside any others.
 
     Args:
-        real: of the products that say how far they turn on in each frame, ``[k, B, F]``.
-        imag: likewise.
-        state: how far they had turned before, ``[2, B, F]``.
+        real: real parts of the products of `steps_between`, the phase advance in each frame, ``[k, B, F]``.
+        imag: imaginary parts of the products, ``[k, B, F]``.
+        state: phases before the first frame, ``[2, B, F]``.
     """
     bins = real.size(2)
     out = real.new_empty([real.size(0) + 1, 2, real.size(1), bins])
@@ -58,11 +58,11 @@ def turns(real: Tensor, imag: Tensor, state: Tensor) -> Tensor:
 
 
 def steps_between(now: Tensor, old: Tensor) -> Tensor:
-    """Returns products that say how far bins turn between spectra ``[C, ...]``, over all channels.
+    """Returns cross spectra ``now * conj(old)`` summed over channels, whose phases are the bins' phase advances.
 
     Args:
-        now: spectra.
-        old: likewise, which are overwritten.
+        now: spectra ``[C, ...]``.
+        old: spectra a hop earlier, ``[C, ...]``, which are overwritten.
     """
     both = old.conj_physical_().mul_(now)
     total = both[0]
@@ -72,11 +72,11 @@ def steps_between(now: Tensor, old: Tensor) -> Tensor:
 
 
 def read_middle(spectra: Tensor, points: int, n_fft: int, width: int) -> Tensor:
-    """Returns the middle samples of the frames of spectra ``[..., F]``, which lie at the start for given points.
+    """Returns the middle samples of frames by inverse Fourier transform, ``[..., width]``.
 
     Args:
-        spectra: of frames.
-        points: of the inverse transform; 0 for ``n_fft`` and frames with their middle in the middle.
+        spectra: of frames, ``[..., F]``; where points are given, of frames rotated so that their middle comes first.
+        points: of the inverse transform, which shifts the pitch; 0 for ``n_fft``, without rotation.
         n_fft: points of the transforms.
         width: samples to return.
     """
@@ -91,10 +91,12 @@ def read_middle(spectra: Tensor, points: int, n_fft: int, width: int) -> Tensor:
 
 @Op
 def vocode(data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, reading: Reading) -> Tensor:
-    """Returns each item at its own pace or pitch, exactly 0 past its new end; gradients take turns as constants.
+    """Stretches items in time, or shifts their pitch, by a phase vocoder; exactly 0 past each new end.
+
+    Gradients take the added phases as constants.
 
     Args:
-        data: ``[B, T]`` or ``[B, C, T]`` floats; all channels of an item turn together.
+        data: ``[B, T]`` or ``[B, C, T]`` floats; all channels of an item get the same phases.
         lengths: int64 ``[B]`` on any device.
         active: bool ``[B]``; other items, whose lengths stay, come back bit for bit.
         sizes: samples of the result, int64 ``[B]`` on any device.
@@ -111,7 +113,7 @@ def vocode(data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size
 
 
 def _together(wave: Tensor, size: int, reading: Reading) -> Tensor:
-    """Returns ``size`` samples of every signal ``[B, C, T]``, 0 past its end."""
+    """Returns ``size`` samples of vocoded signals ``[B, C, T]``, all items at once."""
     hop, n_fft = reading.hop, reading.n_fft
     items, channels, bins = wave.shape[0], wave.shape[1], n_fft // 2 + 1
     scale = peak_scale(wave)
@@ -146,7 +148,7 @@ def _together(wave: Tensor, size: int, reading: Reading) -> Tensor:
 
 
 def peak_scale(wave: Tensor) -> Tensor:
-    """Returns powers of two that bring items to a peak of about 1, ``[B, 1, 1]``, so that no product vanishes."""
+    """Returns powers of two that bring items to a peak of about 1, ``[B, 1, 1]``, so that no product underflows."""
     if wave.shape[-1] == 0:
         return wave.new_ones(1, 1, 1)
     peak = wave.detach().abs().flatten(1).amax(1).clamp(min=1e-30)
@@ -154,7 +156,7 @@ def peak_scale(wave: Tensor) -> Tensor:
 
 
 def _gathered(flat: Tensor, places: Tensor, shape: Tensor) -> Tensor:
-    """Returns windowed frames ``[B, C, k, n_fft]`` that begin at ``[B, C, k]`` of all signals in a row."""
+    """Returns windowed frames ``[B, C, k, n_fft]`` that begin at places ``[B, C, k]`` of all signals in a row."""
     if flat.requires_grad:
         return flat[places.unsqueeze(-1) + torch.arange(shape.shape[-1], device=flat.device)] * shape
     return flat.unfold(0, shape.shape[-1], 1)[places] * shape
@@ -171,7 +173,7 @@ def _chirps(points: list[int], n_fft: int, width: int, signs: Tensor) -> list[Te
 
 
 def _read_chirped(spectra: Tensor, bins: Tensor, chirp: Tensor, samples: Tensor) -> Tensor:
-    """Returns samples of spectra ``[B, C, k, F]``, each item's at its own points, all in one go."""
+    """Returns samples of spectra ``[B, C, k, F]`` by a chirp z-transform, each item's for its own points."""
     met = torch.fft.ifft(torch.fft.fft(spectra * bins, n=chirp.shape[-1]) * chirp)
     found: Tensor = (met[..., : samples.shape[-1]] * samples).real
     return found.to(spectra.real.dtype)

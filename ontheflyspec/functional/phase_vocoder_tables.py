@@ -1,4 +1,4 @@
-"""What a phase vocoder needs beside the signals: sizes, places of frames, windows, and chirps to read spectra off."""
+"""Tables of the phase vocoder: transform sizes, places of frames, windows, and chirps for the chirp z-transform."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from ontheflyspec.functional.fft_sizes import fast_size
 HOP_S = 0.0125
 """Seconds between frames of the result."""
 LEAST = 300
-"""Points that spectra are read off at, at least: to the nearest one is within 2.9 cents."""
+"""Least points of an inverse transform: rounding to whole points is within 2.9 cents."""
 HOPS = 3
-"""Hops in a frame: the fewest at which squared Hann windows add up to a constant."""
+"""Hops in a frame: the fewest for which squared Hann windows add up to a constant."""
 
 
 def hop_for(rate: float) -> int:
-    """Returns samples between frames of the result, even: `HOP_S` or a little more."""
+    """Returns the hop length of the result in samples, even: `HOP_S` or a little more."""
     return fast_size(max(HOP_S * rate, 4), 2)
 
 
 def transform_size(hop: int, semitones: float) -> int:
-    """Returns points of the Fourier transform whose frames can be read off up to so many semitones higher."""
+    """Returns points of the Fourier transform for pitch shifts of up to so many semitones."""
     return fast_size(max(HOPS * hop, LEAST) * 2 ** (max(semitones, 0) / 12), 2)
 
 
 def points_for(semitones: Tensor, n_fft: int) -> Tensor:
-    """Returns points of the inverse transforms that shift by so many semitones, int64: the nearest whole number.
+    """Returns points of the inverse transforms that shift the pitch by so many semitones, int64, rounded.
 
-    Where twice `LEAST` are left it is the nearest even one, which transforms twice as fast.
+    From twice `LEAST` on they are even, which transforms twice as fast.
     """
     points = n_fft * torch.exp2(semitones / -12)
     step = torch.where(points < 2 * LEAST, 1, 2)
@@ -42,9 +42,9 @@ def points_for(semitones: Tensor, n_fft: int) -> Tensor:
 
 @functools.lru_cache(512)
 def window(n_fft: int, points: int, width: int, early: float = 0.0) -> Tensor:
-    """Returns the window, float64 ``[n_fft]``, that is Hann of ``width`` samples once it is read off at ``points``.
+    """Returns the analysis window, float64 ``[n_fft]``, that becomes a Hann window of ``width`` samples at ``points``.
 
-    Its middle lies ``early`` samples before that of the frame.
+    Its middle lies ``early`` samples before the frame's middle.
     """
     steps = torch.arange(n_fft, dtype=torch.float64, device="cpu") - n_fft // 2 + early
     place = steps * (points / n_fft / width)
@@ -53,7 +53,7 @@ def window(n_fft: int, points: int, width: int, early: float = 0.0) -> Tensor:
 
 @functools.lru_cache(512)
 def remainder(n_fft: int, points: int, hop: int) -> Tensor:
-    """Returns the turns of bins over what a hop, read off, has beyond whole samples: complex128 ``[F]``."""
+    """Returns the phase factors of bins for the fraction of a sample by which a hop was rounded, complex128 ``[F]``."""
     back = hop * n_fft / points
     bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64, device="cpu")
     angle = bins * (2 * math.pi * (back - round(back)) / n_fft)
@@ -62,9 +62,10 @@ def remainder(n_fft: int, points: int, hop: int) -> Tensor:
 
 @functools.lru_cache(128)
 def chirps(n_fft: int, points: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns what reads spectra ``[F]`` off at ``points``, ``width`` samples around 0, by a product with a chirp.
+    """Returns the factors of a chirp z-transform (Bluestein): an inverse transform of ``points`` points at any size.
 
-    Factors of the bins, ``[F]``; the chirp's spectrum, ``[L]``; factors of the samples, ``[width]``: all complex128.
+    It gives ``width`` samples around 0 of spectra ``[F]``. Returned are the factors of the bins, ``[F]``, the spectrum
+    of the chirp, ``[L]``, and the factors of the samples, ``[width]``, all complex128.
     """
     bins = torch.arange(n_fft // 2 + 1, device="cpu")
     place = torch.arange(fast_size(len(bins) + width - 1), device="cpu")
@@ -80,12 +81,12 @@ def chirps(n_fft: int, points: int, width: int) -> tuple[Tensor, Tensor, Tensor]
 
 
 class Reading(NamedTuple):
-    """Pace and pitch at which the frames of a batch are read.
+    """Tempo and pitch of each item of a batch, and the sizes of its frames.
 
     Args:
-        tempo: samples in for one out, float64 ``[B]`` on the host.
+        tempo: samples of the signal for one of the result, float64 ``[B]`` on the host.
         points: of the inverse transforms, int64 ``[B]`` on the host: frequencies rise by ``n_fft / points``; None
-            where they stay.
+            if the pitch of all items stays.
         hop: samples between frames of the result.
         n_fft: points of the transforms.
     """
@@ -96,21 +97,21 @@ class Reading(NamedTuple):
     n_fft: int
 
     def of(self, rows: list[int]) -> Reading:
-        """Returns that of some items."""
+        """Returns the reading of some items."""
         return self._replace(tempo=self.tempo[rows], points=None if self.points is None else self.points[rows])
 
 
 class Tables(NamedTuple):
-    """What frames of a batch are made and read with.
+    """Places and windows of the frames of a batch.
 
     Args:
         n_frames: of the result.
-        starts: samples where the frames here and those a hop before begin, int64 ``[2, B, C, count]``, in signals
-            ``[T]`` each with silence around it.
-        shapes: windows for both, ``[2, B or 1, 1, 1, n_fft]``.
-        rest: from `remainder`, ``[B, F]``; None for frames that are read off as they are.
-        signs: that move the middle of a frame to its start, ``[F]``.
-        fade: window of what was read off, ``[width]``.
+        starts: first samples of the frames, and of the frames a hop earlier, int64 ``[2, B, 1, count]``, in signals
+            ``[T]`` with silence around them.
+        shapes: analysis windows of both, ``[2, B or 1, 1, 1, n_fft]``.
+        rest: of `remainder`, ``[B, F]``; None where the pitch stays.
+        signs: factors of the bins that rotate the middle of a frame to its start, ``[F]``.
+        fade: synthesis window, ``[width]``.
     """
 
     n_frames: int
@@ -128,7 +129,7 @@ def prepared(wave: Tensor, size: int, reading: Reading, chunk: int) -> tuple[Ten
         wave: ``[B, C, T]``, 0 past each item's end.
         size: samples of the result.
         reading: pace and pitch.
-        chunk: what the count of frames is a multiple of.
+        chunk: the number of frames is a multiple of it.
     """
     tempo, points, hop, n_fft = reading
     count = -(-(-(-size // hop) + HOPS) // chunk) * chunk
@@ -136,7 +137,7 @@ def prepared(wave: Tensor, size: int, reading: Reading, chunk: int) -> tuple[Ten
     centres = torch.round(steps * tempo.unsqueeze(-1)).long()
     each = [n_fft] if points is None else points.tolist()
     back = torch.tensor([[round(hop * n_fft / m)] for m in each], device="cpu")
-    centres = torch.cat([(-back).expand_as(centres[:, :1]), centres[:, 1:]], 1)  # the frame at 0 shall not turn
+    centres = torch.cat([(-back).expand_as(centres[:, :1]), centres[:, 1:]], 1)  # no phase is added to the frame at 0
     left = n_fft // 2 + int((back - centres[:, :1]).max())
     signal = pad(wave, (left, n_fft))
     starts = (torch.stack([centres, centres - back]) + (left - n_fft // 2)).clamp(max=signal.shape[-1] - n_fft)

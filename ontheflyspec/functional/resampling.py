@@ -1,4 +1,4 @@
-"""Resampling by a rational factor: a polyphase windowed sinc as one strided product."""
+"""Resampling by a rational factor, and speed change: polyphase filters, a Kaiser-windowed sinc, as strided products."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import conv1d, pad
 
-from ontheflyspec.batch import as_float, expand_mask
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.batch import as_float, per_item
+from ontheflyspec.functional.signal_frames import cut, take
 from ontheflyspec.functional.stft import full_precision
 from ontheflyspec.op import Op
 
@@ -22,18 +22,18 @@ ZEROS = 64
 ROLLOFF = 0.945
 """Cut-off as a share of the lower Nyquist frequency."""
 BETA = 11.0
-"""Of the Kaiser window: about 110 dB of attenuation."""
+"""Shape parameter of the Kaiser window: about 110 dB of attenuation."""
 STEP = 128
-"""Samples that one product moves on by, at least, where the factor permits."""
+"""Samples by which a product moves on, at least, where the factor permits."""
 
 Plan = tuple[int, int, int]
-"""Samples in and out of one step, and samples before the step that its filters reach back to."""
+"""Samples in and samples out of one step, and samples before the step that its filters need."""
 Fraction = tuple[int, int]
-"""Old and new steps per second."""
+"""Old and new rate in lowest terms."""
 
 
 def plan(old: int, new: int) -> Plan:
-    """Returns the step of a resampler from ``old`` to ``new`` steps per second."""
+    """Returns the step size of a resampler from the rate ``old`` to ``new``."""
     common = math.gcd(old, new)
     repeat = max(STEP // max(old // common, new // common), 1)
     reach = math.ceil(ZEROS / (ROLLOFF * min(1.0, new / old)))
@@ -41,7 +41,7 @@ def plan(old: int, new: int) -> Plan:
 
 
 def kernel(old: int, new: int) -> Tensor:
-    """Returns filters, float64 ``[step_out, step_in + 2 * reach]``: row j makes sample j of each step."""
+    """Returns the polyphase filters, float64 ``[step_out, step_in + 2 * reach]``: row j for sample j of each step."""
     step_in, step_out, reach = plan(old, new)
     cutoff = ROLLOFF * min(1.0, new / old)
     position = torch.arange(-reach, step_in + reach, dtype=torch.float64)
@@ -53,7 +53,7 @@ def kernel(old: int, new: int) -> Tensor:
 
 
 def resampled_length(lengths: Lengths, old: int, new: int) -> Lengths:
-    """Returns ``ceil(n * new / old)``."""
+    """Returns samples after resampling, ``ceil(n * new / old)``."""
     return -(-lengths * new // old)
 
 
@@ -65,35 +65,29 @@ def resample(data: Tensor, lengths: Tensor | None, *, kernels: Tensor, old: int,
         data: ``[B, T]`` or ``[B, C, T]``, floats or int16, at least one sample.
         lengths: int64 ``[B]`` on any device, None if all items are full.
         kernels: filters of `kernel`.
-        old: steps per second.
-        new: steps per second of the result.
+        old: rate of the data.
+        new: rate of the result.
 
     Shape: ``[..., ceil(T * new / old)]``.
     """
-    wave = cut(as_float(data), lengths)
+    n, (step_in, step_out, reach) = data.shape[-1], plan(old, new)
+    size = resampled_length(n, old, new)
+    steps = -(-size // step_out)
+    right = (steps - 1) * step_in + kernels.shape[1] - reach - n
+    padded = pad(cut(as_float(data), lengths).reshape(-1, 1, n), (reach, right))
     with full_precision(data.device):
-        out = _strided(wave, kernels, old, new)
+        out = conv1d(padded, kernels.unsqueeze(1), stride=step_in)
+    out = out.transpose(1, 2).reshape(*data.shape[:-1], steps * step_out)[..., :size]
     return out if lengths is None else cut(out, resampled_length(lengths, old, new))
 
 
-def _strided(x: Tensor, kernels: Tensor, old: int, new: int) -> Tensor:
-    """Returns signals ``[..., T]`` at the new rate, by a strided convolution."""
-    step_in, step_out, reach = plan(old, new)
-    size = resampled_length(x.shape[-1], old, new)
-    steps = -(-size // step_out)
-    right = (steps - 1) * step_in + kernels.shape[1] - reach - x.shape[-1]
-    padded = pad(x.reshape(-1, 1, x.shape[-1]), (reach, right))
-    out = torch.nn.functional.conv1d(padded, kernels.unsqueeze(1), stride=step_in)
-    return out.transpose(1, 2).reshape(*x.shape[:-1], steps * step_out)[..., :size]
-
-
 SNAP = 1e-3
-"""Largest relative error of a factor that is snapped to a fraction."""
+"""Largest relative error of a speed factor that is rounded to a fraction."""
 
 
 @functools.lru_cache(4096)
 def fraction(factor: float) -> Fraction:
-    """Returns the fraction ``old, new`` of the smallest numbers whose value lies within `SNAP` of a factor above 0."""
+    """Returns the fraction ``old, new`` of the smallest terms that lies within `SNAP` of a factor above 0."""
     new = 1
     while abs(round(factor * new) / new / factor - 1) > SNAP:
         new += 1
@@ -102,7 +96,7 @@ def fraction(factor: float) -> Fraction:
 
 @functools.lru_cache(64)
 def kept_kernel(old: int, new: int, dtype: torch.dtype) -> Tensor:
-    """Returns `kernel`, made once."""
+    """Returns `kernel` from a cache."""
     return kernel(old, new).to(dtype)
 
 
@@ -122,38 +116,27 @@ def change_speeds(
     """
     if data.shape[-1] == 0 or size == 0:
         return data[..., :0]
-    wave = cut(data, lengths)
-    with full_precision(data.device):
-        made = _by_own_kernels(wave, sizes.to(data.device, non_blocking=True), size, fractions)
-    kept = pad(wave, (0, max(size - wave.shape[-1], 0)))[..., :size]
-    return torch.where(expand_mask(active.to(data.device, non_blocking=True).unsqueeze(-1), data), made, kept)
-
-
-def _by_own_kernels(x: Tensor, sizes: Tensor, size: int, fractions: list[Fraction]) -> Tensor:
-    """Returns each item ``[B, ..., T]``, 0 past its end, at its own new rate: ``[B, ..., size]``, 0 past its new size.
-
-    Args:
-        x: floats.
-        sizes: samples of the results, int64 ``[B]`` on the device of ``x``.
-        size: samples of the longest.
-        fractions: old and new rate of each item.
-    """
+    wave, device = cut(data if data.dim() == 3 else data.unsqueeze(1), lengths), data.device
     plans = [plan(*one) for one in fractions]
-    step_in, step_out, reach = torch.tensor(plans, device="cpu").T.to(x.device, non_blocking=True)
-    table = [kept_kernel(*one, x.dtype) for one in fractions]
+    step_in, step_out, reach = torch.tensor(plans, device="cpu").T.unsqueeze(-1).to(device, non_blocking=True)
+    # Kernels of all items in one tensor, with zeros around the smaller ones.
+    table = [kept_kernel(*one, data.dtype) for one in fractions]
     rows, width = max(one.shape[0] for one in table), max(one.shape[1] for one in table)
     padded = [pad(one, (0, width - one.shape[1], 0, rows - one.shape[0])) for one in table]
-    kernels = torch.stack(padded).to(x.device, non_blocking=True)
+    kernels = torch.stack(padded).to(device, non_blocking=True)
+    # The samples that each step of each item needs.
     steps = max(-(-size // one) for _, one, _ in plans)
     before, after = max(one for _, _, one in plans), max(steps * one for one, _, _ in plans) + width
-    signal = pad(x.flatten(1, -2) if x.dim() > 2 else x.unsqueeze(1), (before, after))
-    first = torch.arange(steps, device=x.device) * step_in.unsqueeze(-1) + (before - reach).unsqueeze(-1)
-    last = signal.shape[-1] - width
-    places = (first.clamp(max=last).unsqueeze(-1) + torch.arange(width, device=x.device)).flatten(1).unsqueeze(1)
-    pieces = signal.gather(-1, places.expand(-1, signal.shape[1], -1)).reshape(*signal.shape[:2], steps, width)
-    made = torch.matmul(pieces, kernels.transpose(1, 2).unsqueeze(1)).flatten(-2)
-    number = torch.arange(size, device=x.device)
-    source = number // step_out.unsqueeze(-1) * rows + number % step_out.unsqueeze(-1)
-    inside = (number < sizes.unsqueeze(-1)).unsqueeze(1)
-    source = torch.where(inside, source.unsqueeze(1), 0).expand(-1, made.shape[1], -1)
-    return torch.where(inside, made.gather(-1, source), 0).reshape(*x.shape[:-1], size)
+    signal = pad(wave, (before, after))
+    first = torch.arange(steps, device=device) * step_in + (before - reach)
+    places = first.clamp(max=signal.shape[-1] - width).unsqueeze(-1) + torch.arange(width, device=device)
+    pieces = take(signal, places.flatten(1)).reshape(*signal.shape[:2], steps, width)
+    with full_precision(device):
+        made = torch.matmul(pieces, kernels.transpose(1, 2).unsqueeze(1)).flatten(-2)
+    # Each step gave `rows` samples, of which the first `step_out` count.
+    number = torch.arange(size, device=device)
+    inside = number < sizes.to(device, non_blocking=True).unsqueeze(-1)
+    source = torch.where(inside, number // step_out * rows + number % step_out, 0)
+    made = torch.where(inside.unsqueeze(1), take(made, source), 0)
+    kept = pad(wave, (0, max(size - wave.shape[-1], 0)))[..., :size]
+    return torch.where(per_item(active, wave) != 0, made, kept).reshape(*data.shape[:-1], size)

@@ -1,4 +1,4 @@
-"""Responses of made-up rooms: a direct path, then noise that decays exponentially."""
+"""Synthetic room impulse responses: a direct path, then exponentially decaying noise (RT60, DRR)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from ontheflyspec import rng
 
 _NEPERS = 3 * math.log(10)
-"""By which the logarithm of an amplitude falls while its level falls by 60 dB."""
+"""Decrease of an amplitude's natural logarithm while its level falls by 60 dB."""
 
 
 def reverberation_samples(rt60: float) -> int:
@@ -20,13 +20,13 @@ def reverberation_samples(rt60: float) -> int:
 
 
 class Rooms(NamedTuple):
-    """Made-up rooms of items, see `room_responses`.
+    """Synthetic rooms of items, see `room_responses`.
 
     Args:
-        rt60: float64 ``[B]`` on any device, samples in which the level falls by 60 dB, above 0.
-        drr_db: float64 ``[B]``, likewise, dB of the direct path's energy over that of all that follows.
-        keys: int64 ``[B]``, likewise, what each item's generator is seeded by.
-        longest: no ``rt60`` is above it, for compilers, to whom the numbers of a table are not known.
+        rt60: reverberation times, samples in which the level falls by 60 dB, above 0, float64 ``[B]`` on any device.
+        drr_db: direct-to-reverberant ratios in dB, float64 ``[B]`` on any device.
+        keys: seeds of the items' generators, int64 ``[B]`` on any device.
+        longest: upper limit of ``rt60``, for compilers, which do not know the values of a table.
     """
 
     rt60: Tensor
@@ -35,30 +35,30 @@ class Rooms(NamedTuple):
     longest: float
 
     def together(self, like: Tensor, active: Tensor) -> tuple[Tensor, int]:
-        """Returns the responses of all active items, ``[B, 1, m]``, and their sample without delay."""
+        """Returns the responses of all active items, ``[B, 1, m]``, and the sample of their time 0."""
         rt60, drr_db, keys = (one.cpu() for one in self[:3])
         size = reverberation_samples(self.longest if torch.compiler.is_compiling() else max(rt60.tolist()))
         return room_responses(like, rt60, drr_db, keys, active.cpu(), size).unsqueeze(1), 0
 
     def alone(self, like: Tensor, row: int, most: int) -> tuple[Tensor, int]:
-        """Returns the response of an item, ``[1, m]`` with ``most`` delays at most, and its sample without delay."""
+        """Returns the response of an item, ``[1, m]``, up to delay ``most``, and the sample of its time 0."""
         rt60, drr_db, keys = (one[row : row + 1] for one in self[:3])
         size, active = min(reverberation_samples(float(rt60)), most), torch.ones(1, dtype=torch.bool, device="cpu")
         return room_responses(like, rt60, drr_db, keys, active, size), 0
 
 
 def room_responses(like: Tensor, rt60: Tensor, drr_db: Tensor, keys: Tensor, active: Tensor, size: int) -> Tensor:
-    """Returns responses of rooms, ``[B, size]``, each of energy 1, whose first sample is the direct path.
+    """Returns room impulse responses ``[B, size]``, each of energy 1; the first sample is the direct path.
 
-    Noise of random signs (white, as Gaussian noise is) follows it under an exponential envelope, so that the energy
-    falls by exactly 60 dB in ``rt60`` samples, and ends there. How many random numbers an item takes depends on its
-    ``rt60`` alone.
+    Noise of random signs (white, like Gaussian noise) follows it under an exponential envelope, whose energy falls by
+    exactly 60 dB in ``rt60`` samples and ends there. The number of random numbers of an item depends on its ``rt60``
+    alone.
 
     Args:
         like: for type and device.
-        rt60: as in `Rooms`, on the host, as the next two.
-        drr_db: likewise.
-        keys: likewise.
+        rt60: as in `Rooms`, on the host.
+        drr_db: as in `Rooms`, on the host.
+        keys: as in `Rooms`, on the host.
         active: bool ``[B]`` on the host; others get any response.
         size: samples; longer responses are cut.
     """

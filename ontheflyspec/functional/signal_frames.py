@@ -1,4 +1,4 @@
-"""Signals beyond their own ends, and cut into frames: every item reflected at its own end."""
+"""Padding and framing of signals: zeros past each length, reflection at each item's own ends, gathering of steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ontheflyspec.framing import Framing
 
 
 def cut(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Returns ``x`` with exactly 0 past each length of its last axis; as it is if all items are full (None)."""
+    """Returns ``x`` with exactly 0 past each length of its last axis; ``x`` itself if all items are full (None)."""
     if lengths is None:
         return x
     return x.masked_fill(~expand_mask(length_mask(lengths, x.shape[-1], x.device), x), 0)
@@ -25,26 +25,26 @@ def ends(x: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def take(x: Tensor, places: Tensor) -> Tensor:
-    """Returns steps ``[B, ..., n]`` of ``[B, ..., N]`` data, at places ``[B, n]`` of each item or ``[1, n]`` of all."""
+    """Gathers steps ``[B, ..., n]`` of ``[B, ..., N]`` data at places ``[B, n]`` of each item, or ``[1, n]`` of all."""
     index = places.reshape(places.shape[0], *[1] * (x.dim() - 2), places.shape[1])
     return x.gather(-1, index.expand(*x.shape[:-1], places.shape[1]))
 
 
 def reflect(index: Tensor, n: Tensor) -> Tensor:
-    """Returns positions in ``0 .. n - 1`` for any integer position, as ``numpy.pad(mode="reflect")`` repeats them."""
+    """Returns positions in ``0 .. n - 1`` for any integers, reflected as by ``numpy.pad(mode="reflect")``."""
     last = (n - 1).clamp(min=0)
     folded = index.remainder((2 * last).clamp(min=1))
     return torch.minimum(folded, 2 * last - folded).clamp(min=0)
 
 
 def extend(x: Tensor, lengths: Tensor | None, left: int, right: int, pad_mode: str) -> Tensor:
-    """Returns signals with ``left`` and ``right`` samples more, each reflected or zero at its own end.
+    """Pads signals by ``left`` and ``right`` samples, reflected or zero at each item's own ends.
 
     Args:
-        x: ``[B, ..., T]`` with ``T >= 1``; what stands past each length counts as nothing.
+        x: ``[B, ..., T]`` with ``T >= 1``; values past each length are ignored.
         lengths: int64 ``[B]`` on any device, None if all items are full.
         left: samples before the start.
-        right: samples after each end; what lies beyond them is 0.
+        right: samples after each item's end; the result is 0 beyond them.
         pad_mode: ``"reflect"`` or ``"constant"`` (zeros).
 
     Shape: ``[B, ..., left + T + right]``.
@@ -61,7 +61,7 @@ def extend(x: Tensor, lengths: Tensor | None, left: int, right: int, pad_mode: s
 
 
 def frames(x: Tensor, lengths: Tensor | None, framing: Framing) -> tuple[Tensor, int]:
-    """Returns signals extended for frames, ``[B, ..., L]``, and how many frames they hold."""
+    """Returns signals padded for framing, ``[B, ..., L]``, and the number of frames they hold."""
     count: int = framing.count(x.shape[-1])
     if x.shape[-1] == 0:
         x = pad(x, (0, 1))

@@ -1,4 +1,4 @@
-"""Means over each item's valid part, the same alone as in a batch."""
+"""Mean, power, variance and standardisation over each item's valid part, the same alone as in a batch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ Per = Literal["item", "feature"]
 
 
 def valid_mean(data: Tensor, lengths: Tensor | None, *, per: Per = "item") -> Tensor:
-    """Returns the mean over what is valid: of each item, or of each of its features (axis -2).
+    """Returns the mean of the valid part of each item, or of each of its features (axis -2).
 
     On the CPU, where nothing requires grad, each item is summed on its own contiguous copy, so that the result is bit
-    for bit that of the item alone. Elsewhere a masked sum gives the same within rounding, without asking the device.
+    for bit that of the item alone. Elsewhere a masked sum gives the same within rounding, without waiting for the
+    device.
 
     Args:
-        data: ``[B, ..., N]``, floats; whatever stands past an item's length is left out, NaN too.
+        data: ``[B, ..., N]``, floats; values past an item's length are ignored, NaN too.
         lengths: int64 ``[B]`` on any device, None where every item is full.
         per: ``"item"`` over all but axis 0, ``"feature"`` over all but axes 0 and -2.
 
@@ -39,19 +40,19 @@ def valid_mean(data: Tensor, lengths: Tensor | None, *, per: Per = "item") -> Te
 
 
 def valid_power(data: Tensor, lengths: Tensor | None, *, per: Per = "item") -> Tensor:
-    """Returns the mean square over what is valid; arguments and shape as in `valid_mean`."""
+    """Returns the power (mean square) of valid parts; arguments and shape as in `valid_mean`."""
     return _mean(data, lengths, per, None, squared=True, ddof=0)
 
 
 def valid_variance(data: Tensor, lengths: Tensor | None, mean: Tensor, *, per: Per = "item", ddof: int = 0) -> Tensor:
-    """Returns the mean square distance from ``mean`` (of `valid_mean`) over what is valid.
+    """Returns the variance of valid parts: the mean square distance from ``mean``, of `valid_mean`.
 
     Args:
         data: as in `valid_mean`.
         lengths: as in `valid_mean`.
-        mean: what broadcasts over ``data``, with axis 0 of size B.
+        mean: broadcasts over ``data``, axis 0 of size B.
         per: as in `valid_mean`.
-        ddof: taken off the count, which stays at least 1.
+        ddof: subtracted from the count, which stays at least 1.
     """
     return _mean(data, lengths, per, mean, squared=True, ddof=ddof)
 
@@ -68,7 +69,7 @@ def _mean(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None,
 
 @Op
 def valid_sums(data: Tensor, lengths: Tensor | None, *, per: Per, centre: Tensor | None, squared: bool) -> Tensor:
-    """Returns ``[B]`` or ``[B, F]`` sums over what is valid, of distances from a centre, squared if asked for."""
+    """Returns sums over valid parts, ``[B]`` or ``[B, F]``: of values, less a centre if given, squared if asked for."""
     mask = None
     if lengths is not None:
         mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
@@ -82,7 +83,7 @@ def valid_sums(data: Tensor, lengths: Tensor | None, *, per: Per, centre: Tensor
 
 @Op
 def normalise(data: Tensor, lengths: Tensor | None, *, per: Per, eps: float, ddof: int) -> Tensor:
-    """Returns ``(x - mean) / (std + eps)`` by each item's own valid statistics, exactly 0 past each length."""
+    """Standardises by each item's own valid statistics, ``(x - mean) / (std + eps)``, exactly 0 past each length."""
     mean = valid_mean(data, lengths, per=per)
     variance = valid_variance(data, lengths, mean, per=per, ddof=ddof)
     return standardise.reference(data, lengths, mean=mean, std=safe_sqrt(variance), eps=eps)
@@ -90,7 +91,7 @@ def normalise(data: Tensor, lengths: Tensor | None, *, per: Per, eps: float, ddo
 
 @Op
 def standardise(data: Tensor, lengths: Tensor | None, *, mean: Tensor, std: Tensor, eps: float) -> Tensor:
-    """Returns ``(x - mean) / (std + eps)``, exactly 0 past each length and where ``std + eps`` is 0."""
+    """Standardises, ``(x - mean) / (std + eps)``; exactly 0 past each length and where ``std + eps`` is 0."""
     scale = scale_for(std, eps, data.dtype)
     if lengths is None:
         return (data - mean.to(data.dtype)) * scale
@@ -99,7 +100,7 @@ def standardise(data: Tensor, lengths: Tensor | None, *, mean: Tensor, std: Tens
 
 
 def scale_for(std: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-    """Returns ``1 / (std + eps)``, 0 where there is nothing to divide by."""
+    """Returns ``1 / (std + eps)``, 0 where ``std + eps`` is 0."""
     scale = (std + eps).to(dtype)
     kept = scale > 0
     return torch.where(kept, torch.where(kept, scale, 1).reciprocal(), 0)

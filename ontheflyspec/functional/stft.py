@@ -1,4 +1,4 @@
-"""Short-time Fourier transforms by FFT and by convolution, in the general form that every device and autograd take."""
+"""Short-time Fourier transform (STFT) by FFT and by convolution, forms of spectra, and the guard against TF32."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ def full_precision(device: torch.device) -> contextlib.AbstractContextManager[No
 Switch = tuple[Any, str, Any]
 """A module of torch, the name of a setting there, and its value."""
 _INSIDE: list[list[Switch]] = []
-"""For everybody inside `without_tf32`, what the switches were before the first one came."""
+"""The switches as they were before the first entry into `without_tf32`, once for every caller inside."""
 _LOCK = threading.Lock()
 
 
 @contextlib.contextmanager
 def without_tf32() -> Iterator[None]:
-    """Keeps autocast out of the calling thread, and TF32 out of the process while anybody is inside, on any thread.
+    """Keeps autocast out of the calling thread, and TF32 out of the process while any thread is inside.
 
-    The first one in saves and sets the switches of the process, the last one out puts them back: a thread that leaves
-    early would else let TF32 in on those that are still inside, and a later one would save what is not the user's.
+    The first thread in saves and sets the switches of the process, the last thread out restores them: else a thread
+    that leaves early would enable TF32 for threads still inside, and a later thread would save settings that are not
+    the user's.
     """
     with _LOCK:
         _INSIDE.append(_INSIDE[0] if _INSIDE else _set(_exact()))
@@ -63,7 +64,7 @@ def _exact() -> list[Switch]:
 
 
 def _set(switches: list[Switch]) -> list[Switch]:
-    """Sets switches and returns what they were."""
+    """Sets switches and returns their former values."""
     before = [(part, name, getattr(part, name)) for part, name, _ in switches]
     for part, name, value in switches:
         setattr(part, name, value)
@@ -71,7 +72,7 @@ def _set(switches: list[Switch]) -> list[Switch]:
 
 
 def fourier_kernels(window: Tensor) -> Tensor:
-    """Returns windowed cosines and negative sines, float64 ``[2 * bins, n_fft]``, bin 0 to ``n_fft // 2``."""
+    """Returns Fourier kernels: windowed cosines and negative sines of bins 0..``n_fft // 2``, ``[2 * bins, n_fft]``."""
     n_fft = window.shape[0]
     turns = torch.arange(n_fft // 2 + 1).unsqueeze(-1) * torch.arange(n_fft) % n_fft
     angles = 2 * torch.pi * (turns.double() / n_fft)
@@ -79,13 +80,13 @@ def fourier_kernels(window: Tensor) -> Tensor:
 
 
 def windowed(x: Tensor, lengths: Tensor | None, taper: Tensor, framing: Framing) -> tuple[Tensor, int]:
-    """Returns windowed frames, ``[..., max(N, 1), n_fft]``, and N."""
+    """Returns windowed frames, ``[..., max(N, 1), n_fft]``, and the number of frames N."""
     signal, count = frames(x, lengths, framing)
     return signal.unfold(-1, framing.n_fft, framing.hop_length)[..., : max(count, 1), :] * taper, count
 
 
 def conv_parts(x: Tensor, lengths: Tensor | None, kernels: Tensor, framing: Framing) -> tuple[Tensor, Tensor]:
-    """Returns real and imaginary part, ``[..., bins, N]``, by convolution with kernels ``[2 * bins, n_fft]``."""
+    """Returns STFT real and imaginary parts, ``[..., bins, N]``, by convolution with kernels ``[2 * bins, n_fft]``."""
     signal, count = frames(x, lengths, framing)
     out = conv1d(signal.reshape(-1, 1, signal.shape[-1]), kernels.unsqueeze(1), stride=framing.hop_length)
     real, imaginary = out[..., :count].reshape(*x.shape[:-1], 2, kernels.shape[0] // 2, count).unbind(-3)
@@ -99,13 +100,13 @@ def safe_sqrt(power: Tensor) -> Tensor:
 
 
 def safe_power(x: Tensor, exponent: float | Tensor) -> Tensor:
-    """Returns powers of what is above 0, else 0, whose gradient at 0 is 0 instead of infinite."""
+    """Returns ``x ** exponent`` for x above 0, else 0, whose gradient at 0 is 0 instead of infinite."""
     nothing = x <= 0
     return x.masked_fill(nothing, 1).pow(exponent).masked_fill(nothing, 0)
 
 
 def present(real: Tensor, imaginary: Tensor, output: str) -> Tensor:
-    """Returns a spectrum in the form asked for, one of `OUTPUTS`; gradients are finite on silence."""
+    """Returns a spectrum as complex, magnitude, power or phase, see `OUTPUTS`; gradients are finite on silence."""
     if output == "complex":
         return torch.complex(real, imaginary)
     power = real.square() + imaginary.square()

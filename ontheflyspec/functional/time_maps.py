@@ -1,4 +1,4 @@
-"""SampleMap of signals moved, hidden or cut out, with fades at their seams."""
+"""Segments of signals rearranged, shifted or silenced, with fades at the seams, and silence trimmed at the ends."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ontheflyspec.labels import TimeMap
 from ontheflyspec.op import Edit, Op, execute
 
 QUIET = 1e-5
-"""Root mean square below which nothing is told apart, as in librosa."""
+"""Root mean square below which frames count as equally silent, as in librosa."""
 
 
 class SampleMap(NamedTuple):
-    """SampleMap of items and their places in the result, in steps, int64 ``[B, P]`` each on one device.
+    """Segments of items and their places in the result, in steps, int64 ``[B, P]`` each on one device.
 
     Args:
         start: first step of each segment.
-        end: last step + 1; none above ``start`` for an empty segment.
-        place: where its first step comes to lie; segments follow each other there, and do not overlap.
+        end: last step + 1; not above ``start`` for an empty segment.
+        place: step of the result to which its first step goes; segments follow each other there without overlap.
         slope: 1, or -1 for a segment that runs backwards.
     """
 
@@ -37,16 +37,16 @@ class SampleMap(NamedTuple):
     slope: Tensor
 
     def time_map(self, rate: float) -> TimeMap:
-        """Returns the same in seconds."""
+        """Returns the segments and their places in seconds."""
         start, end, place = (one.double() / rate for one in self[:3])
         return TimeMap(start, end, place, self.slope.double())
 
 
 class Silence(NamedTuple):
-    """Silence at both ends of an item, as librosa tells it.
+    """What counts as silence at both ends of an item, as in ``librosa.effects.trim``.
 
     Args:
-        top_db: how far below the item's loudest frame it begins, in dB.
+        top_db: dB below the item's loudest frame from which on frames are silent.
         frame_length: samples of a frame, centred every ``hop_length`` samples, on zeros beyond the ends.
         hop_length: samples between frames.
     """
@@ -58,7 +58,7 @@ class Silence(NamedTuple):
 
 @Op
 def rearrange(data: Tensor, lengths: Tensor, *, sample_map: SampleMap, size: int) -> Tensor:  # noqa: ARG001
-    """Returns segments of each item at their places, 0 elsewhere: ``[B, ..., size]``.
+    """Moves segments of each item to their places, 0 elsewhere: ``[B, ..., size]``.
 
     Args:
         data: ``[B, ..., T]``.
@@ -80,13 +80,13 @@ def rearrange(data: Tensor, lengths: Tensor, *, sample_map: SampleMap, size: int
 
 @Op
 def shift_samples(data: Tensor, lengths: Tensor, *, shift: Tensor, circular: bool, fade: int) -> Tensor:
-    """Returns each item moved within its own valid part, faded at the seam, exactly 0 past its length.
+    """Shifts each item in time within its own valid part, faded at the seam, exactly 0 past its length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
         shift: int64 ``[B]`` on any device, samples; above 0 moves to later times.
-        circular: what leaves on one side comes in on the other; else zeros come in.
+        circular: whether samples that leave on one side come in on the other; else zeros come in.
         fade: samples on each side of the seam over which the gain falls to 0 and rises again; 0 for none.
     """
     n, shift = (one.to(data.device, non_blocking=True).unsqueeze(-1) for one in (lengths, shift))
@@ -105,7 +105,7 @@ def seam_gain(away: Tensor, fade: int, dtype: torch.dtype) -> Tensor:
     """Returns gains that fall to 0 and rise again over ``fade`` samples on each side of a seam.
 
     Args:
-        away: int64, how many samples after the first one behind the seam.
+        away: samples after the first sample behind the seam, int64.
         fade: samples, at least 1.
         dtype: of the gains.
     """
@@ -116,15 +116,15 @@ def seam_gain(away: Tensor, fade: int, dtype: torch.dtype) -> Tensor:
 def hide_spans(
     data: Tensor, lengths: Tensor, *, active: Tensor, spans: Spans, fade: int, keys: Tensor | None
 ) -> Tensor:
-    """Returns waveforms with spans silent or behind white noise of the item's power, exactly 0 past each length.
+    """Masks spans of waveforms by silence or by white noise of the item's power, exactly 0 past each length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]``, on the host where there is noise, see `colored_noise`.
         active: bool ``[B]``; other items, whose spans are empty, keep their valid part bit for bit.
-        spans: first and last-plus-one samples, within each item.
-        fade: samples over which the sound fades out and in within the ends of a span; 0 for none.
-        keys: of the noise of each item, see `colored_noise`; None for silence.
+        spans: first and last + 1 samples, within each item.
+        fade: samples over which the sound fades out and in inside a span; 0 for none.
+        keys: seeds of the noise of each item, see `colored_noise`; None for silence.
     """
     start, end = (one.to(data.device, non_blocking=True) for one in spans)
     gain = span_gain(data.shape[-1], start, end, fade, data.dtype)
@@ -141,7 +141,7 @@ def span_gain(size: int, start: Tensor, end: Tensor, fade: int, dtype: torch.dty
 
 
 def white_noise(data: Tensor, lengths: Tensor, keys: Tensor, active: Tensor) -> Tensor:
-    """Returns white noise of the power of each active item's valid part, 0 for silent ones and others."""
+    """Returns white noise of the power of each active item's valid part, 0 for silent and inactive items."""
     active = active.cpu()
     white = torch.zeros(active.shape, dtype=torch.float64, device="cpu")
     noise = colored_noise(data, lengths, white, keys.cpu(), active)
@@ -164,14 +164,14 @@ def blend(data: Tensor, gain: Tensor, other: Tensor | None) -> Tensor:
 def trim_silence(
     data: Tensor, lengths: Tensor, *, active: Tensor, silence: Silence, rate: float | None
 ) -> tuple[Tensor, Tensor, TimeMap]:
-    """Returns items without the silence at their ends, their lengths on the data's device, and what was kept.
+    """Trims silence at the ends of items; returns the items, their lengths on the data's device, and the kept segments.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
         active: bool ``[B]``; other items keep their valid part bit for bit.
         silence: what counts as silence.
-        rate: samples per second, None if nobody knows.
+        rate: samples per second, None if unknown.
     """
     n, active = (one.to(data.device, non_blocking=True) for one in (lengths, active))
     first, last = loud_part(data.detach(), n, silence=silence)
@@ -180,13 +180,13 @@ def trim_silence(
     size = int(sizes.max()) if sizes.device.type == "cpu" and len(sizes) else data.shape[-1]
     sample_map = SampleMap(start, end, torch.zeros_like(start), torch.ones_like(start))
     edit = Edit(rearrange, {"sample_map": sample_map, "size": size}, None, sizes, size)
-    # Labels in time ask for the rate themselves, so that without one these time_map are never read.
+    # Labels in time ask for the rate themselves, so that without a rate this time map is never read.
     return execute({0: edit}, PaddedBatch(data, n, rate))[0].data, sizes, sample_map.time_map(rate or 1.0)
 
 
 @Op
 def loud_part(data: Tensor, lengths: Tensor, *, silence: Silence) -> tuple[Tensor, Tensor]:
-    """Returns where the first loud frame of each item begins and the last one ends, int64 ``[B]``.
+    """Returns the start of each item's first loud frame and the end of its last loud frame, int64 ``[B]`` each.
 
     A frame is loud if its root mean square in any channel lies less than ``top_db`` below the item's loudest frame.
 

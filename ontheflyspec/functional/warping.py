@@ -1,4 +1,4 @@
-"""Axes that are stretched and squeezed: values read between their neighbours."""
+"""Time warping, vocal tract length perturbation (VTLP) and FilterAugment: positions, gains, linear interpolation."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ontheflyspec.op import Op
 
 
 def warp_knots(at: Tensor, by: Tensor, sizes: Tensor, reach: float) -> tuple[Tensor, Tensor]:
-    """Returns where a point of each item lies before and after it moved, float64 ``[B]``, in steps.
+    """Returns the control point of each item's time warp before and after its move, float64 ``[B]`` each, in steps.
 
     Args:
-        at: float64 ``[B]`` in (0, 1): which of the points that lie ``reach`` or more from both ends.
-        by: float64 ``[B]``, steps within ``-reach .. reach``, above 0 to later ones.
-        sizes: int64 ``[B]`` on any device; items without such a point keep theirs at the end, where it stays.
-        reach: how far a point may move.
+        at: float64 ``[B]`` in (0, 1): which of the points at least ``reach`` from both ends.
+        by: float64 ``[B]``, move within ``-reach .. reach`` steps, above 0 to later steps.
+        sizes: int64 ``[B]`` on any device; the point of items that are too short is their last step, which stays.
+        reach: largest move in steps.
     """
     where = meeting_place(sizes, at)
     at, by, sizes = (values.to(where, non_blocking=True) for values in (at, by, sizes))
@@ -27,13 +27,13 @@ def warp_knots(at: Tensor, by: Tensor, sizes: Tensor, reach: float) -> tuple[Ten
 
 
 def warp_positions(before: Tensor, after: Tensor, sizes: Tensor, size: int) -> Tensor:
-    """Returns where the steps of a result read, float64 ``[B, size]``: straight between both ends and a moved point.
+    """Returns source positions of warped steps, float64 ``[B, size]``, piecewise linear through a moved point.
 
     Args:
-        before: float64 ``[B]``, steps, where the point of each item was.
-        after: float64 ``[B]``, where it is.
+        before: step of each item's control point before the warp, float64 ``[B]``.
+        after: step of the control point after the warp, float64 ``[B]``.
         sizes: int64 ``[B]``; the first and last step of each item stay in their places.
-        size: steps.
+        size: steps of the result.
     """
     last = (sizes.to(before.device, non_blocking=True) - 1).clamp(min=0).double().unsqueeze(-1)
     before, after = before.unsqueeze(-1), after.unsqueeze(-1)
@@ -48,13 +48,13 @@ def warp_positions(before: Tensor, after: Tensor, sizes: Tensor, size: int) -> T
 
 @Op
 def read_between(data: Tensor, lengths: Tensor, *, positions: Tensor, axis: int) -> Tensor:
-    """Returns values of an axis read linearly between their neighbours, exactly 0 past each length.
+    """Interpolates an axis linearly at given positions, exactly 0 past each length.
 
     Args:
         data: ``[B, ..., N]``.
         lengths: int64 ``[B]`` on any device.
-        positions: float64 ``[B, size]`` on any device, within each item's part of the axis; whole ones give the very
-            bits that stand there.
+        positions: float64 ``[B, size]`` on any device, within each item's part of the axis; values at whole positions
+            come bit for bit.
         axis: -1 for steps, -2 for bands.
     """
     shape = [data.shape[0], *[1] * (data.dim() - 1)]
@@ -67,7 +67,7 @@ def read_between(data: Tensor, lengths: Tensor, *, positions: Tensor, axis: int)
 
 @Op
 def mask_warped(data: Tensor, lengths: Tensor, *, positions: Tensor, frames: Spans, bands: Spans, fill: Fill) -> Tensor:
-    """Returns spectrograms whose steps are read between their neighbours, then masked.
+    """Warps spectrograms in time, then masks frames and bands (SpecAugment).
 
     Arguments as in `read_between` for steps and in `mask_spans`; a mean fill is that of the warped item.
     """
@@ -78,7 +78,7 @@ def mask_warped(data: Tensor, lengths: Tensor, *, positions: Tensor, frames: Spa
 def neighbours(
     positions: Tensor, lengths: Tensor, size: int, dtype: torch.dtype, axis: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the places right before and after positions ``[B, size]``, and how far these are on the way between."""
+    """Returns the places right before and after positions ``[B, size]``, and the weight (0 to 1) of the place after."""
     if axis == -1:
         last = (lengths.to(positions.device, non_blocking=True) - 1).clamp(min=0).unsqueeze(-1)
     else:
@@ -88,14 +88,14 @@ def neighbours(
 
 
 def blend(low: Tensor, high: Tensor, share: Tensor) -> Tensor:
-    """Returns what lies between two values, the first bit for bit for a share of 0."""
+    """Returns linear interpolations of two values, the first bit for bit for a share of 0."""
     return torch.where(share == 0, low, low + (high - low) * share)
 
 
 def tract_positions(alpha: Tensor, frequencies: Tensor, top: float, boundary: float) -> Tensor:
-    """Returns which band each band of a voice with another vocal tract reads, float64 ``[B, F]``.
+    """Returns source positions of bands for vocal tract length perturbation, float64 ``[B, F]``.
 
-    What was at frequency f comes to ``alpha * f`` up to a knee, and straight on from there to ``top``, which stays.
+    Frequency f moves to ``alpha * f`` up to a knee; from there the map is linear to ``top``, which stays.
 
     Args:
         alpha: float64 ``[B]``, above 0.
@@ -117,15 +117,15 @@ def tract_positions(alpha: Tensor, frequencies: Tensor, top: float, boundary: fl
 
 
 def region_gains(counts: Tensor, cuts: Tensor, gain_db: Tensor, n_bands: int, *, least: int, linear: bool) -> Tensor:
-    """Returns dB for each band, float64 ``[B, n_bands]``, of items whose bands are cut into regions.
+    """Returns gains in dB of bands split into regions (FilterAugment), float64 ``[B, n_bands]``.
 
     Args:
         counts: int64 ``[B]``, regions of each item.
-        cuts: float64 ``[B, most - 1]`` in (0, 1): where regions meet; an item with fewer regions uses the first ones.
+        cuts: float64 ``[B, most - 1]`` in (0, 1): where regions meet; an item with fewer regions uses the first cuts.
         gain_db: float64 ``[B, most + 1]``: of the regions, or of their edges if ``linear``.
-        n_bands: how many there are.
-        least: bands of the narrowest region, less where they do not fit.
-        linear: whether dB go straight from one edge of a region to the next.
+        n_bands: number of bands.
+        least: bands of the narrowest region, fewer where they do not fit.
+        linear: whether gains are interpolated between a region's edges.
     """
     counts = counts.unsqueeze(-1)
     widths = torch.minimum(torch.full_like(counts, least), n_bands // counts)

@@ -1,4 +1,4 @@
-"""Waveforms: levels and sums at a signal-to-noise ratio."""
+"""Decibels of amplitudes, and waveforms mixed with noise at a signal-to-noise ratio (SNR)."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ontheflyspec.functional.statistics import valid_power
 
 
 def db_to_amplitude(decibels: Tensor) -> Tensor:
-    """Returns ``10 ** (decibels / 20)``; ``exp`` gives the same bits alone as in a batch, ``pow`` does not."""
+    """Returns amplitudes ``10 ** (decibels / 20)``; ``exp`` gives the same bits alone as in a batch, unlike ``pow``."""
     return torch.exp(decibels * (math.log(10) / 20))
 
 
 def snr_scale(signal_power: Tensor, noise_power: Tensor, snr_db: Tensor) -> Tensor:
-    """Returns what noise is multiplied by to lie ``snr_db`` below the signal; 0 where either is silent."""
+    """Returns the factor of noise at which it lies ``snr_db`` below the signal; 0 where either is silent."""
     heard = (signal_power > 0) & (noise_power > 0)
     ratio = torch.where(signal_power > 0, signal_power, 1).sqrt() / torch.where(heard, noise_power, 1).sqrt()
     return torch.where(heard, ratio / db_to_amplitude(snr_db).to(ratio.dtype), 0)
 
 
 def mix(data: Tensor, lengths: Tensor, active: Tensor, noise: Tensor, power: Tensor, snr_db: Tensor) -> Tensor:
-    """Returns items plus noise at a ratio to the power of their valid part, exactly 0 past each length.
+    """Adds noise to items at an SNR to the power of their valid part, exactly 0 past each length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
         active: bool ``[B]``; other items keep their valid part bit for bit.
-        noise: what broadcasts over ``data``.
+        noise: broadcasts over ``data``.
         power: of the noise, ``[B, 1, ...]``.
         snr_db: float64 ``[B]``.
     """

@@ -1,7 +1,7 @@
-"""Batches written item by item: each group of items goes through several operations while it is in the cache.
+"""Kernels by rows: operations written item by item, so that items pass through several of them in the cache.
 
-Results are bitwise the same alone and in a batch: whatever depends on the shape or place of its operands sees an item
-alone, and several items share an operation only where nothing does.
+Results are bitwise the same alone and in a batch: a torch operation whose bits depend on the shape or the address of
+its operands gets one item at a time, and several items share an operation only where bits do not.
 """
 # ruff: noqa: UP006, UP035
 
@@ -19,23 +19,23 @@ from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.compiled import compiled
 
 SMALL = 1 << 15
-"""Values that short items are put together to; torch shares out no operation on so few among its threads."""
+"""Most values of short items that share one operation; torch uses a single thread for so few."""
 
 
 class Layout(NamedTuple):
-    """Shape ``[B, ..., T]`` and type of data that a kernel prepares for, before the samples are there."""
+    """Shape ``[B, ..., T]`` and type of the data that a kernel prepares for, before the samples are there."""
 
     shape: torch.Size
     dtype: torch.dtype
 
 
 class Rows(NamedTuple):
-    """What a kernel by rows prepared: a function that writes any items of the result.
+    """Prepared kernel by rows: a function that writes any items of the result.
 
     Args:
         write: takes the result, the data and the positions of items, none of them empty; writes these items up to their
             ends, from their own steps alone, or those of other items of the data if the `Op` ``meets``.
-        cost: how much more is done for a value than to copy it.
+        cost: work per value, in copies of a value.
         like: ``[F]``, for type and number of features (axis -2), if the result has others than the data.
     """
 
@@ -48,7 +48,7 @@ class Task(NamedTuple):
     """One operation on all items of a batch.
 
     Args:
-        rows: what its kernel prepared.
+        rows: its prepared kernel.
         data: ``[B, ..., T]``.
         out: ``[B, ..., N]``.
         sizes: steps of each item of the data.
@@ -70,7 +70,7 @@ class Task(NamedTuple):
         written = [row for row in items if self.chosen[row]]
         kept = [row for row in items if self.sizes[row] and not self.chosen[row]]
         width = self.out.shape[-1]
-        # Nobody writes what comes of an item without steps, not even where it is read again.
+        # No kernel writes the result of an empty item, which a later operation may read all the same.
         padded = [row for row in items if not self.sizes[row] or (self.last and self.ends[row] < width)]
         if kept or padded:
             keep_rows(self.out, self.data, self.sizes, self.ends, kept, padded)
@@ -79,13 +79,19 @@ class Task(NamedTuple):
 
 
 class Room:
-    """Memory for results that take turns: what an operation takes is gone two operations later."""
+    """Buffers for the results of operations in a row, used in turn: one is free again two operations later."""
 
     def __init__(self) -> None:
         self.made: list[Tensor] = []
 
     def after(self, data: Tensor, size: int, like: Tensor | None) -> Tensor:
-        """Returns memory for a result of so many steps, where none of the data stand."""
+        """Returns a buffer for a result with a last axis of ``size`` that does not overlap the data.
+
+        Args:
+            data: of the operation, ``[B, ..., T]``.
+            size: steps of the result's last axis.
+            like: as in `Rows`.
+        """
         source = data if like is None else like
         shape = (*data.shape[:-1], size) if like is None else (*data.shape[:-2], like.shape[0], size)
         for one in self.made:
@@ -96,11 +102,11 @@ class Room:
 
 
 def run(tasks: Mapping[int, Task], sizes: list[int], within: Callable[[int], AbstractContextManager[Any]]) -> None:
-    """Does some operations, each on what the one before made, group of items by group of items.
+    """Runs operations in a row, group of items by group of items, on all threads.
 
     Args:
         tasks: the operations in their order, by their place.
-        sizes: steps of each item, by which groups are cut.
+        sizes: steps of each item, by which items are grouped.
         within: returns the context of the operation at a place.
     """
     # Large groups first, smaller ones towards the end, so that all threads have work to the end.
@@ -117,7 +123,7 @@ def run(tasks: Mapping[int, Task], sizes: list[int], within: Callable[[int], Abs
 
 @compiled()
 def keep_rows(out: Tensor, data: Tensor, sizes: List[int], ends: List[int], kept: List[int], padded: List[int]) -> None:
-    """Copies the valid part of some items, and puts 0 past the end of others.
+    """Copies the valid part of some items, and writes 0 past the end of others.
 
     Args:
         out: ``[B, ..., N]``.
@@ -125,7 +131,7 @@ def keep_rows(out: Tensor, data: Tensor, sizes: List[int], ends: List[int], kept
         sizes: steps of each item of ``data``.
         ends: steps of each item of ``out``; all of them are 0 where ``data`` has none.
         kept: which items to copy.
-        padded: whose rest becomes 0.
+        padded: which items to write 0 past the end of.
     """
     for row in kept:
         out[row][..., : sizes[row]].copy_(data[row][..., : sizes[row]])
@@ -134,7 +140,7 @@ def keep_rows(out: Tensor, data: Tensor, sizes: List[int], ends: List[int], kept
 
 
 def with_channels(write: Callable[[Tensor, Tensor, List[int]], object]) -> Callable[..., None]:
-    """Returns the ``write`` of `Rows` for waves ``[B, T]`` or ``[B, C, T]`` from one for ``[B, C, T]``."""
+    """Adapts a ``write`` of `Rows` for ``[B, C, T]`` to waves with or without an axis of channels."""
 
     def on_waves(out: Tensor, data: Tensor, rows: list[int]) -> None:
         new, old = (x if x.dim() == 3 else x.unsqueeze(1) for x in (out, data))
@@ -144,7 +150,7 @@ def with_channels(write: Callable[[Tensor, Tensor, List[int]], object]) -> Calla
 
 
 def items_kernel(compute: Callable[..., Tensor]) -> Callable[..., Rows]:
-    """Returns the kernel by rows of a reference that gives each of several items the bits it has alone.
+    """Makes a kernel by rows of a function of batches that gives each item the bits it has alone.
 
     Args:
         compute: takes contiguous ``[b, ..., n]``, lengths ``[b]`` or None for one full item, and the options; returns
@@ -166,7 +172,7 @@ def items_kernel(compute: Callable[..., Tensor]) -> Callable[..., Rows]:
 
 
 def by_item(write_one: Callable[[Tensor, Tensor, int], object], lengths: Tensor, cost: float = 1.0) -> Rows:
-    """Returns what a kernel prepared that works on one item after the other.
+    """Makes a prepared kernel of a function that writes one item.
 
     Args:
         write_one: takes the result and the data of an item, ``[1, ..., n]`` each, and its position; writes the result.
@@ -183,7 +189,7 @@ def by_item(write_one: Callable[[Tensor, Tensor, int], object], lengths: Tensor,
 
 
 def in_turn(first: Rows, second: Rows) -> Rows:
-    """Returns what writes items by one kernel, then changes them where they stand by another."""
+    """Chains two prepared kernels: the second one changes the results of the first one in place."""
 
     def write(out: Tensor, data: Tensor, rows: list[int]) -> None:
         first.write(out, data, rows)

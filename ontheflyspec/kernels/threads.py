@@ -1,8 +1,8 @@
-"""Work on a CPU that is shared out by items: each thread computes alone, and they meet once at the end.
+"""Thread pool of the CPU kernels: threads share out items, compute alone, and meet once at the end.
 
-torch would share out every single operation instead: all threads meet hundreds of times a batch, and where loaders or
-other processes keep the cores busy, every meeting waits for the slowest. Results are also bitwise the same for any
-number of threads.
+torch by itself shares out every single operation: all threads meet hundreds of times a batch, and where loaders or
+other processes keep the cores busy, every meeting waits for the slowest thread. Sharing out items also gives the same
+bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ _LOCK = threading.Lock()
 _INSIDE = threading.local()
 _POOLS: dict[int, Pool] = {}
 _OPENMP = "OpenMP" in torch.__config__.parallel_info()
-"""With it the number of threads belongs to the calling thread; elsewhere operations are left to torch."""
+"""Whether torch computes with OpenMP, where each calling thread has a number of threads of its own; without it tasks
+run one after the other, and torch shares out their operations."""
 
 SHARE = 1 << 21
-"""Work, in values copied, that is worth a thread: less is done where it is called, as handing it over costs 30 us."""
+"""Work, in values copied, that is worth one more thread: handing it over costs 30 us."""
 
 MOST = 8
 """Threads at most: more of them wait for the interpreter."""
 
 
 class Pool:
-    """Threads on which torch computes without help; the number of threads of all others stays what it is."""
+    """Threads on which torch operations run on one thread; all other threads keep their number of threads."""
 
     def __init__(self, size: int) -> None:
         self.jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -53,7 +54,7 @@ class Pool:
         torch.set_num_threads(common)
 
     def run(self, work: Callable[[], None], count: int) -> None:
-        """Does ``work`` on so many threads at once, and raises the first error."""
+        """Calls ``work`` on ``count`` threads at once, and raises the first error."""
         errors: list[BaseException] = []
         done: queue.SimpleQueue[None] = queue.SimpleQueue()
 
@@ -74,15 +75,15 @@ class Pool:
 
 
 def each(task: Task, count: int, work: float) -> None:
-    """Calls ``task(0)`` to ``task(count - 1)``, on as many threads as torch may use here, in no certain order.
+    """Calls ``task(0)`` to ``task(count - 1)``, on as many threads as torch may use here, in any order.
 
     Tasks must not need gradients. Their own torch operations run on one thread, without autocast, which other threads
     do not have either; the first error is raised.
 
     Args:
-        task: takes a number.
-        count: how many there are.
-        work: of all tasks together, as many values as could be copied meanwhile; decides how many threads it is worth.
+        task: takes the number of a task.
+        count: number of tasks.
+        work: of all tasks together, in values that could be copied in the same time; it decides on the threads.
     """
     threads = torch.get_num_threads()
     share = min(threads, MOST, count, 1 + int(work // SHARE))
@@ -103,12 +104,12 @@ def each(task: Task, count: int, work: float) -> None:
 
 
 def grouped(costs: Sequence[int], most: Callable[[int], int], places: Sequence[int] | None = None) -> list[slice]:
-    """Returns neighbours together, as long as their costs stay within ``most`` of all costs that are left.
+    """Groups neighbours greedily: a group ends before its cost exceeds ``most`` of the cost that is left.
 
     Args:
-        costs: of each.
-        most: takes the costs that are left.
-        places: of each; where they are not one after the other a new group begins. None where they are.
+        costs: of each neighbour.
+        most: takes the sum of costs that are not in a group yet, returns the most cost of a group.
+        places: positions of the neighbours; a gap between two begins a new group. None for ``0, 1, 2, ...``.
     """
     groups: list[slice] = []
     start, held, left = 0, 0, sum(costs)

@@ -82,9 +82,9 @@ class BarkSpectrogram(BandSpectrogram):
         self.n_features = self.n_bands = checks.integer("BarkSpectrogram", "n_bands", n_bands)
         self.bark_scale = checks.choice("BarkSpectrogram", "bark_scale", bark_scale, scales.BARK_SCALES)
         shape = (self.sample_rate, self.framing.n_fft, n_bands, self.fmin, self.fmax)
-        self.keep_filters(partial(filterbanks.bark_filterbank, *shape, bark_scale, norm), "bark", "n_bands")
+        self.keep_filters(partial(filterbanks.triangular_filterbank, *shape, bark_scale, norm), "bark", "n_bands")
 
     @property
     def frequencies(self) -> Tensor:
         """Hz of the filters' centres, float64 ``[n_bands]``."""
-        return filterbanks.bark_frequencies(self.n_bands, self.fmin, self.fmax, self.bark_scale)[1:-1]
+        return scales.spaced(self.n_bands + 2, self.fmin, self.fmax, self.bark_scale)[1:-1]

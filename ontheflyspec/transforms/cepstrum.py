@@ -160,7 +160,7 @@ class LFCC(BandSpectrogram):
             checks.unused(where, 'log="db"', {"top_db": top_db}, top_db=80.0)
         self.top_db = None if top_db is None else checks.number(where, "top_db", top_db, low=0.0)
         shape = (self.sample_rate, self.framing.n_fft, n_filter, self.fmin, self.fmax)
-        self.keep_filters(partial(filterbanks.linear_filterbank, *shape), "linear", "n_filter")
+        self.keep_filters(partial(filterbanks.triangular_filterbank, *shape, "linear", None), "linear", "n_filter")
         self.keep("cosines", partial(dct.cosine_matrix, self.n_lfcc, n_filter, 0.0))
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002

@@ -146,9 +146,9 @@ class CFP(FrameTransform):
         wide = torch.float32 if like.device.type == "mps" else torch.float64
         window = self.window.to(wide) + self.window_rest.to(wide)
         kind = like if like.dtype == torch.float64 else self.over_bins
-        banks = {name: (self.constant(name, kind), bands) for name, bands in self.bands.items()}
-        options = {**banks, "gamma": self.gamma, "kept": self.kept.to(wide), "output": self.output}
-        node = Node(cfp.combine, options, banks["over_bins"][0][:, 0])
+        banks = tuple((self.constant(name, kind), bands) for name, bands in self.bands.items())
+        options = {"banks": banks, "gamma": self.gamma, "kept": self.kept.to(wide), "output": self.output}
+        node = Node(cfp.combine, options, banks[0][0][:, 0])
         return Pipeline((node,), self.framing, "frames", window)
 
 

@@ -97,7 +97,7 @@ class InverseMel(Transform):
             raise ValueError(checks.message("InverseMel", rule, data.shape[-2], "Build it as the mel spectrogram was."))
         data = as_float(data)
         weights, inverse = self.mel.constant("filterbank", data), self.constant("inverse", data)
-        options: dict[str, Any] = {"weights": weights, "inverse": inverse, "bands": self.mel.bands}
+        options: dict[str, Any] = {"bank": (weights, self.mel.bands), "inverse": inverse}
         with stft.full_precision(data.device):
             spectra = nnls.nonnegative_least_squares(data, lengths, n_iter=self.n_iter, **options)
             return stft.raise_power(spectra, (2 if self.output == "magnitude" else 4) / self.mel.power)

@@ -100,7 +100,8 @@ class LearnableFilterbank(FrameTransform):
         self.fmin, self.fmax = stft_filterbank.frequency_range(where, fmin, fmax, self.sample_rate)
         self.trainable = bool(trainable)
         start = learnable_filterbank.gabor_start if self.kind == "gabor" else learnable_filterbank.sinc_start
-        made = partial(start, self.sample_rate, self.n_filters, self.fmin, self.fmax, self.init)
+        scale = "htk" if self.init == "mel" else "linear"
+        made = partial(start, self.sample_rate, self.n_filters, self.fmin, self.fmax, scale)
         self.names = ("centres", "widths") if self.kind == "gabor" else ("low_hz", "band_hz")
         for place, name in enumerate(self.names):
             self.keep(name, partial(_row, made, place), trainable=self.trainable)

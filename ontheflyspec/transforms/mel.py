@@ -83,9 +83,9 @@ class MelSpectrogram(BandSpectrogram):
         self.n_features = self.n_mels = checks.integer("MelSpectrogram", "n_mels", n_mels)
         self.mel_scale = checks.choice("MelSpectrogram", "mel_scale", mel_scale, scales.MEL_SCALES)
         shape = (self.sample_rate, self.framing.n_fft, n_mels, self.fmin, self.fmax)
-        self.keep_filters(partial(filterbanks.mel_filterbank, *shape, mel_scale, norm), "mel", "n_mels")
+        self.keep_filters(partial(filterbanks.triangular_filterbank, *shape, mel_scale, norm), "mel", "n_mels")
 
     @property
     def frequencies(self) -> Tensor:
         """Hz of the filters' centres, float64 ``[n_mels]``."""
-        return filterbanks.mel_frequencies(self.n_mels, self.fmin, self.fmax, self.mel_scale)[1:-1]
+        return scales.spaced(self.n_mels + 2, self.fmin, self.fmax, self.mel_scale)[1:-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -136,8 +136,9 @@ class PCEN(Transform):
         gain, bias, power, weight = (self.constant(name, as_float(like[..., :0])) for name in PARAMETERS)
         if self.trainable:
             bias, power = bias.clamp(min=LEAST), power.clamp(min=LEAST)
-        parameters = {"gain": gain.clamp(min=0), "bias": bias, "power": power, "weight": weight}
-        return Pipeline((Node(pcen.pcen, {**parameters, "eps": self.eps, "start": self.start, "form": self.form}),))
+        options: dict[str, Any] = {"gain": gain.clamp(min=0), "smoothing": (weight, self.start), "eps": self.eps}
+        options |= {"bias": None if self.form == "power" else bias, "power": None if self.form == "log" else power}
+        return Pipeline((Node(pcen.pcen, options),))
 
 
 def filled(count: int, value: float) -> Tensor:

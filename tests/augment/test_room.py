@@ -180,6 +180,21 @@ def test_lengths_of_tails() -> None:
     assert ApplyImpulseResponse(decaying()).output_lengths(7) == 7
 
 
+def test_lengths_of_tails_come_from_the_table_of_the_bank() -> None:
+    """No sample of a large bank is read for them, in chains neither."""
+    step = ApplyImpulseResponse(ofs.WaveformBank([torch.ones(1 + n % 50) for n in range(3_000)], rate=RATE), tail=True)
+    assert step.bank.samples.numel() > 70_000
+    step.bank.samples = torch.zeros(0)
+    files = torch.arange(3_000)
+    assert torch.equal(step.output_lengths(9, {"active": files >= 0, "file": files}), 9 + files % 50)
+    with pytest.raises(ValueError, match=r"ApplyImpulseResponse: expected the table of a draw"):
+        step.output_lengths(9)
+    table = {"0": {"active": [True, False], "file": [2_999, 7]}}
+    assert ofs.Compose([step]).output_lengths(torch.tensor([5, 6]), table).tolist() == [54, 6]
+    with pytest.raises(RuntimeError, match="invalid for input of size 0"):
+        step(torch.ones(1, 9))
+
+
 def test_chains_take_tails() -> None:
     """Items that ring on beside items that do not."""
     step = ApplyImpulseResponse(decaying(), tail=True)

@@ -71,7 +71,7 @@ def test_what_it_finds_has_the_mel_bands_that_it_was_given(music):
 
 def test_steps_are_those_of_admm():
     """Twenty steps of its over-relaxed textbook form, written out in numpy; in blocks and as a whole."""
-    weights = filterbanks.mel_filterbank(RATE, 512, 20, 0.0, 8_000.0, "slaney", None)
+    weights = filterbanks.triangular_filterbank(RATE, 512, 20, 0.0, 8_000.0, "slaney", None)
     bands = torch.rand(3, 20, 700, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     sums = (weights.T @ weights).sum(1).numpy()
     scale = np.divide(1, np.sqrt(sums), out=np.zeros_like(sums), where=sums > 0)
@@ -86,7 +86,7 @@ def test_steps_are_those_of_admm():
     found = found * scale[:, None]
     runs = filterbanks.bands(weights, 200)
     assert len(runs) > 2
-    options = {"weights": weights, "inverse": ridge_inverse(weights), "bands": runs, "n_iter": 20}
+    options = {"bank": (weights, runs), "inverse": ridge_inverse(weights), "n_iter": 20}
     for given, way in ((bands, "cpu"), (bands.clone().requires_grad_(), None)):
         assert chosen(nonnegative_least_squares, given, options) == way
         ours = nonnegative_least_squares(given, None, **options).detach().numpy()

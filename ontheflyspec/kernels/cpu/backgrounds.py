@@ -1,21 +1,15 @@
-"""Recorded backgrounds and short noises on a CPU, item by item from slices of the recordings."""
+"""Recorded background noise and short noises mixed in at an SNR, on a CPU: item by item, from slices of recordings."""
 # ruff: noqa: UP006, UP035
 
 from __future__ import annotations
 
-from typing import List
+from typing import Any, List, Tuple
 
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.backgrounds import (
-    CANCELLED,
-    Bursts,
-    Excerpts,
-    add_backgrounds,
-    add_bursts,
-    fade_phase,
-)
+from ontheflyspec.functional import backgrounds
+from ontheflyspec.functional.backgrounds import Bursts, Excerpts, fade_phase
 from ontheflyspec.functional.waveform import db_to_amplitude
 from ontheflyspec.kernels.compiled import compiled
 from ontheflyspec.kernels.rows import Layout, Rows, with_channels
@@ -27,19 +21,19 @@ def mean_power(wave: Tensor) -> float:
 
 
 def level(power: float, wanted: float) -> float:
-    """Returns the factor that brings a wave of one power to another, 0 for silence."""
+    """Returns the factor of the samples that brings a wave from ``power`` to ``wanted`` power, 0 for silence."""
     return (wanted / power) ** 0.5 if power > 0 else 0.0
 
 
 def excerpt(wave: Tensor, offset: float, n: int, fade: int, like: Tensor) -> Tensor:
-    """Returns n samples of a wave ``[C, size]``; a shorter one goes round, its end faded into its start.
+    """Returns an excerpt of n samples of a wave ``[C, size]``; a shorter wave is looped, its end faded into its start.
 
     Args:
         wave: int16 or float.
         offset: in (0, 1), where among the possible starts the excerpt begins.
         n: samples, at least 1.
         fade: samples of the fade, at most half the wave.
-        like: of the type of the result, which keeps the scale of integers.
+        like: for the type of the result, which keeps the scale of integers.
     """
     size = wave.size(1)
     if size >= n:
@@ -56,70 +50,64 @@ def excerpt(wave: Tensor, offset: float, n: int, fade: int, like: Tensor) -> Ten
 
 @compiled(mean_power, level, fade_phase, excerpt)
 def add_excerpts(
-    out: Tensor,
-    waves: Tensor,
-    rows: List[int],
-    sizes: List[int],
-    recordings: List[List[Tensor]],
-    offsets: List[List[float]],
-    fade: int,
-    silent: float,
-    ratios: List[float],
+    out: Tensor, data: Tensor, items: List[Tuple[int, int, float, List[Tuple[Tensor, float]]]], fade: int, silent: float
 ) -> None:
-    """Writes items with the sum of their excerpts.
+    """Writes items mixed with the sum of their excerpts, each excerpt of equal power.
 
     Args:
         out: ``[B, C, T]``.
-        waves: likewise.
-        rows: which items.
-        sizes: samples of each of the B items.
-        recordings: of each of ``rows``, ``[C, n]`` or ``[1, n]``.
-        offsets: where among the possible starts each excerpt of the B items begins.
-        fade: of those that go round.
-        silent: power of a sum that counts as silence, where there are several.
-        ratios: of root mean squares, sum to wave.
+        data: ``[B, C, T]``.
+        items: position in the batch, samples, ratio of the root mean squares of sum and wave, and the recordings
+            ``[C, n]`` or ``[1, n]``, each with the place among its possible starts (0 to 1) where its excerpt begins.
+        fade: samples over which the end of a looped recording fades into its start.
+        silent: power up to which a sum of several excerpts counts as silence; below 0 where all items have one.
     """
-    for i in range(len(rows)):
-        row, own = rows[i], recordings[i]
-        n = sizes[row]
-        target, part = out[row, :, :n], waves[row, :, :n]
+    for row, n, ratio, recordings in items:
+        target, part = out[row, :, :n], data[row, :, :n]
         power = mean_power(part)
         if power == 0:
             target.copy_(part)
             continue
-        noise = excerpt(own[0], offsets[row][0], n, fade, part)
+        noise = excerpt(recordings[0][0], recordings[0][1], n, fade, part)
         total = mean_power(noise)
-        if len(offsets[row]) > 1:
+        if silent >= 0:
             noise = noise * level(total, 1.0)
-            for k in range(1, len(own)):
-                voice = excerpt(own[k], offsets[row][k], n, fade, part)
+            for recording, offset in recordings[1:]:
+                voice = excerpt(recording, offset, n, fade, part)
                 noise = noise + voice * level(mean_power(voice), 1.0)
             total = mean_power(noise)
             if total <= silent:
                 total = 0.0
-        torch.mul(noise.expand_as(part), level(total, power) * ratios[row], out=target).add_(part)
+        torch.mul(noise.expand_as(part), level(total, power) * ratio, out=target).add_(part)
 
 
-@add_backgrounds.kernel("rows")
+@backgrounds.add_backgrounds.kernel("rows")
 def add_backgrounds_rows(_: Layout, lengths: Tensor, *, excerpts: Excerpts, snr_db: Tensor) -> Rows:
     """Writes items with their backgrounds."""
     sizes, ratios = lengths.tolist(), db_to_amplitude(-snr_db).tolist()
-    waves, offsets, counts = excerpts.waves, excerpts.offsets.tolist(), excerpts.counts.tolist()
-    places = torch.stack([waves.begins, waves.sizes], -1).tolist()
+    waves, counts, most = excerpts.waves, excerpts.counts.tolist(), excerpts.offsets.shape[1]
+    places, silent = _table(waves.begins, waves.sizes, excerpts.offsets), backgrounds.CANCELLED if most > 1 else -1.0
 
     def write(out: Tensor, data: Tensor, rows: list[int]) -> None:
-        own = [[waves.one(*place) for place in places[row][: counts[row]]] for row in rows]
-        add_excerpts(out, data, rows, sizes, own, offsets, excerpts.fade, CANCELLED, ratios)
+        items = []
+        for row in rows:
+            own = [(waves.one(begin, size), offset) for begin, size, offset in places[row][: counts[row]]]
+            items.append((row, sizes[row], ratios[row], own))
+        add_excerpts(out, data, items, excerpts.fade, silent)
 
-    return Rows(with_channels(write), cost=3 + 2 * excerpts.offsets.shape[1])
+    return Rows(with_channels(write), cost=3 + 2 * most)
 
 
-@add_bursts.kernel("rows")
+def _table(*columns: Tensor) -> list[list[tuple[Any, ...]]]:
+    """Returns columns ``[B, K]`` as K rows of numbers for each item."""
+    return [list(zip(*row, strict=True)) for row in zip(*(values.tolist() for values in columns), strict=True)]
+
+
+@backgrounds.add_bursts.kernel("rows")
 def add_bursts_rows(_: Layout, lengths: Tensor, *, bursts: Bursts) -> Rows:
-    """Writes copies of items, then their noises until one begins past the end."""
+    """Writes copies of items, then mixes in their noises until one begins past the item's end."""
     ends, waves = lengths.tolist(), bursts.waves
-    columns = [waves.begins, waves.sizes, *bursts[1:4], db_to_amplitude(-bursts.snr_db)]
-    noises = [list(zip(*row, strict=True)) for row in zip(*(values.tolist() for values in columns), strict=True)]
+    noises = _table(waves.begins, waves.sizes, *bursts[1:4], db_to_amplitude(-bursts.snr_db))
 
     def write(out: Tensor, data: Tensor, rows: list[int]) -> None:
         for row in rows:
@@ -140,7 +128,7 @@ def add_bursts_rows(_: Layout, lengths: Tensor, *, bursts: Bursts) -> Rows:
 
 
 def burst(wave: Tensor, offset: float, duration: int, fade: int, like: Tensor) -> Tensor:
-    """Returns a part of a wave ``[C, size]`` that rises and falls, ``[C, duration]``; arguments as in `excerpt`."""
+    """Returns a part of a wave ``[C, size]``, faded in and out, ``[C, duration]``; arguments as in `excerpt`."""
     noise, fade = excerpt(wave, offset, duration, 0, like).clone(), min(fade, duration // 2)
     if fade:
         rise = fade_phase((torch.arange(fade, device=like.device, dtype=like.dtype) + 0.5) / fade).sin()

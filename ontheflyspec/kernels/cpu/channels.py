@@ -1,4 +1,4 @@
-"""Channels that change places or are hidden, on a CPU, item by item."""
+"""Channel shuffle and channel drop on a CPU, item by item."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ontheflyspec.kernels.rows import Layout, Rows, by_item
 
 @order_channels.kernel("rows")
 def order_channels_rows(_: Layout, lengths: Tensor, *, order: Tensor) -> Rows:
-    """Writes items channel by channel."""
+    """Writes items with their channels in another order."""
     orders = order.tolist()
 
     def write_one(new: Tensor, old: Tensor, row: int) -> None:
@@ -27,7 +27,7 @@ def order_channels_rows(_: Layout, lengths: Tensor, *, order: Tensor) -> Rows:
 
 @hide_channels.kernel("rows")
 def hide_channels_rows(_: Layout, lengths: Tensor, *, hidden: Tensor, fill: Fill) -> Rows:
-    """Writes copies of items, then their hidden channels."""
+    """Writes copies of items, then a constant in their hidden channels."""
     silent = hidden.tolist()
 
     def overwrite(row: int, new: Tensor, _: Tensor, value: float) -> None:

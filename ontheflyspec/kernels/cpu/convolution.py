@@ -1,4 +1,4 @@
-"""Convolution with long responses on a CPU, item by item at its own length."""
+"""Convolution with impulse responses (reverberation) on a CPU, each item at its own length."""
 # ruff: noqa: UP006, UP035
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ontheflyspec.kernels.rows import Layout, Rows, with_channels
 
 @compiled(overlapped, put_blocks)
 def convolve_wave(out: Tensor, wave: Tensor, response: Tensor, first: int, shape: List[int]) -> None:
-    """Writes a wave convolved with a response.
+    """Writes a wave convolved with an impulse response.
 
     Args:
         out: ``[C, N]``.

@@ -1,9 +1,9 @@
-"""Constant-Q spectra on a CPU: each item's own frames, in chunks, group of bins by group of bins."""
+"""Constant-Q transform on a CPU: each signal's own frames in chunks, decimated octave by octave while in the cache."""
 # ruff: noqa: UP006, UP035
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Tuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from ontheflyspec.functional.cqt_filters import ROW, Plan
 from ontheflyspec.functional.cqt_octaves import FilterBank, constant_q_spectra
 from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.compiled import compiled
-from ontheflyspec.kernels.cpu.pipeline import extended
+from ontheflyspec.kernels.cpu.pipeline import alone, extended, frame_spans
 
 CHUNK = 1 << 19
 """Samples of a signal that are worked on at once, so that an hour of audio needs no more memory than a minute."""
@@ -54,7 +54,13 @@ def filtered_frames(x: Tensor, start: int, stride: int, count: int, kernel: Tens
 
 
 def put_parts(parts: Tensor, output: str, out: Tensor) -> None:
-    """Writes ``[bins, n]``, magnitudes as squares, for real parts above imaginary ones, which it overwrites."""
+    """Writes spectra ``[bins, n]`` in the form asked for, but power in place of magnitudes.
+
+    Args:
+        parts: real parts above imaginary parts, ``[2 * bins, n]``, which are overwritten.
+        output: ``"complex"``, ``"magnitude"``, ``"power"`` or ``"phase"``.
+        out: ``[bins, n]``.
+    """
     bins = out.size(0)
     real, imaginary = parts.narrow(0, 0, bins), parts.narrow(0, bins, bins)
     if output == "complex":
@@ -69,14 +75,8 @@ def put_parts(parts: Tensor, output: str, out: Tensor) -> None:
 @compiled(decimated, filtered_frames, put_parts)
 def octave_bins(
     wave: Tensor,
-    kernels: List[Tensor],
-    filters: List[Tensor],
-    starts: List[int],
-    rows: List[int],
-    sizes: List[int],
-    levels: List[int],
-    steps: List[int],
-    lows: List[int],
+    decimations: List[Tuple[int, int, int, Tensor]],
+    groups: List[Tuple[int, int, int, Tensor]],
     hop_length: int,
     most: int,
     output: str,
@@ -86,32 +86,26 @@ def octave_bins(
 
     Args:
         wave: all samples ``[n]`` that the frames need.
-        kernels: of each group of bins, ``[period, 2 * bins, width]``.
-        filters: for each decimation, as in `decimated`.
-        starts: for each decimation, as in `decimated`.
-        rows: for each decimation, as in `decimated`.
-        sizes: for each decimation, as in `decimated`.
-        levels: how often each group's signal was decimated, in rising order from the last group to the first.
-        steps: samples of the wave for one of each level.
-        lows: where the first frame's first tap lies in it.
+        decimations: start, rows, size and filters of each, as in `decimated`.
+        groups: of bins, from the highest to the lowest: how often the group's signal was decimated, samples of the
+            wave for one of its own, where the first frame's first tap lies in it, and kernels
+            ``[period, 2 * bins, width]``.
         hop_length: samples between frames.
         most: values of frames that one product takes.
         output: ``"complex"``, ``"magnitude"``, ``"power"`` or ``"phase"``.
         out: ``[bins, n]``.
     """
-    x, level, last = wave, 0, out.size(0)
-    for back in range(len(kernels)):
-        group = len(kernels) - 1 - back
-        while level < levels[group]:
-            x = decimated(x, starts[level], rows[level], sizes[level], filters[level])
-            level += 1
-        kernel = kernels[group]
+    x, done, last = wave, 0, out.size(0)
+    for level, step, low, kernel in groups:
+        for begin, rows, size, filters in decimations[done:level]:
+            x = decimated(x, begin, rows, size, filters)
+        done = level
         period, first = kernel.size(0), last - kernel.size(1) // 2
         own = out[first:last]
-        stride, block = (period * hop_length) // steps[level], max(most // kernel.size(2), 16)
+        stride, block = (period * hop_length) // step, max(most // kernel.size(2), 16)
         for j in range(period):
             place = j
-            start = lows[group] + (j * hop_length) // steps[level]
+            start = low + (j * hop_length) // step
             while place < out.size(1):
                 count = min((out.size(1) - 1 - place) // period + 1, block)
                 parts = filtered_frames(x, start, stride, count, kernel[j])
@@ -125,32 +119,28 @@ def octave_bins(
 
 @constant_q_spectra.kernel("cpu")
 def spectra_in_chunks(x: Tensor, lengths: Tensor | None, *, bank: FilterBank, output: str) -> Tensor:
-    """Returns constant-Q spectra, each item's own frames in chunks."""
-    (kernels, decimators, plan, framing), size, hop_length = bank, x.shape[-1], bank.framing.hop_length
-    kind, bins, total = kernels[0].dtype, plan.groups[-1].last, framing.count(size)
-    channels = x.shape[1] if x.dim() == 3 else 1
-    waves = x.reshape(x.shape[0] * channels, size)
-    sizes = [size] * waves.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
+    """Returns constant-Q spectra, the frames of each signal in chunks."""
+    (kernels, decimators, plan, framing), (waves, sizes), hop_length = bank, alone(x, lengths), bank.framing.hop_length
+    kind, bins, total = kernels[0].dtype, plan.groups[-1].last, framing.count(x.shape[-1])
     out = x.new_empty((*x.shape[:-1], bins, total), dtype=kind.to_complex() if output == "complex" else kind)
-    outs = out.view(waves.shape[0], bins, total)
+    outs = out.view(len(waves), bins, total)
     # Whole periods, so that frames lie between the samples of a decimated signal as they do in the first chunk.
     period = max(group.period for group in plan.groups)
-    chunk = -(-max(CHUNK // hop_length, 1) // period) * period
     ends = [framing.count(n) for n in sizes]
-    jobs = [(row, first) for row, end in enumerate(ends) for first in range(0, end, chunk)]
-    lows = [plan.before[group.level] + group.low for group in plan.groups]
-    levels = [group.level for group in plan.groups]
+    jobs = frame_spans(ends, -(-max(CHUNK // hop_length, 1) // period) * period)
+    groups = [
+        (group.level, group.step, plan.before[group.level] + group.low, kernel)
+        for group, kernel in zip(plan.groups[::-1], kernels[::-1], strict=True)
+    ]
 
     def job(number: int) -> None:
-        row, first = jobs[number]
-        count = min(chunk, ends[row] - first)
+        row, first, count = jobs[number]
         begin = first * hop_length - plan.before[0]
         rows, room = _room(plan, (count - 1) * hop_length)
         own = waves[row, : sizes[row]]
         wave = EXTENDED(own, begin, begin + room[0], framing.pad_mode == "reflect", kernels[0])
-        target = outs[row, :, first : first + count]
-        decimation, groups = (plan.starts, rows, room[1:]), (levels, plan.steps, lows)
-        octave_bins(wave, kernels, decimators, *decimation, *groups, hop_length, VALUES, output, target)
+        decimations = list(zip(plan.starts, rows, room[1:], decimators, strict=True))
+        octave_bins(wave, decimations, groups, hop_length, VALUES, output, outs[row, :, first : first + count])
 
     for row, end in enumerate(ends):
         outs[row, :, end:] = 0

@@ -1,4 +1,4 @@
-"""Waveforms bent sample by sample on a CPU, item by item, at quantiles found by partial sorting."""
+"""Clipping, saturation, bit crushing and mu-law on a CPU, item by item; quantiles are found by partial sorting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ontheflyspec.kernels.rows import Layout, Rows, by_item, in_turn
 
 @bend_items.kernel("rows")
 def bend_items_rows(like: Layout, lengths: Tensor, *, numbers: Tensor, bend: Bend) -> Rows:
-    """Writes bent items."""
+    """Writes distorted items."""
     shares, columns = numbers.tolist(), numbers.to(like.dtype)
 
     def write_one(new: Tensor, old: Tensor, row: int) -> None:
@@ -35,7 +35,7 @@ def item_quantiles(part: Tensor, shares: list[float], *, magnitude: bool) -> Ten
 
 
 def _quantile(values: Any, share: float) -> float:
-    """Returns one; to look for one place in the order at a time is 7 times as fast in numpy as for two."""
+    """Returns one quantile; NumPy finds one place in the order at a time 7 times as fast as two."""
     last: int = values.shape[0] - 1
     below = int(share * last)
     ordered = np.partition(values, below)
@@ -48,6 +48,6 @@ def _quantile(values: Any, share: float) -> float:
 
 @filter_and_compand.kernel("rows")
 def filter_and_compand_rows(like: Layout, lengths: Tensor, *, sections: Tensor, tail: int | None, mu: Tensor) -> Rows:
-    """Writes filtered items, then bends them where they stand."""
+    """Writes filtered items, then compands them in place."""
     filtered = filter_items_rows(like, lengths, sections=sections, zero_phase=True, tail=tail)
     return in_turn(filtered, bend_items_rows(like, lengths, numbers=mu, bend=MU_LAW))

@@ -1,4 +1,4 @@
-"""Waveforms times curves on a CPU, item by item: one number where the gain stands still."""
+"""Fades and gain transitions on a CPU, item by item: one factor wherever the gain is constant."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ontheflyspec.functional.waveform import db_to_amplitude
 from ontheflyspec.kernels.rows import Layout, Rows, by_item
 
 FINE = 1024
-"""Samples of a moving gain that one exponential each is taken of."""
+"""Samples for which the exponentials of a moving gain are computed; the others are products of two."""
 
 
 @fade.kernel("rows")
 def fade_rows(like: Layout, lengths: Tensor, *, rise: Tensor, fall: Tensor, shape: str) -> Rows:
-    """Writes copies of items, then their edges."""
+    """Writes copies of items, then fades their edges."""
     rises, falls = rise.tolist(), fall.tolist()
 
     def curve(edge: int) -> Tensor:
@@ -36,7 +36,7 @@ def fade_rows(like: Layout, lengths: Tensor, *, rise: Tensor, fall: Tensor, shap
 
 @glide.kernel("rows")
 def glide_rows(like: Layout, lengths: Tensor, *, gains_db: Tensor, start: Tensor, width: Tensor) -> Rows:
-    """Writes what lies before, in and after the moves of items."""
+    """Writes items before, in and after their gain transitions."""
     gains, starts, widths = (x.tolist() for x in (gains_db, start, width))
 
     def write_one(new: Tensor, old: Tensor, row: int) -> None:
@@ -54,7 +54,7 @@ def glide_rows(like: Layout, lengths: Tensor, *, gains_db: Tensor, start: Tensor
 
 
 def geometric(first_db: float, step_db: float, count: int) -> Tensor:
-    """Returns gains that rise by as many decibels from each to the next, as products of coarse and fine ones."""
+    """Returns gains ``[count]`` that rise by ``step_db`` each, as products of coarse and fine gains."""
     rows = -(-count // FINE)
     fine = torch.arange(FINE, dtype=torch.float64, device="cpu") * step_db
     coarse = torch.arange(rows, dtype=torch.float64, device="cpu") * (step_db * FINE) + first_db

@@ -1,10 +1,10 @@
-"""Recursive filters of waveforms on a CPU: each item its own response, by blocks that stay in the cache."""
+"""Recursive (IIR) filters and pre-emphasis on a CPU: overlap-save by FFT, each item with its own response."""
 # ruff: noqa: UP006, UP035
 
 from __future__ import annotations
 
 import functools
-from typing import Any, List
+from typing import Any, List, Tuple
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ filtering.slowest_decay.kernel("cpu")(compiled(filtering.decay)(filtering.slowes
 
 
 def put_blocks(out: Tensor, blocks: Tensor, first: int) -> None:
-    """Writes what blocks in a row hold from one sample on.
+    """Writes consecutive blocks of samples as one signal, from sample ``first`` of the first block on.
 
     Args:
         out: ``[C, n]``.
@@ -40,38 +40,26 @@ def put_blocks(out: Tensor, blocks: Tensor, first: int) -> None:
 
 @compiled(put_blocks, responses)
 def filter_rows(
-    out: Tensor,
-    waves: Tensor,
-    rows: List[int],
-    sizes: List[int],
-    sections: Tensor,
-    zero_phase: bool,
-    rings: List[int],
-    shapes: List[List[int]],
-    tables: List[Tensor],
+    out: Tensor, waves: Tensor, items: List[Tuple[int, int, int, List[int], Tensor]], sections: Tensor, zero_phase: bool
 ) -> None:
-    """Writes items after their filters, by blocks that overlap by what rings on.
+    """Writes filtered items by overlap-save: blocks overlap by the length of the impulse response.
 
     Args:
         out: ``[B, C, T]``.
-        waves: likewise.
-        rows: which items.
-        sizes: samples of each of the B items.
+        waves: ``[B, C, T]``.
+        items: position in the batch, samples, samples after which the response has decayed, block sizes of
+            `block_sizes`, and the table of `circle` for the Fourier transform of a block.
         sections: ``[B, S, 2, 3]``.
         zero_phase: as in `responses`.
-        rings: after how many samples the response of each of the B items has ended.
-        shapes: of `block_sizes`, of those of ``rows``.
-        tables: of `circle`, likewise.
     """
     group = 64  # blocks worked on at once: many calls cost more than the cache saves, all need room for long items
-    for i in range(len(rows)):
-        row, n, left = rows[i], sizes[rows[i]], rings[rows[i]]
-        size, step, count = shapes[i][0], shapes[i][1], shapes[i][2]
+    for row, n, left, shape, table in items:
+        size, step, count = shape[0], shape[1], shape[2]
         right = left if zero_phase else 0
         own = waves[row].narrow(1, 0, n)
         padded = torch.nn.functional.pad(own, [left, right + step * count - n])
         blocks = padded.unfold(-1, left + step + right, step)
-        filters = responses(sections[row], tables[i], zero_phase)
+        filters = responses(sections[row], table, zero_phase)
         for first in range(0, count, group):
             some = min(group, count - first)
             spectra = torch.fft.rfft(blocks.narrow(1, first, some), size).mul_(filters)
@@ -86,21 +74,23 @@ def _circle(size: int, dtype: torch.dtype) -> Tensor:
 
 @filtering.filter_items.kernel("rows")
 def filter_items_rows(like: Layout, lengths: Tensor, *, sections: Tensor, zero_phase: bool, **_: Any) -> Rows:
-    """Writes items after their filters; their tails are seen here."""
+    """Writes filtered items; each response is as long as its own sections ring, whatever ``tail`` says."""
     sizes, coefficients = lengths.tolist(), sections.to(like.dtype)
     rings = filtering.tails(sections).long().tolist()
 
     def write(out: Tensor, waves: Tensor, rows: list[int]) -> None:
-        shapes = [filtering.block_sizes(sizes[row], rings[row], zero_phase) for row in rows]
-        tables = [_circle(size, like.dtype) for size, *_ in shapes]
-        filter_rows(out, waves, rows, sizes, coefficients, zero_phase, rings, shapes, tables)
+        items = []
+        for row in rows:
+            shape = filtering.block_sizes(sizes[row], rings[row], zero_phase)
+            items.append((row, sizes[row], rings[row], shape, _circle(shape[0], like.dtype)))
+        filter_rows(out, waves, items, coefficients, zero_phase)
 
     return Rows(with_channels(write), cost=8)
 
 
 @filtering.emphasise.kernel("rows")
 def emphasise_rows(_: Layout, lengths: Tensor, *, coefficients: Tensor) -> Rows:
-    """Writes items less what came before."""
+    """Writes items minus their share of the sample before (pre-emphasis)."""
     shares = coefficients.tolist()
 
     def write_one(new: Tensor, old: Tensor, row: int) -> None:

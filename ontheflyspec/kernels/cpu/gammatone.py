@@ -1,4 +1,4 @@
-"""Energies that gammatone filters let through on a CPU: each item's own signal, segment by segment."""
+"""Gammatone filters in the time domain on a CPU: each signal filtered and pooled segment by segment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ontheflyspec.kernels.cpu.pipeline import alone, frame_spans
 def magnitudes_of_items(
     x: Tensor, lengths: Tensor | None, *, responses: Tensor, window: Tensor, framing: Framing, power: float
 ) -> Tensor:
-    """Returns ``[B, ..., F, N]`` magnitudes."""
+    """Returns ``[B, ..., F, N]`` magnitudes, each signal's own frames in segments."""
     segments, (waves, sizes) = Segments(responses, window, framing, power), alone(x, lengths)
     signals = [segments.widened(waves[row : row + 1, :n], None) for row, n in enumerate(sizes)]
     jobs = frame_spans([framing.count(n) for n in sizes], segments.frames)

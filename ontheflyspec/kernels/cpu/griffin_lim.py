@@ -1,4 +1,4 @@
-"""Phases for magnitudes on a CPU, each item alone."""
+"""Griffin-Lim phase reconstruction on a CPU, each item alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ontheflyspec.kernels.cpu.pipeline import COST
 def griffin_lim_items(
     magnitude: Tensor, lengths: Tensor | None, *, first: Tensor, trip: RoundTrip, n_iter: int, momentum: float
 ) -> Tensor:
-    """Returns waves, each of its own frames."""
+    """Returns waves, each from its own frames."""
     counts = [magnitude.shape[-1]] * magnitude.shape[0] if lengths is None else lengths.tolist()
     out = magnitude.new_zeros(*magnitude.shape[:-2], trip.samples(magnitude.shape[-1]))
 

@@ -1,4 +1,4 @@
-"""Overlap-add on a CPU, item by item in blocks of frames that stay in the cache."""
+"""Inverse short-time Fourier transform (overlap-add) on a CPU, signal by signal in blocks that stay in the cache."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional.istft import overlap_add, overlaps
 from ontheflyspec.kernels import threads
-from ontheflyspec.kernels.cpu.pipeline import COST, most_frames
+from ontheflyspec.kernels.cpu.pipeline import COST, alone, most_frames
 
 
 @overlap_add.kernel("cpu")
@@ -22,19 +22,14 @@ def overlap_add_items(
     inverse: Tensor,
     framing: Framing,
 ) -> Tensor:
-    """Returns signals, each of its own frames."""
-    n_fft, hop_length, count = framing.n_fft, framing.hop_length, spectra.shape[-1]
+    """Returns signals, each from its own frames."""
+    n_fft, hop_length = framing.n_fft, framing.hop_length
     parts, block, left = -(-n_fft // hop_length), most_frames(n_fft), framing.before
-    rows = spectra if spectra.dim() == 3 else spectra.flatten(0, 1)
-    channels = rows.shape[0] // max(spectra.shape[0], 1)
-    counts = [count] * rows.shape[0] if lengths is None else lengths.repeat_interleave(channels).tolist()
-    ends = [size] * rows.shape[0] if sizes is None else sizes.repeat_interleave(channels).tolist()
-    out = window.new_zeros(rows.shape[0], size)
+    out = window.new_zeros(*spectra.shape[:-2], size)
+    (rows, counts), (outs, ends) = alone(spectra, lengths, 2), alone(out, sizes)
 
     def job(row: int) -> None:
         n = counts[row]
-        if n == 0:
-            return
         added = window.new_zeros(n + parts - 1, hop_length)
         for first in range(0, n, block):
             piece = rows[row, :, first : min(first + block, n)].t().contiguous()
@@ -44,7 +39,7 @@ def overlap_add_items(
                 added[first + part : first + part + len(columns), : columns.shape[1]] += columns
         added *= inverse[overlaps(torch.tensor(n, device=window.device), n + parts - 1, parts)]
         made = added.view(-1)[left : left + ends[row]]
-        out[row, : made.shape[0]] = made
+        outs[row, : made.shape[0]] = made
 
-    threads.each(job, rows.shape[0], COST * sum(counts) * n_fft)
-    return out.view(*spectra.shape[:-2], size)
+    threads.each(job, len(rows), COST * sum(counts) * n_fft)
+    return out

@@ -1,4 +1,4 @@
-"""Energies of learned filters on a CPU: blocks of frames that their items fill, a few at a time."""
+"""Learnable filter banks (Gabor, sinc) on a CPU: pooled energies of the blocks of frames that items fill."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ontheflyspec.kernels import threads
 def pooled_in_blocks(
     x: Tensor, lengths: Tensor | None, *, filters: Tensor, pools: Tensor, hop_length: int, count: int
 ) -> Tensor:
-    """Returns ``[B, ..., F, count]`` energies, 0 in blocks that no item fills."""
+    """Returns pooled energies ``[B, ..., F, count]``, 0 in blocks past each item's end."""
     if x.numel() * count == 0:
         return x.new_zeros(*x.shape[:-1], filters.shape[1], count)
     parts = blocks(x, lengths, filters, pools, hop_length, count)

@@ -1,4 +1,4 @@
-"""Waveforms brought to a level on a CPU, each item measured and scaled while it is in the cache."""
+"""Peak, RMS and loudness normalisation on a CPU, each item measured and scaled while it is in the cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ontheflyspec.kernels.rows import Layout, Rows, by_item
 def bring_to_level_rows(
     like: Layout, lengths: Tensor, *, target_db: Tensor, measure: Measure, rate: float | None
 ) -> Rows:
-    """Writes items times their factors; K-weighted ones stand in their place until they are measured."""
+    """Writes items times their factors; K-weighted items take the place of the results until they are measured."""
     targets = db_to_amplitude(target_db).to(like.dtype)
 
     def write_one(new: Tensor, old: Tensor, row: int) -> None:

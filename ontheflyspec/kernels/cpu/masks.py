@@ -1,4 +1,4 @@
-"""Masks, shifts of bands, gains and offsets on a CPU, item by item."""
+"""Time and frequency masks, band shifts, gains and offsets on a CPU, item by item."""
 # ruff: noqa: UP006, UP035
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def zero_past_in_place(data: Tensor, lengths: Tensor) -> Tensor:
 
 @compiled()
 def combine_rows(out: Tensor, data: Tensor, rows: List[int], sizes: List[int], values: Tensor, multiply: bool) -> None:
-    """Writes some items times values of their own, or plus them.
+    """Writes some items times (or plus) values of their own.
 
     Args:
         out: ``[B, ..., N]``.
-        data: likewise.
+        data: ``[B, ..., N]``.
         rows: which items.
         sizes: steps of each item.
-        values: ``[B, ...]``, what broadcasts over an item.
-        multiply: times; else plus.
+        values: ``[B, ...]``, broadcast over each item.
+        multiply: whether values are factors; else they are added.
     """
     for row in rows:
         new, old = out[row][..., : sizes[row]], data[row][..., : sizes[row]]
@@ -66,12 +66,12 @@ def raise_items_rows(like: Layout, lengths: Tensor, *, offsets: Tensor) -> Rows:
 
 
 def copy_and(overwrite: Callable[[int, Tensor, Tensor, float], None], lengths: Tensor, fill: Fill) -> Rows:
-    """Returns what copies an item and overwrites parts of the copy.
+    """Returns a kernel by rows that copies each item and overwrites parts of the copy.
 
     Args:
-        overwrite: takes the position of an item, its copy, its data and what hidden values of it become.
+        overwrite: takes the position of an item, its copy, its data and the item's value for masked places.
         lengths: steps of each item.
-        fill: what hidden values become.
+        fill: what masked values become.
     """
 
     def write_one(new: Tensor, old: Tensor, row: int) -> None:
@@ -87,7 +87,7 @@ def copy_and(overwrite: Callable[[int, Tensor, Tensor, float], None], lengths: T
 
 @masks.mask_spans.kernel("rows")
 def mask_spans_rows(_: Layout, lengths: Tensor, *, frames: Spans, bands: Spans, fill: Fill) -> Rows:
-    """Writes copies of items, then their spans."""
+    """Writes copies of items, then masks their spans of frames and bands."""
     times, heights = (torch.stack(spans, -1).tolist() for spans in (frames, bands))
 
     def overwrite(row: int, new: Tensor, _: Tensor, value: float) -> None:
@@ -101,7 +101,7 @@ def mask_spans_rows(_: Layout, lengths: Tensor, *, frames: Spans, bands: Spans, 
 
 @masks.mask_holes.kernel("rows")
 def mask_holes_rows(_: Layout, lengths: Tensor, *, frames: Spans, bands: Spans, fill: Fill) -> Rows:
-    """Writes copies of items, then their holes."""
+    """Writes copies of items, then masks their holes."""
     holes = torch.stack([*frames, *bands], -1).tolist()
 
     def overwrite(row: int, new: Tensor, _: Tensor, value: float) -> None:
@@ -113,7 +113,7 @@ def mask_holes_rows(_: Layout, lengths: Tensor, *, frames: Spans, bands: Spans, 
 
 @masks.shift_bands.kernel("rows")
 def shift_bands_rows(like: Layout, lengths: Tensor, *, shift: Tensor, fill: Fill) -> Rows:
-    """Writes copies of items, then their bands in other places."""
+    """Writes copies of items, then shifts their bands."""
     count = like.shape[-2]
     steps = shift.clamp(-count, count).tolist()
 

@@ -1,4 +1,4 @@
-"""Sums and segments of items that meet, on a CPU, item by item."""
+"""MixUp and CutMix of items with their partners, on a CPU, item by item."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ontheflyspec.kernels.rows import Layout, Rows
 
 @mix_pairs.kernel("rows")
 def mix_pairs_rows(_: Layout, lengths: Tensor, *, partner: Tensor, weight: Tensor) -> Rows:
-    """Writes sums of items and their partners."""
+    """Writes weighted sums of items and their partners."""
     sizes, mates, shares = lengths.tolist(), partner.tolist(), weight.tolist()
 
     def write(out: Tensor, data: Tensor, rows: list[int]) -> None:
@@ -31,7 +31,7 @@ def mix_pairs_rows(_: Layout, lengths: Tensor, *, partner: Tensor, weight: Tenso
 def swap_segments_rows(
     _: Layout, lengths: Tensor, *, partner: Tensor, start: Tensor, end: Tensor, source: Tensor
 ) -> Rows:
-    """Writes items up to their segments, the segments, and the rest."""
+    """Writes items up to their segments, the partners' segments, and the rest."""
     sizes, mates, firsts, lasts, begins = (x.tolist() for x in (lengths, partner, start, end, source))
 
     def write(out: Tensor, data: Tensor, rows: list[int]) -> None:
@@ -46,7 +46,7 @@ def swap_segments_rows(
 
 
 def _repeated(part: Tensor, begin: int, count: int) -> Tensor:
-    """Returns ``count`` steps from one on, again from the first where the part ends; zeros of an empty part."""
+    """Returns ``count`` steps from step ``begin`` on, looped at the end of the part; zeros for an empty part."""
     size = part.shape[-1]
     if size == 0:
         return part.new_zeros(*part.shape[:-1], count)

@@ -1,8 +1,6 @@
-"""Non-negative least squares on a CPU: some frames at a time, filters on their own bins."""
+"""Non-negative least squares (NNLS) on a CPU: blocks of frames that stay in the cache, filters on their own bins."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
@@ -10,6 +8,7 @@ from torch import Tensor
 from ontheflyspec.functional.filterbanks import Band
 from ontheflyspec.functional.nnls import iterate, nonnegative_least_squares, scaled
 from ontheflyspec.kernels import threads
+from ontheflyspec.kernels.cpu.signals import alone, frame_spans
 
 VALUES = 1 << 17
 """Values of a solution that are worked on at a time, so that all steps find them in the cache."""
@@ -17,17 +16,15 @@ VALUES = 1 << 17
 
 @nonnegative_least_squares.kernel("cpu")
 def solve_in_blocks(
-    x: Tensor, lengths: Tensor | None, *, weights: Tensor, inverse: Tensor, bands: list[Band], n_iter: int
+    x: Tensor, lengths: Tensor | None, *, bank: tuple[Tensor, list[Band]], inverse: Tensor, n_iter: int
 ) -> Tensor:
     """Returns the solutions, each item's own frames in blocks."""
-    matrix, scale = scaled(weights)
-    n_out, size, channels = matrix.shape[1], x.shape[-1], math.prod(x.shape[1:-2])
+    weights, bands = bank
+    (matrix, scale), (items, ends) = scaled(weights), alone(x, lengths, 2)
+    n_out = matrix.shape[1]
     runs = [(matrix[first:last, low:high], first, last, low, high) for first, last, low, high in bands]
-    items = x.reshape(x.shape[0] * channels, *x.shape[-2:])
-    ends = [size] * len(items) if lengths is None else lengths.repeat_interleave(channels).tolist()
-    out = x.new_zeros(*x.shape[:-2], n_out, size)
-    outs, block = out.view(len(items), n_out, size), max(VALUES // n_out, 16)
-    jobs = [(row, first, min(first + block, end)) for row, end in enumerate(ends) for first in range(0, end, block)]
+    out = x.new_zeros(*x.shape[:-2], n_out, x.shape[-1])
+    outs, jobs = out.flatten(0, -3), frame_spans(ends, max(VALUES // n_out, 16))
 
     def spread(gap: Tensor) -> Tensor:
         made = gap.new_zeros(n_out, gap.shape[1])
@@ -39,9 +36,9 @@ def solve_in_blocks(
         return spread(inverse @ torch.cat([part @ s[low:high] for part, _, _, low, high in runs]))
 
     def job(number: int) -> None:
-        row, first, last = jobs[number]
-        base = spread(inverse @ items[row, :, first:last].contiguous())
-        outs[row, :, first:last] = iterate(base, through, n_iter).mul_(scale.unsqueeze(1))
+        row, first, count = jobs[number]
+        base = spread(inverse @ items[row, :, first : first + count].contiguous())
+        outs[row, :, first : first + count] = iterate(base, through, n_iter).mul_(scale.unsqueeze(1))
 
     threads.each(job, len(jobs), len(jobs) * threads.SHARE)
     return out

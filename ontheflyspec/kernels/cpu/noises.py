@@ -1,23 +1,16 @@
-"""Coloured noise added on a CPU, each item's own in the cache."""
+"""Coloured noise added at an SNR on a CPU, item by item: each item's noise is made and added while in the cache."""
 # ruff: noqa: UP006, UP035
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Tuple
 
 import torch
 from torch import Generator, Tensor
 
 from ontheflyspec import rng
-from ontheflyspec.functional.noises import (
-    LOWEST,
-    NEW,
-    NOISE_BLOCK,
-    ODD_BYTES,
-    add_colored_noise,
-    noise_blocks,
-    noise_tables,
-)
+from ontheflyspec.functional import noises
+from ontheflyspec.functional.noises import noise_blocks
 from ontheflyspec.functional.waveform import db_to_amplitude
 from ontheflyspec.kernels.compiled import compiled
 from ontheflyspec.kernels.rows import Layout, Rows, with_channels
@@ -52,55 +45,45 @@ def add_noise(out: Tensor, wave: Tensor, noise: Tensor, ratio: float) -> None:
 def add_noise_to_rows(
     out: Tensor,
     waves: Tensor,
-    rows: List[int],
-    sizes: List[int],
-    generators: List[Generator],
+    items: List[Tuple[int, int, float, Generator]],
     f_decay: Tensor,
-    ratios: List[float],
-    words: Tensor,
-    drawn: Tensor,
-    lowest: int,
-    odd: int,
+    room: Tuple[Tensor, Tensor],
+    limits: Tuple[int, int],
     tables: List[Tensor],
 ) -> None:
-    """Writes waves with noise, each its own.
+    """Writes waves plus noise, an independent stream for each item.
 
     Args:
         out: ``[B, C, T]``.
-        waves: likewise.
-        rows: which items.
-        sizes: samples of each of the B items.
-        generators: of those of ``rows``.
-        f_decay: ``[B, 1, 1, 1]``.
-        ratios: of root mean squares, noise to wave, of each of the B items.
-        words: int64, room for all that an item draws.
-        drawn: the same memory as int8.
-        lowest: least number of 64 bits.
-        odd: bits that are set in all words.
+        waves: ``[B, C, T]``.
+        items: position in the batch, samples, ratio of the root mean squares of noise and wave, and generator.
+        f_decay: ``[B, 1, 1, 1]``, see `colored_noise`.
+        room: memory for the random words of the longest item, int64, and the same memory as int8.
+        limits: ``LOWEST`` and ``ODD_BYTES`` of the reference.
         tables: of `noise_tables`.
     """
     bins, new = tables[0].size(0), 2 * (tables[0].size(0) - 1) - tables[1].size(0)
-    for i in range(len(rows)):
-        row, n = rows[i], sizes[rows[i]]
+    words, drawn = room
+    for row, n, ratio, generator in items:
         shape = [(n + new - 1) // new, waves.size(1), bins, 2]
         count = shape[0] * shape[1] * bins * 2
-        words.narrow(0, 0, (count + 7) // 8).random_(lowest, None, generator=generators[i]).bitwise_or_(odd)
+        words.narrow(0, 0, (count + 7) // 8).random_(limits[0], None, generator=generator).bitwise_or_(limits[1])
         noise = noise_blocks(drawn.narrow(0, 0, count).view(shape).transpose(0, 1), f_decay[row], tables)
-        add_noise(out[row].narrow(1, 0, n), waves[row].narrow(1, 0, n), noise, ratios[row])
+        add_noise(out[row].narrow(1, 0, n), waves[row].narrow(1, 0, n), noise, ratio)
 
 
-@add_colored_noise.kernel("rows")
+@noises.add_colored_noise.kernel("rows")
 def add_colored_noise_rows(_: Layout, lengths: Tensor, *, f_decay: Tensor, keys: Tensor, snr_db: Tensor) -> Rows:
     """Writes items with their noise."""
     sizes, ratios, seeds = lengths.tolist(), db_to_amplitude(-snr_db).tolist(), keys.tolist()
     here = keys.device
-    decays, tables = f_decay.float()[:, None, None, None], noise_tables(here)
+    decays, tables = f_decay.float()[:, None, None, None], noises.noise_tables(here)
 
     def write(out: Tensor, waves: Tensor, rows: list[int]) -> None:
-        generators = [rng.generator(here, rng.mix(seeds[row])) for row in rows]
-        blocks = -(-max(sizes[row] for row in rows) // NEW)
-        words = torch.empty(-(-blocks * waves.shape[1] * (NOISE_BLOCK + 2) // 8), dtype=torch.int64, device=here)
-        room = words, words.view(torch.int8)
-        add_noise_to_rows(out, waves, rows, sizes, generators, decays, ratios, *room, LOWEST, ODD_BYTES, tables)
+        items = [(row, sizes[row], ratios[row], rng.generator(here, rng.mix(seeds[row]))) for row in rows]
+        draws = -(-max(sizes[row] for row in rows) // noises.NEW) * waves.shape[1] * (noises.NOISE_BLOCK + 2)
+        words = torch.empty(-(-draws // 8), dtype=torch.int64, device=here)
+        room, limits = (words, words.view(torch.int8)), (noises.LOWEST, noises.ODD_BYTES)
+        add_noise_to_rows(out, waves, items, decays, room, limits, tables)
 
     return Rows(with_channels(write), cost=4)

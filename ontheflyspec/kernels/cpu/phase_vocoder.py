@@ -1,4 +1,4 @@
-"""Phase vocoder on a CPU: a few items of about one length turn side by side on a thread."""
+"""Phase vocoder (time stretch and pitch shift) on a CPU: a few items of about one length side by side on a thread."""
 # ruff: noqa: UP006, UP035, UP045
 
 from __future__ import annotations
@@ -29,24 +29,22 @@ def turned_items(
     signs: Tensor,
     fades: Tensor,
     points: List[int],
-    chunk: int,
 ) -> Tensor:
-    """Returns items turned side by side, ``[B, C, frames + parts - 1, hop]``.
+    """Returns the vocoded signals of all items, overlap-added, ``[B, C, frames + parts - 1, hop]``.
 
-    What might depend on the shape of its operands sees one item and ``chunk`` frames at a time, always.
+    Operations whose bits might depend on the shape of their operands always see one item and one chunk of frames.
 
     Args:
         signal: ``[B, C, T]``.
-        starts: see `Tables`, for signals of an item in a row, ``[2, B, C, frames]``.
+        starts: see `Tables`, in chunks, for the channels of an item one after the other, ``[2, B, chunks, C, chunk]``.
         shapes: see `Tables`.
-        rest: likewise.
-        signs: likewise.
-        fades: windows of the parts of a frame that was read off, ``[parts, hop]``.
-        points: of the inverse transforms of each item; 0 for those read off as they are.
-        chunk: frames at a time, which divides their number.
+        rest: see `Tables`.
+        signs: see `Tables`.
+        fades: window of a synthesised frame in parts of a hop, ``[parts, hop]``.
+        points: of the inverse transform of each item; 0 where the pitch stays.
     """
-    items, channels, n_fft, frames = signal.size(0), signal.size(1), shapes.size(-1), starts.size(3)
-    bins, parts, hop = n_fft // 2 + 1, fades.size(0), fades.size(1)
+    items, channels, n_fft, chunk = signal.size(0), signal.size(1), shapes.size(-1), starts.size(4)
+    bins, parts, hop, frames = n_fft // 2 + 1, fades.size(0), fades.size(1), starts.size(2) * chunk
     state = signal.new_zeros([2, items, bins])
     state[0].fill_(1.0)
     spectra = torch.view_as_complex(signal.new_zeros([items, channels, chunk + 1, bins, 2]))
@@ -56,8 +54,7 @@ def turned_items(
         for row in range(items):
             own, cuts = spectra[row], signal[row].view(-1).unfold(0, n_fft, 1)
             which = row if shapes.size(1) > 1 else 0
-            here = starts[0, row].narrow(1, first, chunk).reshape(-1)
-            before = starts[1, row].narrow(1, first, chunk).reshape(-1)
+            here, before = starts[0, row, first // chunk].reshape(-1), starts[1, row, first // chunk].reshape(-1)
             new = cuts.index_select(0, here).view([channels, chunk, n_fft]).mul_(shapes[0, which])
             old = cuts.index_select(0, before).view([channels, chunk, n_fft]).mul_(shapes[1, which])
             own.select(1, 0).copy_(own.select(1, chunk))
@@ -84,7 +81,7 @@ def turned_items(
 def vocode_groups(
     data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, reading: Reading
 ) -> Tensor:
-    """Returns what the reference does, a few items of about one length at a time."""
+    """Returns each item at its own pace or pitch, a few items of about one length at a time."""
     wave = data.unsqueeze(1) if data.dim() == 2 else data
     out = wave.new_empty(*wave.shape[:-1], size)
     ends, news = lengths.tolist(), sizes.tolist()
@@ -115,8 +112,9 @@ def _side_by_side(wave: Tensor, size: int, reading: Reading) -> Tensor:
     scale = peak_scale(wave)
     signal, tables = prepared(wave * scale, size, reading, CHUNK)
     starts = tables.starts + torch.arange(wave.shape[1], device=wave.device).unsqueeze(-1) * signal.shape[-1]
+    starts = starts.reshape(*starts.shape[:3], -1, CHUNK).transpose(2, 3)
     points = [0] * wave.shape[0] if reading.points is None else reading.points.tolist()
     fades = tables.fade.view(HOPS, reading.hop)
-    out = turned_items(signal, starts, tables.shapes, tables.rest, tables.signs, fades, points, CHUNK)
+    out = turned_items(signal, starts, tables.shapes, tables.rest, tables.signs, fades, points)
     first = reading.hop + HOPS * reading.hop // 2
     return out.flatten(2)[..., first : first + size] / scale

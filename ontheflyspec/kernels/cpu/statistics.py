@@ -1,4 +1,4 @@
-"""Sums and normalisation on a CPU, each item's from a contiguous copy of its valid part."""
+"""Sums, means and normalisation on a CPU, each item's from a contiguous copy of its valid part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ standardise.kernel("rows")(items_kernel(standardise.reference))
 
 @valid_sums.kernel("cpu")
 def sums_of_items(data: Tensor, lengths: Tensor | None, *, per: str, centre: Tensor | None, squared: bool) -> Tensor:
-    """Returns ``[B]`` or ``[B, F]`` sums."""
+    """Returns sums ``[B]`` of items, or ``[B, F]`` of their features."""
     sizes = [data.shape[-1]] * data.shape[0] if lengths is None else lengths.tolist()
     sums = data.new_empty((data.shape[0],) if per == "item" else (data.shape[0], data.shape[-2]))
 
@@ -37,7 +37,7 @@ def sum_of(part: Tensor, per: str, centre: Tensor | None, squared: bool) -> Tens
 
 @standardise.kernel("block")
 def standardise_block(*, mean: Tensor, std: Tensor, eps: float) -> Block:
-    """Returns values by fixed statistics."""
+    """Standardises values by fixed statistics."""
 
     def compute(x: Tensor) -> Tensor:
         return x.sub_(mean.to(x.dtype)).mul_(scale_for(std, eps, x.dtype))

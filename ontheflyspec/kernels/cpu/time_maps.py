@@ -1,4 +1,4 @@
-"""SampleMap of signals moved, hidden or cut out on a CPU, item by item."""
+"""Segments of signals rearranged, shifted or silenced, and silence trimmed, on a CPU, item by item."""
 # ruff: noqa: UP006, UP035
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ontheflyspec.kernels.rows import Layout, Rows, by_item
 
 @compiled()
 def put_segments(out: Tensor, data: Tensor, rows: List[int], segments: List[List[List[int]]]) -> None:
-    """Writes segments of some items at their places, and zeros elsewhere.
+    """Writes segments of some items to their places, and zeros elsewhere.
 
     Args:
         out: ``[B, ..., N]``.
         data: ``[B, ..., T]``.
         rows: which items.
-        segments: of each of the B items start, end, place and slope, see `SampleMap`.
+        segments: start, end, place and slope of each segment of each of the B items, see `SampleMap`.
     """
     for row in rows:
         new, old = out[row], data[row]
@@ -50,7 +50,7 @@ def rearrange_rows(like: Layout, lengths: Tensor, *, sample_map: SampleMap, size
 
 @moves.shift_samples.kernel("rows")
 def shift_samples_rows(like: Layout, lengths: Tensor, *, shift: Tensor, circular: bool, fade: int) -> Rows:
-    """Writes items as one segment or two, then fades them at their seams."""
+    """Writes shifted items as one segment or two, then fades them at their seams."""
     sizes, seams = lengths.tolist(), (shift % lengths.clamp(min=1)).tolist()
     if circular:
         table = [[[n - by, n, 0, 1], [0, n - by, by, 1]] for by, n in zip(seams, sizes, strict=True)]
@@ -71,7 +71,7 @@ def shift_samples_rows(like: Layout, lengths: Tensor, *, shift: Tensor, circular
 
 @moves.hide_spans.kernel("rows")
 def hide_spans_rows(like: Layout, lengths: Tensor, *, spans: Spans, fade: int, keys: Tensor | None) -> Rows:
-    """Writes copies of items, then what lies between the first and the last sample of all their spans."""
+    """Writes copies of items, then silence or noise between the first and the last sample of all their spans."""
     start, end = spans
     lows, highs = start.amin(1).tolist(), end.amax(1).tolist()
     on = torch.ones(1, dtype=torch.bool, device="cpu")
@@ -88,7 +88,7 @@ def hide_spans_rows(like: Layout, lengths: Tensor, *, spans: Spans, fade: int, k
 
 @moves.loud_part.kernel("cpu")
 def loud_part_of_items(data: Tensor, lengths: Tensor, *, silence: Silence) -> tuple[Tensor, Tensor]:
-    """Returns what the reference does, item by item."""
+    """Returns the loud part of each item, ``[B]`` starts and ends."""
     sizes, kept = lengths.tolist(), torch.zeros(2, len(lengths), dtype=torch.int64, device="cpu")
 
     def job(row: int) -> None:

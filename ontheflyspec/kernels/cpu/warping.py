@@ -1,4 +1,4 @@
-"""Values read between their neighbours on a CPU, item by item."""
+"""Time and frequency warping by linear interpolation on a CPU, item by item."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ontheflyspec.kernels.rows import Layout, Rows, by_item, in_turn
 
 @read_between.kernel("rows")
 def read_between_rows(like: Layout, lengths: Tensor, *, positions: Tensor, axis: int) -> Rows:
-    """Writes items read between their neighbours."""
+    """Writes items interpolated at their positions."""
     first, second, share = neighbours(positions, lengths, like.shape[axis], like.dtype, axis)
 
     def write_one(new: Tensor, old: Tensor, row: int) -> None:
@@ -26,6 +26,6 @@ def read_between_rows(like: Layout, lengths: Tensor, *, positions: Tensor, axis:
 
 @mask_warped.kernel("rows")
 def mask_warped_rows(like: Layout, lengths: Tensor, *, positions: Tensor, **masks: Any) -> Rows:
-    """Writes warped items, then their spans."""
+    """Writes warped items, then masks them."""
     warped = read_between_rows(like, lengths, positions=positions, axis=-1)
     return in_turn(warped, mask_spans_rows(like, lengths, **masks))
