@@ -11,6 +11,12 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
+from ontheflyspec.torch_internals import dual_level, functorch_active, tracing_state
+
+WAVE_DTYPES = (torch.int16, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types of samples: floats within -1..1, or int16, which means value / 32768."""
+FEATURE_DTYPES = WAVE_DTYPES[1:]
+"""Types of real spectrograms and other features."""
 
 
 class Clip(NamedTuple):
@@ -109,6 +115,14 @@ def as_float(data: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     return data if dtype is None or data.is_complex() else data.to(dtype)
 
 
+def transforming() -> bool:
+    """Returns whether the code that runs now is traced, compiled, vectorised, or differentiated in forward mode.
+
+    Then no value may be read and no memory be written directly.
+    """
+    return bool(torch.compiler.is_compiling() or tracing_state() or functorch_active()) or dual_level() >= 0
+
+
 def length_mask(lengths: Tensor, size: int, device: torch.device) -> Tensor:
     """Returns bool ``[B, size]`` on ``device``, True below each length; never waits for the device."""
     if lengths.device != device:
@@ -159,7 +173,7 @@ def pad(waves: Sequence[Any], *, rate: float, ids: Sequence[int] | Tensor | None
     if not tensors:
         raise ValueError(checks.message("pad", "at least one clip", "none", "Drop empty batches before padding."))
     for position, wave in enumerate(tensors):
-        checks.dtype("pad", wave, (*checks.WAVE_DTYPES, torch.complex64, torch.complex128))
+        check_dtype("pad", wave, (*WAVE_DTYPES, torch.complex64, torch.complex128))
         if wave.dim() < 1 or wave.shape[:-1] != tensors[0].shape[:-1]:
             rule = f"every clip to have the channels of the first, {list(tensors[0].shape[:-1])}"
             got = f"shape {list(wave.shape)} for clip {position}"
@@ -197,3 +211,95 @@ def lift(where: str, x: Any, on_batch: Callable[[PaddedBatch], Any], on_tensor: 
     rule = "a Tensor, a PaddedBatch, or a tuple or list that begins with a PaddedBatch"
     remedy = "Pad clips with ofs.pad or ofs.collate first."
     raise TypeError(checks.message(where, rule, type(x).__name__, remedy))
+
+
+def with_targets(step: Any, x: Any, change: Callable[[PaddedBatch, Sequence[Any]], tuple[Any, Sequence[Any]]]) -> Any:
+    """Applies a change to the input of a step, and returns the result in the form of the input.
+
+    Args:
+        step: gives the axes of an item and the rate of a Tensor.
+        x: a batch, a tuple or list of a batch and its targets, or a Tensor of one item or more, all of full length.
+        change: takes a batch and its targets, returns them changed; the batch may become a mapping of batches.
+    """
+    where = type(step).__name__
+    if type(x) in (tuple, list) and x and isinstance(x[0], PaddedBatch):
+        batch, targets = change(x[0], x[1:])
+        return type(x)([batch, *targets])
+
+    def alone(batch: PaddedBatch) -> Any:
+        return change(batch, [])[0]
+
+    def full(data: Tensor) -> Any:
+        check_rank(where, data, step.item_rank, batched=False)
+        single = data.dim() == step.item_rank
+        items = data.unsqueeze(0) if single else data
+        lengths = torch.full((items.shape[0],), items.shape[-1], device="cpu")
+        out = alone(PaddedBatch(items, lengths, step.sample_rate))
+        if isinstance(out, dict):
+            return {name: one.data[0] if single else one.data for name, one in out.items()}
+        return out.data[0] if single else out.data
+
+    return lift(where, x, alone, full)
+
+
+def check_input(
+    where: str, x: Tensor | PaddedBatch, item_rank: int, dtypes: Sequence[torch.dtype] | None = None
+) -> None:
+    """Raises unless a step takes a Tensor or a batch of this type and shape, and these lengths.
+
+    Args:
+        where: name that errors begin with.
+        x: the input of the step.
+        item_rank: axes of one item.
+        dtypes: that the step takes; None for those of waveforms or of real features, by the axes.
+    """
+    data = x.data if isinstance(x, PaddedBatch) else x
+    check_dtype(where, data, dtypes or (WAVE_DTYPES if item_rank == 1 else FEATURE_DTYPES))
+    check_rank(where, data, item_rank, batched=isinstance(x, PaddedBatch))
+    if isinstance(x, PaddedBatch):
+        check_lengths(where, x.lengths, data.shape[0], data.shape[-1])
+
+
+def check_dtype(where: str, data: Any, allowed: Sequence[torch.dtype]) -> None:
+    """Raises unless ``data`` is a tensor of one of the ``allowed`` types."""
+    if not isinstance(data, Tensor):
+        remedy = "Use torch.from_numpy or ofs.pad."
+        raise TypeError(checks.message(where, "a Tensor or a PaddedBatch", type(data).__name__, remedy))
+    if data.dtype not in allowed:
+        remedy = "Convert it: float samples lie in -1..1, int16 means value / 32768."
+        raise TypeError(
+            checks.message(where, f"data of type {', '.join(map(_name, allowed))}", _name(data.dtype), remedy)
+        )
+
+
+def check_rank(where: str, data: Tensor, item_rank: int, *, batched: bool) -> None:
+    """Raises unless ``data`` has the axes of one item (``item_rank``) or of a batch of them."""
+    lowest = item_rank + batched
+    if not lowest <= data.dim() <= item_rank + 2:
+        one, batch = ("[T]", "[B, T] or [B, C, T]") if item_rank == 1 else ("[F, N]", "[B, F, N] or [B, C, F, N]")
+        shapes = batch if batched else f"{one}, {batch}"
+        raise ValueError(checks.message(where, f"data of shape {shapes}", list(data.shape), "Reshape it."))
+
+
+def check_rate(where: str, expected: float, got: float) -> None:
+    """Raises if the rate of a batch, ``got``, is not the sample rate that a step was built for, both in Hz."""
+    if expected != got:
+        remedy = f"Put Resample(sample_rate={got:g}, new_sample_rate={expected:g}) before it or build it for {got:g}."
+        raise ValueError(checks.message(where, f"a batch of {expected:g} Hz (its sample_rate)", f"{got:g} Hz", remedy))
+
+
+def check_lengths(where: str, values: Tensor, batch: int, longest: int) -> None:
+    """Raises unless lengths are int64 ``[batch]`` within ``0 .. longest``; a device is not asked for their values."""
+    if values.dtype != torch.int64 or values.dim() != 1 or values.shape[0] != batch:
+        got = f"{_name(values.dtype)} {list(values.shape)}"
+        raise ValueError(checks.message(where, f"lengths as int64 [{batch}]", got, "Give one length an item."))
+    if values.device.type == "cpu" and not torch.compiler.is_compiling() and batch:
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > longest:
+            rule = f"lengths between 0 and {longest} (the last axis of data)"
+            remedy = "Pass lengths in steps of the data, before padding."
+            raise ValueError(checks.message(where, rule, low if low < 0 else high, remedy))
+
+
+def _name(kind: torch.dtype) -> str:
+    return str(kind).removeprefix("torch.")

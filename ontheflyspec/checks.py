@@ -13,15 +13,7 @@ from numbers import Integral, Real
 from types import FrameType
 from typing import Any, TypeVar
 
-import torch
-from torch import Tensor
-
 Number = TypeVar("Number", int, float)
-WAVE_DTYPES = (torch.int16, torch.float16, torch.bfloat16, torch.float32, torch.float64)
-"""Types of samples: floats within -1..1, or int16, which means value / 32768."""
-FEATURE_DTYPES = WAVE_DTYPES[1:]
-"""Types of real spectrograms and other features."""
-
 _WHOLES: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("wholes", default=())
 """Classes whose constructors run inside that of another class, which their messages are to name; outermost first."""
 
@@ -148,25 +140,6 @@ def known_rate(where: str, rate: float | None, what: str) -> float:
     return rate
 
 
-def dtype(where: str, data: Any, allowed: Sequence[torch.dtype]) -> None:
-    """Raises unless ``data`` is a tensor of one of the ``allowed`` types."""
-    if not isinstance(data, Tensor):
-        remedy = "Use torch.from_numpy or ofs.pad."
-        raise TypeError(message(where, "a Tensor or a PaddedBatch", type(data).__name__, remedy))
-    if data.dtype not in allowed:
-        remedy = "Convert it: float samples lie in -1..1, int16 means value / 32768."
-        raise TypeError(message(where, f"data of type {', '.join(map(_name, allowed))}", _name(data.dtype), remedy))
-
-
-def rank(where: str, data: Tensor, item_rank: int, *, batched: bool) -> None:
-    """Raises unless ``data`` has the axes of one item (``item_rank``) or of a batch of them."""
-    lowest = item_rank + batched
-    if not lowest <= data.dim() <= item_rank + 2:
-        one, batch = ("[T]", "[B, T] or [B, C, T]") if item_rank == 1 else ("[F, N]", "[B, F, N] or [B, C, F, N]")
-        shapes = batch if batched else f"{one}, {batch}"
-        raise ValueError(message(where, f"data of shape {shapes}", list(data.shape), "Reshape it."))
-
-
 def warn(text: str) -> None:
     """Issues a UserWarning at the line outside the package that called into it, however deep the call is."""
     for part, where in reversed(_WHOLES.get()):
@@ -176,27 +149,3 @@ def warn(text: str) -> None:
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == __package__:
         level, frame = level + 1, frame.f_back
     warnings.warn(text, stacklevel=level)
-
-
-def sample_rate(where: str, expected: float, got: float) -> None:
-    """Raises if the rate of a batch, ``got``, is not the sample rate that a step was built for, both in Hz."""
-    if expected != got:
-        remedy = f"Put Resample(sample_rate={got:g}, new_sample_rate={expected:g}) before it or build it for {got:g}."
-        raise ValueError(message(where, f"a batch of {expected:g} Hz (its sample_rate)", f"{got:g} Hz", remedy))
-
-
-def lengths(where: str, values: Tensor, batch: int, longest: int) -> None:
-    """Raises unless lengths are int64 ``[batch]`` within ``0 .. longest``; a device is not asked for their values."""
-    if values.dtype != torch.int64 or values.dim() != 1 or values.shape[0] != batch:
-        got = f"{_name(values.dtype)} {list(values.shape)}"
-        raise ValueError(message(where, f"lengths as int64 [{batch}]", got, "Give one length an item."))
-    if values.device.type == "cpu" and not torch.compiler.is_compiling() and batch:
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high > longest:
-            rule = f"lengths between 0 and {longest} (the last axis of data)"
-            remedy = "Pass lengths in steps of the data, before padding."
-            raise ValueError(message(where, rule, low if low < 0 else high, remedy))
-
-
-def _name(kind: torch.dtype) -> str:
-    return str(kind).removeprefix("torch.")

@@ -7,15 +7,15 @@ same values for one kind of tensors. Nobody else asks which of them applies.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from ontheflyspec import torch_internals
-from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.kernels.rows import Layout, Room, Task, run
+from ontheflyspec.batch import PaddedBatch, transforming
+from ontheflyspec.kernels.rows import Layout, ScratchBuffers, Task, run
 from ontheflyspec.labels import TimeMap
 
 PLAIN: set[type] = {Tensor, torch.nn.Parameter}
@@ -24,6 +24,12 @@ PLAIN: set[type] = {Tensor, torch.nn.Parameter}
 
 _PLAIN_VALUES = {int, float, str, bool, type(None)}
 """Types that hold no tensor, of which options have most."""
+
+Switch = tuple[Any, str, Any]
+"""A module of torch, the name of a setting there, and its value."""
+_INSIDE: list[list[Switch]] = []
+"""The switches as they were before the first entry into `without_tf32`, once for every caller inside."""
+_LOCK = threading.Lock()
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,7 +45,7 @@ class Op(Generic[P, R]):
 
     Args:
         reference: the operation on any device, under autograd, compilers and export.
-        meets: whether an item's result depends on the steps of other items.
+        mixes_items: whether the result of an item depends on the data of other items.
 
     Example:
         >>> import torch
@@ -55,8 +61,8 @@ class Op(Generic[P, R]):
         tensor([[-1., -1., -1.]])
     """
 
-    def __init__(self, reference: Callable[P, R], *, meets: bool = False) -> None:
-        self.reference, self.meets = reference, meets
+    def __init__(self, reference: Callable[P, R], *, mixes_items: bool = False) -> None:
+        self.reference, self.mixes_items = reference, mixes_items
         self.name, self.__doc__ = reference.__name__, reference.__doc__
         self.kernels: dict[str, Callable[..., Any]] = {}
         OPS.append(self)
@@ -166,7 +172,7 @@ def chosen(op: Op[..., Any], *given: Any) -> str | None:
     Kernels write into memory of their own, so nothing may ask for gradients, trace or vectorise. On the CPU all tensors
     must lie there; those for other devices may lie on the host in part.
     """
-    if not op.kernels or torch_internals.transforming():
+    if not op.kernels or transforming():
         return None
     tensors: list[Tensor] = []
     _gather(given, tensors)
@@ -193,7 +199,7 @@ def _gather(value: Any, found: list[Tensor]) -> None:
 
 def _may_follow(edit: Edit) -> bool:
     """Returns whether an edit can be done by rows right after others, before these are done for all items."""
-    return edit.lengths is not None and not edit.op.meets and chosen(edit.op, *edit[1:4]) == "rows"
+    return edit.lengths is not None and not edit.op.mixes_items and chosen(edit.op, *edit[1:4]) == "rows"
 
 
 def _by_rows(edits: Mapping[int, Edit], data: Tensor, lengths: Tensor | None, within: Within = _nowhere) -> Tensor:
@@ -201,7 +207,7 @@ def _by_rows(edits: Mapping[int, Edit], data: Tensor, lengths: Tensor | None, wi
     if lengths is None:
         lengths = torch.full((data.shape[0],), data.shape[-1], device="cpu")
     first = sizes = lengths.tolist()
-    room, tasks = Room(), dict[int, Task]()
+    room, tasks = ScratchBuffers(), dict[int, Task]()
     for place, edit in edits.items():
         new = lengths if edit.lengths is None else edit.lengths
         ends = sizes if new is lengths else new.tolist()
@@ -214,3 +220,50 @@ def _by_rows(edits: Mapping[int, Edit], data: Tensor, lengths: Tensor | None, wi
         data, lengths, sizes = out, new, ends
     run(tasks, first, within)
     return data
+
+
+def full_precision(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Returns a context without autocast and, outside ``torch.compile``, without TF32."""
+    on_cpu = device.type == "cpu"
+    if not torch.amp.is_autocast_available(device.type) or (on_cpu and not torch.is_autocast_enabled("cpu")):
+        return contextlib.nullcontext()
+    if device.type == "cuda" and not torch.compiler.is_compiling():
+        return without_tf32()
+    return torch.autocast(device.type, enabled=False)
+
+
+@contextlib.contextmanager
+def without_tf32() -> Iterator[None]:
+    """Keeps autocast out of the calling thread, and TF32 out of the process while any thread is inside.
+
+    The first thread in saves and sets the switches of the process, the last thread out restores them: else a thread
+    that leaves early would enable TF32 for threads still inside, and a later thread would save settings that are not
+    the user's.
+    """
+    with _LOCK:
+        _INSIDE.append(_INSIDE[0] if _INSIDE else _set(_exact()))
+    try:
+        with torch.autocast("cuda", enabled=False):
+            yield
+    finally:
+        with _LOCK:
+            before = _INSIDE.pop()
+            if not _INSIDE:
+                _set(before)
+
+
+def _exact() -> list[Switch]:
+    """Returns the switches of this release of torch, each with its value for full precision."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    conv = getattr(cudnn, "conv", None)
+    if conv is None:
+        return [(part, "allow_tf32", False) for part in (matmul, cudnn)]
+    return [(part, "fp32_precision", "ieee") for part in (matmul, conv)]
+
+
+def _set(switches: list[Switch]) -> list[Switch]:
+    """Sets switches and returns their former values."""
+    before = [(part, name, getattr(part, name)) for part, name, _ in switches]
+    for part, name, value in switches:
+        setattr(part, name, value)
+    return before

@@ -12,8 +12,8 @@ from ontheflyspec.batch import as_float
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional import nufft, stft
 from ontheflyspec.functional.filterbanks import Run
-from ontheflyspec.functional.signal_frames import cut
-from ontheflyspec.op import Op
+from ontheflyspec.functional.signal_frames import zero_padding
+from ontheflyspec.op import Op, full_precision
 
 Source = Literal["frames", "complex", "magnitude", "power", "phase"]
 """What the first node takes: windowed frames, or their spectra in one of the forms of `stft.OUTPUTS`."""
@@ -89,7 +89,7 @@ def run(pipelines: Sequence[Pipeline], data: Tensor, lengths: Tensor | None) -> 
         lengths: int64 ``[B]``, None if all items are full.
     """
     made: dict[int, Tensor] = {}
-    with stft.full_precision(data.device):
+    with full_precision(data.device):
         for places in _sharing(pipelines):
             some = [pipelines[place] for place in places]
             framing = some[0].framing
@@ -137,7 +137,7 @@ def frame_features(data: Tensor, lengths: Tensor | None, pipelines: Sequence[Pip
     if first.source == "frames":
         pieces, count = stft.windowed(as_float(data, taper.dtype), lengths, taper, framing)
         made = first.nodes[0].op(pieces, None, **first.nodes[0].options)[..., :count]
-        return [(made if valid is None else cut(made, valid), 1)]
+        return [(made if valid is None else zero_padding(made, valid), 1)]
     pieces, count = stft.windowed(as_float(data), lengths, taper, framing)
     twice = any(one.between is not None for one in pipelines)
     spectra = torch.fft.rfft(pieces, n=2 * framing.n_fft if twice else framing.n_fft)[..., :count, :]
@@ -158,4 +158,4 @@ def frame_features(data: Tensor, lengths: Tensor | None, pipelines: Sequence[Pip
 
 
 def _cut(parts: tuple[Tensor, Tensor], valid: Tensor | None) -> tuple[Tensor, Tensor]:
-    return parts if valid is None else (cut(parts[0], valid), cut(parts[1], valid))
+    return parts if valid is None else (zero_padding(parts[0], valid), zero_padding(parts[1], valid))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.batch import FEATURE_DTYPES, PaddedBatch, check_dtype, check_rank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,8 +102,8 @@ def _checked(rows: Mapping[str, Any], titles: Sequence[str] | None, max_items: i
         if not isinstance(batch, PaddedBatch):
             got = f"{type(batch).__name__}" + (f" for {name!r}" if name else "")
             raise TypeError(checks.message(WHERE, "a PaddedBatch", got, "Pass what the front end returns for one."))
-        checks.dtype(WHERE, batch.data, checks.FEATURE_DTYPES)
-        checks.rank(WHERE, batch.data, 2, batched=True)
+        check_dtype(WHERE, batch.data, FEATURE_DTYPES)
+        check_rank(WHERE, batch.data, 2, batched=True)
         sizes.add(batch.data.shape[0])
     if len(sizes) > 1 or 0 in sizes:
         got = f"batches of {' and '.join(map(str, sorted(sizes)))} items"

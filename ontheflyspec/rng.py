@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ontheflyspec import torch_internals
+from ontheflyspec.batch import transforming
 
 _WORD = 0xFFFFFFFF
 _LONG = 0xFFFFFFFFFFFFFFFF
@@ -35,8 +35,8 @@ def philox(counter: tuple[Any, Any, Any, Any], key: tuple[Any, Any]) -> tuple[An
     return c0, c1, c2, c3
 
 
-class Ahead(int):
-    """A key with its first words for some ids, int64 ``[B, AHEAD]`` of NumPy, which `ahead` drew with other keys'."""
+class PredrawnKey(int):
+    """A key with the first words of its stream for some ids, int64 ``[B, AHEAD]`` of NumPy, see `predrawn`."""
 
     ids: Tensor
     words: Any
@@ -46,21 +46,21 @@ AHEAD = 8
 """Words that are drawn ahead for each id: most steps take no more."""
 
 
-def ahead(ids: Tensor, keys: Sequence[int]) -> Sequence[int]:
+def predrawn(ids: Tensor, keys: Sequence[int]) -> Sequence[int]:
     """Returns the keys of several streams for the same ids, their first words drawn at once on the host."""
     if not _plain(ids) or len(keys) < 2:
         return keys
     low, high = (np.array([key >> shift & _WORD for key in keys], np.int64)[:, None, None] for shift in (0, 32))
     made = []
     for key, words in zip(keys, _drawn(ids, (low, high), AHEAD), strict=True):
-        made.append(Ahead(key))
+        made.append(PredrawnKey(key))
         made[-1].ids, made[-1].words = ids, words
     return made
 
 
 def _plain(ids: Tensor) -> bool:
     """Returns whether NumPy may read the ids: they lie on the host, and nothing traces."""
-    return type(ids) is Tensor and ids.device.type == "cpu" and not torch_internals.transforming()
+    return type(ids) is Tensor and ids.device.type == "cpu" and not transforming()
 
 
 def _drawn(ids: Tensor, key: tuple[Any, Any], n: int) -> Any:
@@ -75,7 +75,7 @@ def _drawn(ids: Tensor, key: tuple[Any, Any], n: int) -> Any:
 
 def _words(ids: Tensor, key: int, n: int) -> Any:
     """Returns `words`, those drawn ahead if there are enough; as a NumPy array where that is allowed."""
-    if isinstance(key, Ahead) and key.ids is ids and n <= AHEAD:
+    if isinstance(key, PredrawnKey) and key.ids is ids and n <= AHEAD:
         return key.words[:, :n]
     return _drawn(ids, (key & _WORD, key >> 32 & _WORD), n)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,24 +19,15 @@ def _never() -> bool:
     return False
 
 
-_tracing_state = getattr(torch._C, "_get_tracing_state", _never)
-_functorch_active = getattr(torch._C, "_are_functorch_transforms_active", _never)
+tracing_state = getattr(torch._C, "_get_tracing_state", _never)
+functorch_active = getattr(torch._C, "_are_functorch_transforms_active", _never)
+dual_level = functools.partial(getattr, forward_ad, "_current_level", -1)
+"""Returns the depth of forward-mode differentiation, -1 outside."""
 cuda_lost_in_fork = getattr(torch.cuda, "_is_in_bad_fork", _never)
 """Returns whether this process was forked from one that had begun to use CUDA, which it cannot use then."""
-_any_global_hook = getattr(nn.modules.module, "_has_any_global_hook", _never)
-
-
-def transforming() -> bool:
-    """Returns whether what runs now is traced, compiled, vectorised, or differentiated in forward mode."""
-    if torch.compiler.is_compiling() or _tracing_state() or _functorch_active():
-        return True
-    return bool(getattr(forward_ad, "_current_level", -1) >= 0)
-
-
-def watched(module: nn.Module) -> bool:
-    """Returns whether hooks see what goes into a module or comes out of it."""
-    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return bool(_any_global_hook()) or any(getattr(module, name, None) for name in names)
+any_global_hook = getattr(nn.modules.module, "_has_any_global_hook", _never)
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+"""Attributes of a module that hold its hooks."""
 
 
 def constant_in_traces(method: F) -> F:
@@ -61,25 +53,4 @@ def _thread_setters() -> tuple[Callable[[int], Any], Callable[[int], int]] | Non
     return openmp, mkl
 
 
-_SETTERS = _thread_setters() if "OpenMP" in torch.__config__.parallel_info() else None
-
-
-def can_work_alone() -> bool:
-    """Returns whether `alone` can keep the operations of the calling thread on it."""
-    return _SETTERS is not None or torch.get_num_threads() == 1
-
-
-class alone:
-    """Keeps the operations of the calling thread on it while inside; no other thread sees a difference."""
-
-    def __enter__(self) -> None:
-        self._threads = torch.get_num_threads()
-        self._set = _SETTERS if self._threads > 1 else None
-        if self._set is not None:
-            self._set[0](1)
-            self._before = self._set[1](1)
-
-    def __exit__(self, *_: object) -> None:
-        if self._set is not None:
-            self._set[0](self._threads)
-            self._set[1](self._before)
+THREAD_SETTERS = _thread_setters() if "OpenMP" in torch.__config__.parallel_info() else None

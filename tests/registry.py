@@ -236,7 +236,7 @@ RANDOM = [case for case in CASES if case.random]
 def public_steps() -> set[str]:
     """Returns the names of all public transforms and augmentations."""
     from ontheflyspec.augment.base import Augment
-    from ontheflyspec.chain.run import Chain
+    from ontheflyspec.chain.compose import Chain
     from ontheflyspec.transforms.base import Transform
 
     found = set()

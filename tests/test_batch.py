@@ -14,7 +14,7 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 import ontheflyspec as ofs
 from ontheflyspec import checks
-from ontheflyspec.batch import Clip, PaddedBatch, as_float, lift, per_item
+from ontheflyspec.batch import Clip, PaddedBatch, as_float, check_rate, lift, per_item
 
 
 def ragged() -> PaddedBatch:
@@ -225,7 +225,7 @@ def test_check_messages() -> None:
         (lambda: checks.span("W", "s", (2, 1)), ValueError, r"low <= high, got \(2\.0, 1\.0\)\. Swap the two\.$"),
         (lambda: checks.span("W", "s", "ab"), TypeError, r"a number or a pair \(low, high\), got 'ab'\."),
         (
-            lambda: checks.sample_rate("W", 16_000, 8_000),
+            lambda: check_rate("W", 16_000, 8_000),
             ValueError,
             r"16000 Hz \(its sample_rate\), got 8000 Hz\. Put",
         ),

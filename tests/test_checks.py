@@ -13,6 +13,7 @@ import torch
 
 import ontheflyspec as ofs
 from ontheflyspec import checks
+from ontheflyspec.batch import WAVE_DTYPES, check_dtype, check_lengths, check_rank, check_rate
 
 
 def test_message() -> None:
@@ -45,16 +46,16 @@ def test_message() -> None:
         (lambda: checks.span("X", "r", (1, 2, 3)), TypeError, "a pair (low, high), got (1, 2, 3). "),
         (lambda: checks.span("X", "r", "12"), TypeError, "got '12'. "),
         (lambda: checks.span("X", "r", (0, 2), high=1.0), ValueError, "got 2.0. Change r."),
-        (lambda: checks.dtype("X", [1.0], [torch.float32]), TypeError, "a Tensor or a PaddedBatch, got list. "),
-        (lambda: checks.dtype("X", torch.zeros(1, dtype=torch.int32), checks.WAVE_DTYPES), TypeError, "got int32. "),
-        (lambda: checks.rank("X", torch.zeros(()), 1, batched=False), ValueError, "[T], [B, T] or [B, C, T], got []."),
-        (lambda: checks.rank("X", torch.zeros(3), 1, batched=True), ValueError, "shape [B, T] or [B, C, T], got [3]."),
-        (lambda: checks.rank("X", torch.zeros(1, 1, 1, 1, 1), 2, batched=False), ValueError, "[B, C, F, N], got "),
-        (lambda: checks.sample_rate("X", 16_000, 8_000), ValueError, "new_sample_rate=16000) before it"),
-        (lambda: checks.lengths("X", torch.tensor([3]), 2, 5), ValueError, "lengths as int64 [2], got int64 [1]."),
-        (lambda: checks.lengths("X", torch.tensor([3.0]), 1, 5), ValueError, "int64 [1], got float32 [1]."),
-        (lambda: checks.lengths("X", torch.tensor([6]), 1, 5), ValueError, "between 0 and 5 (the last axis of data)"),
-        (lambda: checks.lengths("X", torch.tensor([2, -1]), 2, 5), ValueError, "got -1. "),
+        (lambda: check_dtype("X", [1.0], [torch.float32]), TypeError, "a Tensor or a PaddedBatch, got list. "),
+        (lambda: check_dtype("X", torch.zeros(1, dtype=torch.int32), WAVE_DTYPES), TypeError, "got int32. "),
+        (lambda: check_rank("X", torch.zeros(()), 1, batched=False), ValueError, "[T], [B, T] or [B, C, T], got []."),
+        (lambda: check_rank("X", torch.zeros(3), 1, batched=True), ValueError, "shape [B, T] or [B, C, T], got [3]."),
+        (lambda: check_rank("X", torch.zeros(1, 1, 1, 1, 1), 2, batched=False), ValueError, "[B, C, F, N], got "),
+        (lambda: check_rate("X", 16_000, 8_000), ValueError, "new_sample_rate=16000) before it"),
+        (lambda: check_lengths("X", torch.tensor([3]), 2, 5), ValueError, "lengths as int64 [2], got int64 [1]."),
+        (lambda: check_lengths("X", torch.tensor([3.0]), 1, 5), ValueError, "int64 [1], got float32 [1]."),
+        (lambda: check_lengths("X", torch.tensor([6]), 1, 5), ValueError, "between 0 and 5 (the last axis of data)"),
+        (lambda: check_lengths("X", torch.tensor([2, -1]), 2, 5), ValueError, "got -1. "),
     ],
 )
 def test_errors(check: Callable[[], Any], kind: type[Exception], text: str) -> None:
@@ -73,9 +74,9 @@ def test_right_values_come_back() -> None:
     assert checks.sequence("X", "r", np.array([0.5])) == [0.5]
     assert checks.span("X", "r", 3) == (3.0, 3.0)
     assert checks.span("X", "r", [-1, 2.5]) == (-1.0, 2.5)
-    checks.lengths("X", torch.tensor([0, 5]), 2, 5)
-    checks.lengths("X", torch.zeros(0, dtype=torch.int64), 0, 5)
-    checks.sample_rate("X", 16_000, 16_000.0)
+    check_lengths("X", torch.tensor([0, 5]), 2, 5)
+    check_lengths("X", torch.zeros(0, dtype=torch.int64), 0, 5)
+    check_rate("X", 16_000, 16_000.0)
 
 
 MEL = ofs.MelSpectrogram(sample_rate=16_000, n_fft=64, n_mels=4)

@@ -20,7 +20,7 @@ from ontheflyspec import rng
 from ontheflyspec.augment import AddColoredNoise, Gain, PolarityInversion, SpecAugment, TimeShift
 from ontheflyspec.augment.base import Augment
 from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.chain.run import Chain
+from ontheflyspec.chain.compose import Chain
 from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.transforms.base import Transform
 

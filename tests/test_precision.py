@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import ontheflyspec as ofs
 from case import FOURIER, MEL, Case, build
 from laws import Example
+from ontheflyspec import op
 from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional import stft
 from registry import TRANSFORMS
 
 HALVES = (torch.bfloat16, torch.float16)
@@ -157,7 +157,7 @@ def test_tf32_stays_out_until_the_last_one_leaves() -> None:
     before = getattr(matmul, name)
     setattr(matmul, name, fast)
     try:
-        first, second = stft.without_tf32(), stft.without_tf32()
+        first, second = op.without_tf32(), op.without_tf32()
         first.__enter__()
         second.__enter__()
         first.__exit__(None, None, None)

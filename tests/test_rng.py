@@ -155,7 +155,7 @@ def test_generator_repeats(key: int) -> None:
 def test_words_drawn_ahead_are_those_of_each_key() -> None:
     """Also more words than were drawn, and those of other ids."""
     ids, keys = torch.randint(-(2**63), 2**63 - 1, (5,)), [3, 2**64 - 1, rng.fold(1, 2)]
-    for key, known in zip(keys, rng.ahead(ids, keys), strict=True):
+    for key, known in zip(keys, rng.predrawn(ids, keys), strict=True):
         assert int(known) == key
         for n in (1, 4, rng.AHEAD, rng.AHEAD + 1):
             assert torch.equal(rng.words(ids, known, n), rng.words(ids, key, n))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ontheflyspec import checks, rng
 from ontheflyspec.augment.ranges import Params, Range
-from ontheflyspec.batch import PaddedBatch, as_float, as_tensor, lift
+from ontheflyspec.batch import PaddedBatch, as_float, as_tensor, check_input, with_targets
 from ontheflyspec.functional.masks import Spans, gaps
 from ontheflyspec.functional.time_maps import SampleMap, rearrange
 from ontheflyspec.labels import Extent, Target, TimeMap, mixed
@@ -244,11 +244,8 @@ def _typed(step: Augment, info: Info, params: Params) -> Params:
 
 def checked(step: Any, batch: PaddedBatch) -> PaddedBatch:
     """Returns the batch as floats, or raises unless a step takes its type, rank and lengths."""
-    where, data = type(step).__name__, batch.data
-    checks.dtype(where, data, checks.WAVE_DTYPES if step.item_rank == 1 else checks.FEATURE_DTYPES)
-    checks.rank(where, data, step.item_rank, batched=True)
-    checks.lengths(where, batch.lengths, data.shape[0], data.shape[-1])
-    return batch._replace(data=as_float(data))
+    check_input(type(step).__name__, batch, step.item_rank)
+    return batch._replace(data=as_float(batch.data))
 
 
 def changed(
@@ -299,32 +296,3 @@ def each_column(table: Params, change: Callable[[str, Any], Any]) -> Params:
 def as_lists(table: Params) -> Params:
     """Returns a table, or a table of tables, with lists in place of tensors, as JSON takes it."""
     return each_column(table, lambda _, column: column.tolist())
-
-
-def with_targets(step: Any, x: Any, change: Callable[[PaddedBatch, Sequence[Any]], tuple[Any, Sequence[Any]]]) -> Any:
-    """Applies a change to the input of a step, and returns the result in the form of the input.
-
-    Args:
-        step: gives the axes of an item and the rate of a Tensor.
-        x: a batch, a tuple or list of a batch and its targets, or a Tensor of one item or more, all of full length.
-        change: takes a batch and its targets, returns them changed; the batch may become a mapping of batches.
-    """
-    where = type(step).__name__
-    if type(x) in (tuple, list) and x and isinstance(x[0], PaddedBatch):
-        batch, targets = change(x[0], x[1:])
-        return type(x)([batch, *targets])
-
-    def alone(batch: PaddedBatch) -> Any:
-        return change(batch, [])[0]
-
-    def full(data: Tensor) -> Any:
-        checks.rank(where, data, step.item_rank, batched=False)
-        single = data.dim() == step.item_rank
-        items = data.unsqueeze(0) if single else data
-        lengths = torch.full((items.shape[0],), items.shape[-1], device="cpu")
-        out = alone(PaddedBatch(items, lengths, step.sample_rate))
-        if isinstance(out, dict):
-            return {name: one.data[0] if single else one.data for name, one in out.items()}
-        return out.data[0] if single else out.data
-
-    return lift(where, x, alone, full)

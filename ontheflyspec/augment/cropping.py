@@ -9,6 +9,7 @@ import torch
 from ontheflyspec import checks
 from ontheflyspec.augment.base import Augment, Info, last_axis
 from ontheflyspec.augment.ranges import Params, Range, fraction
+from ontheflyspec.batch import check_rate
 from ontheflyspec.functional.time_maps import SampleMap, Silence, trim_silence
 from ontheflyspec.op import Edit
 
@@ -40,7 +41,7 @@ class _Fitted(Augment):
             raise ValueError(checks.message(info.where, rule, "none", remedy))
         rate = info.known_rate("a duration in seconds")
         if self.sample_rate is not None:
-            checks.sample_rate(info.where, self.sample_rate, rate)
+            check_rate(info.where, self.sample_rate, rate)
         wanted, n = max(round(self.seconds * rate), 1), info.lengths.unsqueeze(-1)
         size = torch.where(info.column(params["active"]), wanted if self.pads else n.clamp(max=wanted), n)
         bound = torch.where(params["active"], wanted if self.pads else min(info.size, wanted), info.size)

@@ -9,7 +9,7 @@ from ontheflyspec.augment.base import Augment, Info
 from ontheflyspec.augment.ranges import Params, Range, Span, uniform
 from ontheflyspec.functional.loudness import bring_to_level
 from ontheflyspec.functional.masks import scale_items
-from ontheflyspec.functional.waveform import db_to_amplitude
+from ontheflyspec.functional.snr import db_to_amplitude
 from ontheflyspec.op import Edit
 
 

@@ -148,9 +148,9 @@ class PitchShift(Augment):
             rule = f"a table within the range of semitones, up to {self.semitones[1]:g}"
             got, remedy = f"{float(params['semitones'].max()):g}", "Apply it with a step of that range."
             raise ValueError(checks.message(info.where, rule, got, remedy))
-        reading = tables.Reading(torch.ones_like(points, dtype=torch.float64), points, hop, n_fft)
+        settings = tables.StretchSettings(torch.ones_like(points, dtype=torch.float64), points, hop, n_fft)
         active = params["active"].cpu()
-        return info.edit(vocode, active, sizes=info.lengths, size=info.size, reading=reading)
+        return info.edit(vocode, active, sizes=info.lengths, size=info.size, settings=settings)
 
 
 class TimeStretch(Augment):
@@ -211,8 +211,8 @@ class TimeStretch(Augment):
         if len(info.shape) == 1:
             return edit
         hop = tables.hop_for(info.known_rate("frames in seconds"))
-        reading = tables.Reading(pace, None, hop, tables.transform_size(hop, 0.0))
-        return edit._replace(options={"sizes": sizes, "size": size, "reading": reading})
+        settings = tables.StretchSettings(pace, None, hop, tables.transform_size(hop, 0.0))
+        return edit._replace(options={"sizes": sizes, "size": size, "settings": settings})
 
 
 def _stretched(lengths: Tensor, rate: Tensor) -> Tensor:

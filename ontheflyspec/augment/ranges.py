@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.scales import mel_to_hz
+from ontheflyspec.functional.scales import scale_to_hz
 
 Params = dict[str, Any]
 """A table of drawn parameters by name, each ``[B]`` or ``[B, k]``; those of chains hold the tables of their steps."""
@@ -70,7 +70,7 @@ def mels(span: Span) -> Range:
     """Returns frequencies in Hz that are uniform on the mel scale, float64 ``[B]``, as in torch-audiomentations."""
     # The edges in Python numbers, which are constants in traces.
     low, high = (2595 * math.log10(1 + edge / 700) for edge in span)
-    return _made(None, lambda unit: mel_to_hz(low + unit * (high - low), "htk").clamp(*span))
+    return _made(None, lambda unit: scale_to_hz(low + unit * (high - low), "htk").clamp(*span))
 
 
 def key() -> Range:

@@ -13,8 +13,8 @@ from ontheflyspec.augment.ranges import Params, Range, Span, fraction, integers,
 from ontheflyspec.augment.spectrogram_masks import checked_fill
 from ontheflyspec.batch import as_tensor
 from ontheflyspec.functional.masks import raise_items, scale_items, shift_bands
+from ontheflyspec.functional.snr import db_to_amplitude
 from ontheflyspec.functional.warping import read_between, region_gains, tract_positions
-from ontheflyspec.functional.waveform import db_to_amplitude
 from ontheflyspec.op import Edit
 
 

@@ -1,4 +1,7 @@
-"""Masking of spectrograms: SpecAugment (time warp, time and frequency masks) and cutout of rectangles."""
+"""Masking of spectrograms: SpecAugment (time warp, time and frequency masks) and cutout of rectangles.
+
+Ranges are declared here; `augment.base` draws from them, `functional.masks.spans` puts masks in their places.
+"""
 
 from __future__ import annotations
 

@@ -1,16 +1,103 @@
-"""Compose: steps in a row, with fused transforms and one seed for all draws."""
+"""`Compose` and the base class of chains: draws by place, neighbours run together, errors that name the step."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from ontheflyspec import checks
+from ontheflyspec import checks, pipeline, rng
+from ontheflyspec.augment.base import (
+    Augment,
+    Info,
+    as_lists,
+    checked,
+    followed,
+    ids_of,
+    planned,
+)
 from ontheflyspec.augment.ranges import Params
-from ontheflyspec.chain.run import Chain, Targets, checked_steps, draw_all, draws, output_lengths, run_all, takes
-from ontheflyspec.transforms.base import Transform
+from ontheflyspec.batch import PaddedBatch, check_rank, with_targets
+from ontheflyspec.op import Edit, execute
+from ontheflyspec.pipeline import Pipeline
+from ontheflyspec.torch_internals import HOOKS, any_global_hook
+from ontheflyspec.transforms.base import FrameTransform, Transform, check
+
+Targets = Sequence[Any]
+"""Targets of a batch, in the order in which they stand beside it."""
+
+
+class Chain(nn.Module, ABC):
+    """Steps with one seed for all their draws, run on one batch whose targets follow.
+
+    A subclass draws the tables of its steps in `tables` and applies them in `run`.
+
+    Args:
+        seed: of the whole chain.
+    """
+
+    item_rank: int = 1
+    """Axes of one item without channels: 1 for waveforms, 2 for spectrograms."""
+    sample_rate: float | None = None
+    """Hz of bare Tensors, None where no step has a rate."""
+
+    gives_mapping: bool = False
+    """Whether a mapping of features comes out, after which no step can follow."""
+
+    def __init__(self, *, seed: int) -> None:
+        super().__init__()
+        self.seed = checks.integer(type(self).__name__, "seed", seed, low=-(2**63), high=2**63 - 1)
+
+    @abstractmethod
+    def tables(self, ids: Tensor, key: int) -> Params:
+        """Returns the table of items with these ids, with the tables of the random steps under their places."""
+
+    @abstractmethod
+    def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[Any, Targets]:
+        """Returns a batch after the steps, random ones with the parameters of a table, and its targets."""
+
+    @abstractmethod
+    def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
+        """Returns steps out for steps in; where they depend on draws, for one table of `draw`."""
+
+    def draw(self, items: Tensor | PaddedBatch, key: int | None = None) -> Params:
+        """Returns the table that a call would draw: of tensors for ids, of lists for a batch, as JSON takes them.
+
+        Args:
+            items: ids, or a batch; a batch without ids gets fresh ones.
+            key: of the stream, None for that of the chain's own seed.
+        """
+        if isinstance(items, PaddedBatch):
+            lists: Params = as_lists(self.draw(ids_of(items), key))
+            return lists
+        return self.tables(items, rng.fold(0, self.seed) if key is None else key)
+
+    def replay(self, x: Any, params: Params) -> Any:
+        """Returns what loaders yield after the steps, with the parameters of a table of `draw`, in ``.eval()``, too."""
+        return with_targets(self, x, lambda batch, targets: self.run(batch, params, targets))
+
+    def is_random(self) -> bool:
+        """Returns whether a call now would draw."""
+        return self.training
+
+    def forward(self, x: Any) -> Any:
+        """Runs the steps on what loaders yield; see the class."""
+
+        def change(batch: PaddedBatch, targets: Targets) -> tuple[Any, Targets]:
+            if not self.is_random():
+                return self.still(batch, targets)
+            return self.run(batch, self.draw(ids_of(batch)), targets)
+
+        return with_targets(self, x, change)
+
+    def still(self, batch: PaddedBatch, targets: Targets) -> tuple[Any, Targets]:
+        """Returns the batch and its targets after the steps where no step draws."""
+        return self.run(batch, {}, targets)
 
 
 class Compose(Chain):
@@ -104,3 +191,193 @@ class Compose(Chain):
         if isinstance(x, Tensor) and not self.is_random():
             return run_all(self, x, {})[0]
         return super().forward(x)
+
+
+def checked_steps(where: str, steps: Iterable[nn.Module], *, alike: bool) -> nn.ModuleList:
+    """Returns the steps, checked; with ``alike`` all must take the first one's kind of input, and give no mapping."""
+    known: list[Any] = list(steps)
+    if not known:
+        raise ValueError(checks.message(where, "at least one step", "none", "Add a transform or an augmentation."))
+    for place, step in enumerate(known):
+        if not isinstance(step, Transform | Augment | Chain):
+            rule = f"step {place} to be a Transform or an Augment"
+            raise TypeError(checks.message(where, rule, type(step).__name__, "Wrap it in one or call it outside."))
+        maps = isinstance(step, Chain) and step.gives_mapping
+        if maps and (alike or place < len(known) - 1):
+            rule = "a Parallel, which gives a mapping, only as the last step of a chain"
+            raise ValueError(checks.message(where, rule, name(known, place), "Put it last in the outermost Compose."))
+        if alike and step.item_rank != known[0].item_rank:
+            kinds = {1: "waveforms", 2: "spectrograms"}
+            rule = f"all steps to take {kinds[known[0].item_rank]}, as {name(known, 0)} does"
+            got = f"{name(known, place)} for {kinds[step.item_rank]}"
+            raise ValueError(checks.message(where, rule, got, "Choose among waveform steps or spectrogram steps."))
+        if alike and any(isinstance(part, Augment) and part.mixes_items for part in step.modules()):
+            remedy = "Put what mixes items into a Compose beside it, with a p of its own."
+            rule = "steps that leave the items of a batch apart, as each takes its own"
+            raise ValueError(checks.message(where, rule, name(known, place), remedy))
+    return nn.ModuleList(known)
+
+
+def name(steps: Any, place: int) -> str:
+    """Returns the name of a step in errors: its place and class."""
+    return f"step {place} ({type(steps[place]).__name__})"
+
+
+def takes(steps: Iterable[Any]) -> tuple[int, float | None]:
+    """Returns the input of a chain: axes of one item for the first step, and Hz of waveforms if a step has a rate."""
+    known = list(steps)
+    if known[0].item_rank != 1:
+        return known[0].item_rank, None
+    return 1, next((step.sample_rate for step in known if step.sample_rate is not None), None)
+
+
+def draws(step: Any) -> bool:
+    """Returns whether a call of a step now would draw."""
+    return step.is_random() if isinstance(step, Chain) else isinstance(step, Augment) and step.training
+
+
+def draw_all(steps: Iterable[Any], ids: Tensor, key: int) -> Params:
+    """Returns the tables of all random steps, each under its place."""
+    known = {place: step for place, step in enumerate(steps) if draws(step)}
+    keys = rng.predrawn(ids, [rng.fold(key, place, step.seed) for place, step in known.items()])
+    return {str(place): step.draw(ids, one) for (place, step), one in zip(known.items(), keys, strict=True)}
+
+
+def run_all(chain: Any, x: Any, params: Params, targets: Targets = (), first: int = 0) -> tuple[Any, Targets]:
+    """Runs the steps of a chain from place ``first`` on a Tensor or a PaddedBatch, neighbours together if possible."""
+    steps, place = list(chain.steps), first
+    while place < len(steps):
+        step = steps[place]
+        if isinstance(step, Augment) and str(place) in params:
+            count = next((n for n, one in enumerate(steps[place:]) if not isinstance(one, Augment)), len(steps) - place)
+            x, targets = _augmented(chain, range(place, place + count), x, params, targets)
+            place += count
+            continue
+        x, targets, count = run_one(chain, place, x, params.get(str(place)), targets)
+        place += count
+    return x, targets
+
+
+def run_one(chain: Any, place: int, x: Any, params: Params | None, targets: Targets) -> tuple[Any, Targets, int]:
+    """Runs one step, with those after it that fuse with it; returns the result, its targets, and how many ran."""
+    step = chain.steps[place]
+    if isinstance(step, Augment) and params is not None:
+        return *_augmented(chain, range(place, place + 1), x, {str(place): params}, targets), 1
+    with named(chain, place):
+        if isinstance(step, Chain) and params is not None:
+            return *step.run(x, params, targets), 1
+        if not isinstance(step, Transform):
+            return step(x), targets, 1
+    made, count = _transformed(chain, place, x)
+    return made, targets, count
+
+
+def _augmented(
+    chain: Any, places: range, batch: PaddedBatch, params: Params, targets: Targets
+) -> tuple[PaddedBatch, Targets]:
+    """Returns a batch and its targets after augmentations: all are planned, then done together."""
+    edits: dict[int, Edit] = {}
+    within, info = partial(named, chain), None
+    for place in places:
+        step = chain.steps[place]
+        if str(place) not in params:  # it is in eval mode, alone
+            batch, edits, info = execute(edits, batch, within)[0], {}, None
+            with named(chain, place):
+                batch = step(batch)
+            continue
+        with named(chain, place):
+            batch = batch if edits else checked(step, batch)
+            if not batch.data.shape[0]:  # which FFT libraries refuse
+                return batch, list(targets)
+            check_rank(type(step).__name__, batch.data, step.item_rank, batched=True)
+            before = (info or Info.of(batch, ""))._replace(where=type(step).__name__)
+            edit = edits[place] = planned(step, before, params[str(place)])
+        info, moved = before.after(edit), None
+        if edit.lengths is None:
+            batch, moved = execute(edits, batch, within)
+            info, edits = Info.of(batch, ""), {}
+        with named(chain, place):
+            targets = followed(targets, edit, before, info, moved)
+    return execute(edits, batch, within)[0], targets
+
+
+def _transformed(chain: Any, place: int, x: Any) -> tuple[Any, int]:
+    """Runs a transform and those after it that fuse with it; returns the result and how many ran."""
+    steps = list(chain.steps)
+    own, count = fused(chain, steps, place, x)
+    with named(chain, place):
+        if own is None:
+            return steps[place](x), 1
+        if isinstance(x, Tensor):
+            single = x.dim() == steps[place].item_rank
+            made = pipeline.run([own], x.unsqueeze(0) if single else x, None)[0]
+            return made[0] if single else made, count
+        made = pipeline.run([own], x.data, x.lengths)[0]
+        return as_batch(steps[place : place + count], made, x), count
+
+
+def fused(chain: Any, steps: Sequence[Any], place: int, x: Any) -> tuple[Pipeline | None, int]:
+    """Returns the pipeline of a transform with frames, fused with those after it that work block by block.
+
+    Returns:
+        The pipeline, None where the transform has none or has hooks that must see it run; and the number of its steps.
+    """
+    first, data = steps[place], x.data if isinstance(x, PaddedBatch) else x
+    if not isinstance(first, FrameTransform) or has_hooks(first) or not data.shape[0]:
+        return None, 1
+    with named(chain, place):
+        check(first, x)
+        own = first.pipeline(data, 0)
+    if own is None or own.source == "complex":
+        return own, 1
+    count, features = 1, first.output_features(0)
+    for later in steps[place + 1 :]:
+        if not isinstance(later, Transform) or isinstance(later, FrameTransform) or has_hooks(later):
+            break
+        with named(chain, place + count):
+            more = later.pipeline(data, features)
+        if more is None or any(node.block() is None for node in more.nodes):
+            break
+        own, count = own.then(more.nodes), count + 1
+    return own, count
+
+
+def has_hooks(step: nn.Module) -> bool:
+    """Returns whether hooks see the input or the output of a step, which then is called by itself."""
+    return bool(any_global_hook()) or any(getattr(step, name, None) for name in HOOKS)
+
+
+def as_batch(steps: Sequence[Transform], data: Tensor, batch: PaddedBatch) -> PaddedBatch:
+    """Returns the result of transforms of a batch as one, with its lengths, rate and ids."""
+    lengths, rate = batch.lengths, batch.rate
+    for step in steps:
+        lengths, rate = step.output_lengths(lengths), step.output_rate(rate)
+    return PaddedBatch(data, lengths, rate, batch.ids)
+
+
+def named(chain: Any, place: int) -> contextlib.AbstractContextManager[None]:
+    """Returns a context in which errors name a step."""
+    return contextlib.nullcontext() if torch.compiler.is_compiling() else _Named(chain, place)
+
+
+class _Named(contextlib.AbstractContextManager[None]):
+    def __init__(self, chain: Any, place: int) -> None:
+        self.chain, self.place = chain, place
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, (TypeError, ValueError, RuntimeError)):
+            prefix_error(error, self.chain, self.place)
+
+
+def prefix_error(error: Exception, chain: Any, place: int) -> None:
+    """Puts the chain and the place and class of the step before an error; a transform of a `Parallel` has no place."""
+    if isinstance(chain, Transform) or len(error.args) != 1 or not isinstance(error.args[0], str):
+        return
+    said, where = type(chain.steps[place]).__name__, type(chain).__name__
+    which = f"step {place}" if error.args[0].startswith(said) else f"step {place} ({said})"
+    error.args = (f"{where} {which}: {error.args[0]}",)
+
+
+def output_lengths(step: Any, lengths: Any, table: Params | None) -> Any:
+    """Returns the output lengths of one step, with its table if it has one."""
+    return step.output_lengths(lengths) if table is None else step.output_lengths(lengths, table)

@@ -6,12 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ontheflyspec import checks, pipeline, torch_internals
+from ontheflyspec import checks, pipeline
 from ontheflyspec.augment.ranges import Params
-from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.chain import run
-from ontheflyspec.chain.compose import Compose
-from ontheflyspec.chain.run import Chain, Targets
+from ontheflyspec.batch import PaddedBatch, check_rank
+from ontheflyspec.chain import compose
+from ontheflyspec.chain.compose import Chain, Compose, Targets
 from ontheflyspec.labels import Target
 from ontheflyspec.pipeline import Pipeline
 
@@ -54,33 +53,33 @@ class Parallel(Chain):
 
     def __init__(self, **transforms: nn.Module) -> None:
         super().__init__(seed=0)
-        parts = run.checked_steps("Parallel", transforms.values(), alike=True)
+        parts = compose.checked_steps("Parallel", transforms.values(), alike=True)
         for name in transforms:
             if "." in name or name in dir(nn.ModuleDict):
                 rule = "names of features that are no dotted names and no methods of torch.nn.ModuleDict"
                 raise ValueError(checks.message("Parallel", rule, repr(name), "Rename the feature."))
-        self.item_rank, self.sample_rate = run.takes(parts)
+        self.item_rank, self.sample_rate = compose.takes(parts)
         self.transforms: Any = nn.ModuleDict(dict(zip(transforms, parts, strict=True)))
 
     def tables(self, ids: Tensor, key: int) -> Params:
         """Returns a table of tables: that of each random feature under its name."""
-        found = run.draw_all(self.transforms.values(), ids, key)
+        found = compose.draw_all(self.transforms.values(), ids, key)
         return {name: found[str(place)] for place, name in enumerate(self.transforms) if str(place) in found}
 
     def is_random(self) -> bool:
         """Returns whether a call now would draw."""
-        return self.training and any(run.draws(part) for part in self.transforms.values())
+        return self.training and any(compose.draws(part) for part in self.transforms.values())
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> dict[str, Any]:
         """Returns steps out for steps in, by name."""
         tables = params or {}
-        return {name: run.output_lengths(part, lengths, tables.get(name)) for name, part in self.transforms.items()}
+        return {name: compose.output_lengths(part, lengths, tables.get(name)) for name, part in self.transforms.items()}
 
     def forward(self, x: Any) -> Any:
         """Returns the features of what loaders yield."""
         if not isinstance(x, Tensor) or self.is_random():
             return super().forward(x)
-        checks.rank("Parallel", x, self.item_rank, batched=False)
+        check_rank("Parallel", x, self.item_rank, batched=False)
         if x.dim() == self.item_rank:
             return {name: made[0] for name, made in self.run(x[None], {})[0].items()}
         return self.run(x, {})[0]
@@ -96,16 +95,16 @@ class Parallel(Chain):
             raise TypeError(checks.message("Parallel", rule, got, "Put the augmentations before it."))
         fronts: dict[str, tuple[Pipeline, list[Any], int]] = {}
         for name, part in self.transforms.items():
-            steps = [] if name in params or torch_internals.watched(part) else steps_of(part)
-            own, count = run.fused(part, steps, 0, x) if steps else (None, 0)
+            steps = [] if name in params or compose.has_hooks(part) else steps_of(part)
+            own, count = compose.fused(part, steps, 0, x) if steps else (None, 0)
             if own is not None and own.framing is not None:
                 fronts[name] = own, steps, count
         data, lengths = (x.data, x.lengths) if isinstance(x, PaddedBatch) else (x, None)
         found = pipeline.run([own for own, *_ in fronts.values()], data, lengths)
         made: dict[str, Any] = {}
         for (name, (_, steps, count)), features in zip(fronts.items(), found, strict=True):
-            out = run.dressed(steps[:count], features, x) if isinstance(x, PaddedBatch) else features
-            made[name] = run.run_all(self.transforms[name], out, {}, first=count)[0] if count < len(steps) else out
+            out = compose.as_batch(steps[:count], features, x) if isinstance(x, PaddedBatch) else features
+            made[name] = compose.run_all(self.transforms[name], out, {}, first=count)[0] if count < len(steps) else out
         for name, part in self.transforms.items():
             if name not in made:
                 made[name] = part.replay(x, params[name]) if name in params else part(x)

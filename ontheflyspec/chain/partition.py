@@ -13,7 +13,7 @@ from ontheflyspec import checks
 from ontheflyspec.augment.base import each_column
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, as_tensor
-from ontheflyspec.chain.run import Targets, name, run_one
+from ontheflyspec.chain.compose import Targets, name, run_one
 from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.labels import Target, check_count, merged, take
 from ontheflyspec.transforms.base import Transform

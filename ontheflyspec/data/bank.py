@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ontheflyspec import checks
-from ontheflyspec.batch import as_float, as_tensor
+from ontheflyspec.batch import WAVE_DTYPES, as_float, as_tensor, check_dtype
 from ontheflyspec.data import faults, listing
 from ontheflyspec.data.faults import BadFile, Failure
 from ontheflyspec.data.source import GIVEN, Options, Source
@@ -159,7 +159,7 @@ class WaveformBank(nn.Module, Bank):
 
 def _check_wave(where: str, place: int, wave: Tensor, first: Tensor) -> None:
     """Raises unless a wave is one that a bank can hold beside the first."""
-    checks.dtype(where, wave, checks.WAVE_DTYPES)
+    check_dtype(where, wave, WAVE_DTYPES)
     remedy = "Leave it out."
     if wave.dim() not in (1, 2) or wave.shape[:-1] != first.shape[:-1]:
         rule = f"every wave as [T] or [C, T] with the channels of the first, {list(first.shape[:-1])}"

@@ -61,7 +61,7 @@ def costs(lengths: Ints, rules: Rules) -> Ints:
     return rounded
 
 
-def cut(lengths: Ints, rules: Rules, key: int) -> Plan:
+def make_batches(lengths: Ints, rules: Rules, key: int) -> Plan:
     """Returns all clips in batches within the budget, drawn by ``key``.
 
     Clips are shuffled, sorted in pools, longest first, and cut greedily. A pool that needs several batches is also cut

@@ -199,7 +199,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         name = (epoch, place.earlier)
         if name not in self._plans:
             key = rng.fold(0, self.seed, epoch)
-            plan = planning.cut(self.lengths, self.rules, key)
+            plan = planning.make_batches(self.lengths, self.rules, key)
             for world_size, consumed in place.earlier:
                 plan = planning.deal(plan, self.lengths, self.rules, key, world_size)
                 plan = plan.take(slice(consumed * world_size, None))

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ontheflyspec.batch import per_item
 from ontheflyspec.functional.masks import zero_past
+from ontheflyspec.functional.snr import mix, snr_scale
 from ontheflyspec.functional.statistics import valid_power
-from ontheflyspec.functional.waveform import mix, snr_scale
 from ontheflyspec.op import Op
 from ontheflyspec.recordings import Waves
 

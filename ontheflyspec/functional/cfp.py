@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.filterbanks import Band
+from ontheflyspec.functional.filterbanks import FilterBlock
 from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.op import Op
 
@@ -133,7 +133,7 @@ def _bend(values: Tensor, power: float) -> Tensor:
     return values.masked_fill(dropped, 1).pow(power).masked_fill(dropped, 0)
 
 
-Bank = tuple[Tensor, list[Band]]
+Bank = tuple[Tensor, list[FilterBlock]]
 """Filters ``[F, n_fft // 2 + 1]``, and the runs of `filterbanks.bands` for fast products."""
 
 

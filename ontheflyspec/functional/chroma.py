@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import windows
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.stft import safe_sqrt
 from ontheflyspec.op import Op
 
@@ -116,7 +116,7 @@ def energy_statistics(x: Tensor, lengths: Tensor | None, weights: Tensor | None,
     smooth = torch.zeros_like(steps)
     for place, weight in enumerate(weights.unbind()):
         smooth = smooth + weight * wide[..., place : place + size]
-    return unit(cut(smooth, lengths), lengths, norm=norm)
+    return unit(zero_padding(smooth, lengths), lengths, norm=norm)
 
 
 def tonnetz_matrix(n_chroma: int) -> Tensor:

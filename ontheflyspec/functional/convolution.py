@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from ontheflyspec.batch import per_item
 from ontheflyspec.functional.rooms import Rooms
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.op import Op
 from ontheflyspec.recordings import Waves
 
@@ -67,10 +67,10 @@ def convolve_items(
         ends: int64 ``[B]`` on any device, samples of each result.
         size: samples of the last axis of the result.
     """
-    waves = cut(data if data.dim() == 3 else data.unsqueeze(1), lengths)
+    waves = zero_padding(data if data.dim() == 3 else data.unsqueeze(1), lengths)
     wet = convolve(waves, *responses.together(data, active), size) if size else waves[..., :0]
     dry = pad(waves, (0, size - waves.shape[-1]))
-    out = cut(torch.where(per_item(active, waves) != 0, wet, dry), ends)
+    out = zero_padding(torch.where(per_item(active, waves) != 0, wet, dry), ends)
     return out if data.dim() == 3 else out.squeeze(1)
 
 

@@ -11,7 +11,7 @@ from ontheflyspec.batch import as_float
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional import stft
 from ontheflyspec.functional.cqt_filters import ROW, TAPS, Group, Plan
-from ontheflyspec.functional.signal_frames import cut, extend
+from ontheflyspec.functional.signal_frames import extend, zero_padding
 from ontheflyspec.op import Op
 
 
@@ -83,7 +83,7 @@ def constant_q_spectra(x: Tensor, lengths: Tensor | None, *, bank: FilterBank, o
     shape = (*x.shape[:-1], plan.groups[-1].last, frames)
     parts = (torch.cat([half[place] for half in halves], 1).reshape(shape)[..., :count] for place in range(2))
     valid = None if lengths is None else framing.count(lengths)
-    real, imaginary = (cut(part, valid) for part in parts)
+    real, imaginary = (zero_padding(part, valid) for part in parts)
     return stft.present(real, imaginary, output)
 
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.op import Op
 
 
@@ -36,4 +36,4 @@ def project(x: Tensor, lengths: Tensor | None, *, matrix: Tensor) -> Tensor:
 
     Shape: ``[B, ..., K, N]``, 0 past each length.
     """
-    return torch.matmul(matrix, cut(x, lengths))
+    return torch.matmul(matrix, zero_padding(x, lengths))

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.op import Op
 
 
@@ -28,7 +28,7 @@ def decibels(
     Shape: as ``x``, exactly 0 past each length.
     """
     factor = 10.0 if stype == "power" else 20.0
-    out = cut(x, lengths).clamp(min=amin).log10().mul_(factor)
+    out = zero_padding(x, lengths).clamp(min=amin).log10().mul_(factor)
     if x.numel() and (ref == "max" or top_db is not None):
         peak = out.amax(tuple(range(1, x.dim())), keepdim=True)
         if top_db is not None:
@@ -37,16 +37,16 @@ def decibels(
             out = out - peak
     if not isinstance(ref, str) and (offset := factor * math.log10(max(ref, amin))):
         out = out - offset
-    return cut(out, lengths)
+    return zero_padding(out, lengths)
 
 
 @Op
 def log_above(x: Tensor, lengths: Tensor | None, *, offset: float) -> Tensor:
     """Returns natural logarithms of ``x + offset`` for non-negative ``x``, exactly 0 past each length."""
-    return cut((cut(x, lengths) + offset).log(), lengths)
+    return zero_padding((zero_padding(x, lengths) + offset).log(), lengths)
 
 
 @Op
 def log(x: Tensor, lengths: Tensor | None, *, floor: float) -> Tensor:
     """Returns natural logarithms of ``max(x, floor)``, exactly 0 past each length."""
-    return cut(cut(x, lengths).clamp(min=floor).log(), lengths)
+    return zero_padding(zero_padding(x, lengths).clamp(min=floor).log(), lengths)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.signal_frames import cut, ends, take
+from ontheflyspec.functional.signal_frames import ends, take, zero_padding
 from ontheflyspec.op import Op
 
 
@@ -49,4 +49,4 @@ def slopes(x: Tensor, lengths: Tensor | None, *, weights: Tensor) -> Tensor:
     for place, weight in enumerate(weights.unbind()):
         # The weights add up to 0, so the middle may be subtracted: constant features have a slope of exactly 0.
         out = out + weight * (beside(place - half) - middle)
-    return cut(out, lengths)
+    return zero_padding(out, lengths)

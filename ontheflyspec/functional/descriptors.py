@@ -12,7 +12,7 @@ from torch import Tensor
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional.decibels import decibels
 from ontheflyspec.functional.scales import bin_frequencies
-from ontheflyspec.functional.signal_frames import cut, ends, take
+from ontheflyspec.functional.signal_frames import ends, take, zero_padding
 from ontheflyspec.functional.stft import present, raise_power, safe_sqrt
 from ontheflyspec.op import Op
 
@@ -135,4 +135,4 @@ def crossing_rate(x: Tensor, lengths: Tensor | None, framing: Framing) -> Tensor
         return take(crossed, torch.minimum(places.clamp(min=0), last))
 
     rate = ((until(starts + framing.n_fft - 1) - until(starts)).to(x.dtype) / framing.n_fft).unsqueeze(-2)
-    return rate if lengths is None else cut(rate, framing.count(lengths))
+    return rate if lengths is None else zero_padding(rate, framing.count(lengths))

@@ -11,7 +11,7 @@ from torch import Tensor
 from ontheflyspec.batch import expand_mask, length_mask, per_item
 from ontheflyspec.functional.filtering import filter_items
 from ontheflyspec.functional.masks import zero_past
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.op import Op
 
 _LEAST = 1e-6
@@ -44,7 +44,7 @@ def bend_items(data: Tensor, lengths: Tensor, *, active: Tensor, numbers: Tensor
     """
     if bend.levels is not None:
         numbers = quantiles(data, lengths, numbers, magnitude=bend.levels == "magnitudes")
-    clean = cut(data, lengths)
+    clean = zero_padding(data, lengths)
     return zero_past(torch.where(per_item(active, data) != 0, bent(clean, numbers, bend), clean), lengths)
 
 

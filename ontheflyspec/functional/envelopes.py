@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.batch import expand_mask, per_item
-from ontheflyspec.functional.signal_frames import cut
-from ontheflyspec.functional.waveform import db_to_amplitude
+from ontheflyspec.functional.signal_frames import zero_padding
+from ontheflyspec.functional.snr import db_to_amplitude
 from ontheflyspec.op import Op
 
 SHAPES = ("linear", "exponential", "logarithmic", "quarter_sine", "half_sine")
@@ -46,7 +46,7 @@ def fade(data: Tensor, lengths: Tensor, *, rise: Tensor, fall: Tensor, shape: st
     for steps, edge in ((place, torch.minimum(rise, n)), (n - 1 - place, torch.minimum(fall, n))):
         share = (steps / (edge - 1).clamp(min=1)).clamp(0, 1).to(data.dtype)
         factor = factor * torch.where(steps < edge, ramp(share, shape), 1)
-    return cut(data * expand_mask(factor, data), lengths)
+    return zero_padding(data * expand_mask(factor, data), lengths)
 
 
 @Op
@@ -68,4 +68,4 @@ def glide(data: Tensor, lengths: Tensor, *, active: Tensor, gains_db: Tensor, st
     share = (steps / wide.clamp(min=1)).clamp(0, 1).to(data.dtype)
     first, last = (per_item(gain, share) for gain in gains_db.unbind(-1))
     factor = torch.where(per_item(active, share) != 0, db_to_amplitude(first + (last - first) * share), 1)
-    return cut(data * expand_mask(factor, data), lengths)
+    return zero_padding(data * expand_mask(factor, data), lengths)

@@ -11,8 +11,8 @@ from ontheflyspec.functional.scales import bin_frequencies, hz_to_scale, spaced
 from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.op import Op
 
-Band = tuple[int, int, int, int]
-"""First and last + 1 filter, first and last + 1 bin."""
+FilterBlock = tuple[int, int, int, int]
+"""Neighbouring filters and the bins they need, a small dense product: first and last + 1 filter, then bin."""
 Run = tuple[Tensor, int]
 """Weights of neighbouring filters on their own bins, and the first of these."""
 
@@ -44,7 +44,7 @@ def triangular_filterbank(
     return weights
 
 
-def bands(weights: Tensor, overhead: int = 2000) -> list[Band]:
+def filter_blocks(weights: Tensor, overhead: int = 2000) -> list[FilterBlock]:
     """Splits filters into runs of neighbours, each with its own range of bins, so that few zeros are multiplied.
 
     The split is the cheapest one: a run costs filters times bins, plus ``overhead`` for one more product.
@@ -57,8 +57,8 @@ def bands(weights: Tensor, overhead: int = 2000) -> list[Band]:
     return cheapest([row[0] for row in used], [row[-1] + 1 for row in used], overhead)
 
 
-def cheapest(lows: list[int], highs: list[int], overhead: int, most: float = math.inf) -> list[Band]:
-    """Returns the runs of `bands` by dynamic programming, for filters whose first and last bins are known.
+def cheapest(lows: list[int], highs: list[int], overhead: int, most: float = math.inf) -> list[FilterBlock]:
+    """Returns the runs of `filter_blocks` by dynamic programming, for filters whose first and last bins are known.
 
     Args:
         lows: first bin of each filter.
@@ -79,7 +79,7 @@ def cheapest(lows: list[int], highs: list[int], overhead: int, most: float = mat
             cost = best[start] + area + overhead
             if cost < best[end]:
                 best[end], cut[end] = cost, start
-    result: list[Band] = []
+    result: list[FilterBlock] = []
     while n:
         start = cut[n]
         result.append((start, n, min(lows[start:n]), max(highs[start:n])))
@@ -93,7 +93,7 @@ def filtered(
     _: Tensor | None,
     *,
     weights: Tensor,
-    bands: list[Band],  # noqa: ARG001
+    bands: list[FilterBlock],  # noqa: ARG001
     exponent: float,
 ) -> Tensor:
     """Returns filter outputs ``[..., F, N]`` of power ``[..., bins, N]``.
@@ -102,7 +102,7 @@ def filtered(
         power: squared magnitudes, 0 past each length.
         _: lengths, not used.
         weights: ``[F, bins]``.
-        bands: of `bands`, not used here.
+        bands: of `filter_blocks`, not used here.
         exponent: of the magnitudes that are filtered, 2 for power.
     """
     return torch.matmul(weights, raise_power(power, exponent))

@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from ontheflyspec.batch import per_item
 from ontheflyspec.functional.fft_sizes import fast_size
 from ontheflyspec.functional.masks import zero_past
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.op import Op
 
 NEPERS = 16.0
@@ -215,7 +215,7 @@ def filter_items(
     """
     longest = int(tails(sections).max()) if tail is None else tail
     coefficients = sections.to(device=data.device, dtype=data.dtype, non_blocking=True)
-    made = overlapped(cut(data, lengths), coefficients, longest, zero_phase)
+    made = overlapped(zero_padding(data, lengths), coefficients, longest, zero_phase)
     return zero_past(torch.where(per_item(active, data) != 0, made, data), lengths)
 
 
@@ -230,4 +230,4 @@ def emphasise(data: Tensor, lengths: Tensor, *, coefficients: Tensor) -> Tensor:
     """
     share = per_item(coefficients, data)
     less = data[..., 1:] - share * data[..., :-1]
-    return cut(torch.cat([data[..., :1], torch.where(share != 0, less, data[..., 1:])], -1), lengths)
+    return zero_padding(torch.cat([data[..., :1], torch.where(share != 0, less, data[..., 1:])], -1), lengths)

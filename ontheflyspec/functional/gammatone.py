@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.framing import Framing
-from ontheflyspec.functional.signal_frames import cut, frames
+from ontheflyspec.functional.signal_frames import frames, zero_padding
 from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.op import Op
 
@@ -140,7 +140,7 @@ def magnitudes(
     signal = segments.widened(x, lengths)
     made = [segments.magnitudes(signal, first) for first in range(0, max(count, 1), segments.frames)]
     out = torch.cat(made, -1)[..., :count]
-    return out if lengths is None else cut(out, framing.count(lengths))
+    return out if lengths is None else zero_padding(out, framing.count(lengths))
 
 
 def _means(values: Tensor, weights: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import rng
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.op import Op
 
 LEVELS = 4096
@@ -72,7 +72,7 @@ def griffin_lim(
     sizes, size = None, trip.samples(magnitude.shape[-1])
     if lengths is not None:
         lengths = lengths.to(magnitude.device, non_blocking=True)  # once, not in every round
-        magnitude, sizes = cut(magnitude, lengths), trip.samples(lengths)
+        magnitude, sizes = zero_padding(magnitude, lengths), trip.samples(lengths)
     step, share, before = first, torch.ones_like(magnitude[..., :1, :1]), None
     with torch.no_grad():
         for _ in range(n_iter if size else 0):

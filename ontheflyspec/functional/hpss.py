@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.signal_frames import cut, ends, take
+from ontheflyspec.functional.signal_frames import ends, take, zero_padding
 from ontheflyspec.functional.stft import safe_power
 from ontheflyspec.op import Op
 
@@ -156,7 +156,7 @@ def hpss(
 
     Shape: as ``x``, or ``[B, ..., 2 F, N]``; exactly 0 past each length.
     """
-    x = cut(x, lengths)
+    x = zero_padding(x, lengths)
     size = x.abs() if x.is_complex() else x
     if x.shape[-1] == 0:
         return (size if mask else x).repeat_interleave(2 if output == "both" else 1, -2)
@@ -167,4 +167,4 @@ def hpss(
         masks.append(soft_mask(steady, sudden * margin[0], power, split))
     if output != "harmonic":
         masks.append(soft_mask(sudden, steady * margin[1], power, split))
-    return cut(torch.cat([one if mask else x * one for one in masks], -2), lengths)
+    return zero_padding(torch.cat([one if mask else x * one for one in masks], -2), lengths)

@@ -10,7 +10,7 @@ from torch.nn.functional import conv_transpose1d, pad
 
 from ontheflyspec.functional.cqt_filters import ROW, Group
 from ontheflyspec.functional.cqt_octaves import FilterBank, analyse
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.op import Op
 
 
@@ -97,12 +97,12 @@ def resynthesise(
     )
 
     def back(parts: Sequence[Tensor]) -> Tensor:
-        return cut(synthesise(parts, bank, before + size + after)[:, before : before + size], samples)
+        return zero_padding(synthesise(parts, bank, before + size + after)[:, before : before + size], samples)
 
     def there_and_back(x: Tensor) -> Tensor:
-        return back([cut(part, frames) for part in analyse(pad(x, (before, after)), bank, count)])
+        return back([zero_padding(part, frames) for part in analyse(pad(x, (before, after)), bank, count)])
 
-    flat = torch.view_as_real((cut(spectra, lengths) / gains.unsqueeze(-1)).flatten(0, -3))
+    flat = torch.view_as_real((zero_padding(spectra, lengths) / gains.unsqueeze(-1)).flatten(0, -3))
     rows = [flat[:, group.first : group.last] for group in bank.plan.groups]
     target = back([torch.cat([row[..., 0], row[..., 1]], 1) for row in rows])
     return solve(there_and_back, target, n_iter).reshape(*spectra.shape[:-2], size)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ontheflyspec.framing import Framing
-from ontheflyspec.functional.signal_frames import cut, ends
+from ontheflyspec.functional.signal_frames import ends, zero_padding
 from ontheflyspec.op import Op
 
 FLOOR = 1e-10
@@ -65,7 +65,7 @@ def overlap_add(
 
     Shape: ``[B, size]`` or ``[B, C, size]``, 0 past each item's samples.
     """
-    spectra = cut(spectra, lengths)
+    spectra = zero_padding(spectra, lengths)
     if spectra.shape[-1] == 0:
         spectra = pad(spectra, (0, 1))
     n_fft, hop_length, count = framing.n_fft, framing.hop_length, spectra.shape[-1]
@@ -75,16 +75,16 @@ def overlap_add(
     added = frames.new_zeros(())
     for part, piece in enumerate(torch.split(frames, hop_length, -1)):
         added = added + pad(piece, (0, 0, part, parts - 1 - part))
-    scale = inverse[overlaps(ends(spectra, lengths), count + parts - 1, parts)]
+    scale = inverse[inverse_sum_index(ends(spectra, lengths), count + parts - 1, parts)]
     if spectra.dim() == 4:
         scale = scale.unsqueeze(1)
     out = (added * scale).flatten(-2)[..., framing.before : framing.before + size]
     out = pad(out, (0, size - out.shape[-1]))
-    return cut(out, sizes)
+    return zero_padding(out, sizes)
 
 
-def overlaps(n: Tensor, segments: int, parts: int) -> Tensor:
-    """Returns rows of `inverse_sums` for segments of ``hop_length`` samples, ``[..., segments]``, of n frames."""
+def inverse_sum_index(n: Tensor, segments: int, parts: int) -> Tensor:
+    """Returns the row of `inverse_sums` for each hop of the output of n frames, int64 ``[..., segments]``."""
     steps = torch.arange(segments, device=n.device)
     last = steps.clamp(max=parts - 1)
     first = (steps - n + 1).clamp(min=0, max=parts - 1)

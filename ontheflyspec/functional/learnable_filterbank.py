@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional.scales import spaced
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.op import Op
 
 CHUNK = 1 << 19
@@ -144,7 +144,7 @@ def blocks(x: Tensor, lengths: Tensor | None, filters: Tensor, pools: Tensor, ho
     else:
         ends = lengths.to(x.device, non_blocking=True).reshape(-1, 1)
         ends = ends.expand(-1, rows.shape[0] // x.shape[0]).reshape(-1)
-        rows = cut(rows, ends)
+        rows = zero_padding(rows, ends)
     # A power of two, of which neighbours share a quarter at most.
     size = 1 << (4 * (taps + pools.shape[-1] + hop_length)).bit_length()
     frames = (size - taps + 1) // hop_length - wide + 1

@@ -12,10 +12,10 @@ from torch.nn.functional import pad
 from ontheflyspec.batch import per_item
 from ontheflyspec.functional.filtering import TOP, overlapped
 from ontheflyspec.functional.masks import zero_past
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
+from ontheflyspec.functional.snr import db_to_amplitude
 from ontheflyspec.functional.statistics import valid_power
 from ontheflyspec.functional.stft import safe_sqrt
-from ontheflyspec.functional.waveform import db_to_amplitude
 from ontheflyspec.op import Op
 
 Measure = Literal["peak", "rms", "loudness"]
@@ -47,7 +47,7 @@ def bring_to_level(
         rate: samples per second, needed for loudness.
     """
     if measure == "peak":
-        magnitudes = cut(data, lengths).abs().flatten(1)
+        magnitudes = zero_padding(data, lengths).abs().flatten(1)
         level = per_item(magnitudes.amax(1) if data.shape[-1] else magnitudes.sum(1), data)
     elif measure == "rms":
         level = safe_sqrt(valid_power(data, lengths))
@@ -56,7 +56,7 @@ def bring_to_level(
         level = loudness_amplitude(data, lengths, rate)
     heard = (per_item(active, data) != 0) & (level > 0)
     factors = factors_to(level, per_item(db_to_amplitude(target_db), data), heard)
-    return zero_past(cut(data, lengths) * factors, lengths)
+    return zero_past(zero_padding(data, lengths) * factors, lengths)
 
 
 def factors_to(level: Tensor, target: Tensor, heard: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ def loudness_amplitude(data: Tensor, lengths: Tensor, rate: float) -> Tensor:
     tail = max(int(10 / math.tan(math.pi * min(_HIGH_PASS_HZ / rate, TOP))) + 1, 512)
     every = k_weighting(rate).expand(len(data), -1, -1, -1)
     sections = every.to(device=data.device, dtype=data.dtype, non_blocking=True)
-    weighted = cut(overlapped(cut(data, lengths), sections, tail, zero_phase=False), lengths)
+    weighted = zero_padding(overlapped(zero_padding(data, lengths), sections, tail, zero_phase=False), lengths)
     return per_item(gated_amplitude(weighted, lengths.to(data.device, non_blocking=True), rate), data)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.batch import beside, expand_mask
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.statistics import valid_mean
 from ontheflyspec.op import Op
 
@@ -22,7 +22,7 @@ def zero_past(data: Tensor, lengths: Tensor) -> Tensor:
 
     ``data`` is a result of the caller's own: on the CPU its padding is overwritten in place.
     """
-    return cut(data, lengths)
+    return zero_padding(data, lengths)
 
 
 def fill_values(fill: Fill, data: Tensor, lengths: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def fill_values(fill: Fill, data: Tensor, lengths: Tensor) -> Tensor:
     return data.new_full((1,), 0.0 if fill == "zero" else float(fill))
 
 
-def meeting_place(sizes: Tensor, table: Tensor) -> torch.device:
+def common_device(sizes: Tensor, table: Tensor) -> torch.device:
     """Returns where to compute with items' sizes and numbers drawn for them, without waiting: on a device if any is."""
     return sizes.device if table.device.type == "cpu" else table.device
 
@@ -46,7 +46,7 @@ def spans(widths: Tensor, fractions: Tensor, sizes: Tensor, most: Tensor | None 
         sizes: int64 ``[B]`` on any device.
         most: largest widths, int64 ``[B]`` on the device of ``sizes``, up to these; None for these.
     """
-    where = meeting_place(sizes, widths)
+    where = common_device(sizes, widths)
     longest = sizes.to(where, non_blocking=True).unsqueeze(-1)
     top = longest if most is None else most.to(where, non_blocking=True).unsqueeze(-1)
     widths = torch.minimum(widths.to(where, non_blocking=True), top)

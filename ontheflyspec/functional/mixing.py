@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.batch import expand_mask, per_item
-from ontheflyspec.functional.masks import meeting_place, zero_past
+from ontheflyspec.functional.masks import common_device, zero_past
 from ontheflyspec.op import Op
 
 
@@ -35,7 +35,7 @@ def symmetric_beta(unit: Tensor, alpha: float) -> Tensor:
     return (1 + turn.sign() * (far / (near + far)).sqrt()) / 2
 
 
-@partial(Op, meets=True)
+@partial(Op, mixes_items=True)
 def mix_pairs(data: Tensor, lengths: Tensor, *, partner: Tensor, weight: Tensor) -> Tensor:
     """MixUp: ``weight`` times each item plus ``1 - weight`` times its partner, exactly 0 past each item's own length.
 
@@ -63,7 +63,7 @@ def segments(weight: Tensor, place: Tensor, source: Tensor, lengths: Tensor, par
         lengths: int64 ``[B]`` on any device.
         partner: int64 ``[B]``, positions in the batch.
     """
-    there = meeting_place(lengths, partner)
+    there = common_device(lengths, partner)
     lengths, weight, place, source, partner = (
         x.to(there, non_blocking=True) for x in (lengths, weight, place, source, partner)
     )
@@ -73,7 +73,7 @@ def segments(weight: Tensor, place: Tensor, source: Tensor, lengths: Tensor, par
     return start, start + sizes, (source * (spare + 1)).long()
 
 
-@partial(Op, meets=True)
+@partial(Op, mixes_items=True)
 def swap_segments(
     data: Tensor, lengths: Tensor, *, partner: Tensor, start: Tensor, end: Tensor, source: Tensor
 ) -> Tensor:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.filterbanks import Band
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.filterbanks import FilterBlock
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.op import Op
 
 RIDGE, RELAXATION = 0.01, 1.7
@@ -34,7 +34,7 @@ def ridge_inverse(weights: Tensor) -> Tensor:
 
 @Op
 def nonnegative_least_squares(
-    x: Tensor, lengths: Tensor | None, *, bank: tuple[Tensor, list[Band]], inverse: Tensor, n_iter: int
+    x: Tensor, lengths: Tensor | None, *, bank: tuple[Tensor, list[FilterBlock]], inverse: Tensor, n_iter: int
 ) -> Tensor:
     """Returns non-negative S for which ``weights @ S`` approximates ``x`` in least squares.
 
@@ -52,7 +52,7 @@ def nonnegative_least_squares(
     Shape: ``[B, ..., K, N]``, 0 past each length.
     """
     matrix, scale = scaled(bank[0])
-    back, x = matrix.t(), cut(x, lengths)
+    back, x = matrix.t(), zero_padding(x, lengths)
 
     def through(s: Tensor) -> Tensor:
         return torch.matmul(back, torch.matmul(inverse, torch.matmul(matrix, s)))

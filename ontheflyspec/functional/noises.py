@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import rng
+from ontheflyspec.functional.snr import mix
 from ontheflyspec.functional.statistics import valid_power
-from ontheflyspec.functional.waveform import mix
 from ontheflyspec.op import Op
 
 NOISE_BLOCK = 4096

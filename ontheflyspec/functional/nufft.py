@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional import filterbanks
-from ontheflyspec.functional.filterbanks import Band, Run
+from ontheflyspec.functional.filterbanks import FilterBlock, Run
 
 NEIGHBOURS = 16
 """Bins that one frequency is interpolated from."""
@@ -36,14 +36,14 @@ def kernels(window: Tensor, turns: Tensor) -> Tensor:
     return torch.cat([torch.cos(angles), -torch.sin(angles)]) * window
 
 
-def bands(turns: Tensor, n_fft: int) -> list[Band]:
+def bands(turns: Tensor, n_fft: int) -> list[FilterBlock]:
     """Returns the cheapest split of frequencies into runs of neighbours, each with its range of ``n_fft + 1`` bins."""
     bins, _ = _folded(_neighbours(turns, n_fft)[1], n_fft)
     lows, highs = bins.amin(1).tolist(), (bins.amax(1) + 1).tolist()
     return filterbanks.cheapest(lows, highs, OVERHEAD, most=8 * OVERHEAD)
 
 
-def weights(turns: Tensor, n_fft: int, parts: list[Band]) -> Tensor:
+def weights(turns: Tensor, n_fft: int, parts: list[FilterBlock]) -> Tensor:
     """Returns the interpolation weights of all runs in a row, float64, for `runs`.
 
     Args:
@@ -71,7 +71,7 @@ def weights(turns: Tensor, n_fft: int, parts: list[Band]) -> Tensor:
     return made
 
 
-def runs(row: Tensor, parts: list[Band]) -> list[Run]:
+def runs(row: Tensor, parts: list[FilterBlock]) -> list[Run]:
     """Returns each run's matrix ``[2 * bins, 2 * outputs]``, real and imaginary parts in turn, and first input."""
     sizes = [4 * (last - first) * (high - low) for first, last, low, high in parts]
     blocks = zip(torch.split(row, sizes), parts, strict=True)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.stft import safe_power
 from ontheflyspec.op import Op
 
@@ -89,7 +89,7 @@ def pcen(
 
     Shape: as ``x``, exactly 0 past each length.
     """
-    x = cut(x, lengths)
+    x = zero_padding(x, lengths)
     past = (smooth(x, *smoothing) / eps).log1p() + math.log(eps)
     level = x * (-gain.unsqueeze(-1) * past).exp()
     if power is None:
@@ -99,4 +99,4 @@ def pcen(
     else:
         bias, power = bias.unsqueeze(-1), power.unsqueeze(-1)
         out = bias.pow(power) * (power * (level / bias).log1p()).expm1()
-    return cut(out, lengths)
+    return zero_padding(out, lengths)

@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ontheflyspec.batch import expand_mask
-from ontheflyspec.functional.phase_vocoder_tables import HOPS, Reading, chirps, prepared
-from ontheflyspec.functional.signal_frames import cut
-from ontheflyspec.functional.stft import full_precision
-from ontheflyspec.op import Op
+from ontheflyspec.functional.phase_vocoder_tables import HOPS, StretchSettings, chirps, prepared
+from ontheflyspec.functional.signal_frames import zero_padding
+from ontheflyspec.op import Op, full_precision
 
 WIDE = 256
 """Frames that are computed at a time, which bounds the memory."""
@@ -90,7 +89,9 @@ def read_middle(spectra: Tensor, points: int, n_fft: int, width: int) -> Tensor:
 
 
 @Op
-def vocode(data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, reading: Reading) -> Tensor:
+def vocode(
+    data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, settings: StretchSettings
+) -> Tensor:
     """Stretches items in time, or shifts their pitch, by a phase vocoder; exactly 0 past each new end.
 
     Gradients take the added phases as constants.
@@ -101,26 +102,26 @@ def vocode(data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size
         active: bool ``[B]``; other items, whose lengths stay, come back bit for bit.
         sizes: samples of the result, int64 ``[B]`` on any device.
         size: samples of the longest.
-        reading: pace and pitch.
+        settings: pace and pitch.
     """
-    wave = cut(data.unsqueeze(1) if data.dim() == 2 else data, lengths)
+    wave = zero_padding(data.unsqueeze(1) if data.dim() == 2 else data, lengths)
     with full_precision(data.device):
-        made = cut(_together(wave, size, reading), sizes) if size and len(wave) else wave
+        made = zero_padding(_together(wave, size, settings), sizes) if size and len(wave) else wave
     kept = pad(wave, (0, max(size - wave.shape[-1], 0)))[..., :size]
     chosen = active.to(data.device, non_blocking=True).unsqueeze(-1)
     out = torch.where(expand_mask(chosen, made), made, kept)
     return out.squeeze(1) if data.dim() == 2 else out
 
 
-def _together(wave: Tensor, size: int, reading: Reading) -> Tensor:
+def _together(wave: Tensor, size: int, settings: StretchSettings) -> Tensor:
     """Returns ``size`` samples of vocoded signals ``[B, C, T]``, all items at once."""
-    hop, n_fft = reading.hop, reading.n_fft
+    hop, n_fft = settings.hop, settings.n_fft
     items, channels, bins = wave.shape[0], wave.shape[1], n_fft // 2 + 1
     scale = peak_scale(wave)
-    signal, tables = prepared(wave * scale, size, reading, 1)
+    signal, tables = prepared(wave * scale, size, settings, 1)
     rows = torch.arange(items * channels, device=wave.device).view(items, channels, 1) * signal.shape[-1]
     starts, flat = tables.starts + rows, signal.reshape(-1)
-    read = None if reading.points is None else _chirps(reading.points.tolist(), n_fft, HOPS * hop, tables.signs)
+    read = None if settings.points is None else _chirps(settings.points.tolist(), n_fft, HOPS * hop, tables.signs)
     state = wave.new_zeros(2, items, bins)
     state[0] = 1
     past = wave.new_zeros(items, channels, 1, bins, dtype=wave.dtype.to_complex())

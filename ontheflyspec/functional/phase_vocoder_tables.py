@@ -80,7 +80,7 @@ def chirps(n_fft: int, points: int, width: int) -> tuple[Tensor, Tensor, Tensor]
     return chirp(bins) * weight, torch.fft.fft(chirp(place).conj()), chirp(place[:width])
 
 
-class Reading(NamedTuple):
+class StretchSettings(NamedTuple):
     """Tempo and pitch of each item of a batch, and the sizes of its frames.
 
     Args:
@@ -96,8 +96,8 @@ class Reading(NamedTuple):
     hop: int
     n_fft: int
 
-    def of(self, rows: list[int]) -> Reading:
-        """Returns the reading of some items."""
+    def of(self, rows: list[int]) -> StretchSettings:
+        """Returns the settings of some items."""
         return self._replace(tempo=self.tempo[rows], points=None if self.points is None else self.points[rows])
 
 
@@ -122,16 +122,16 @@ class Tables(NamedTuple):
     fade: Tensor
 
 
-def prepared(wave: Tensor, size: int, reading: Reading, chunk: int) -> tuple[Tensor, Tables]:
+def prepared(wave: Tensor, size: int, settings: StretchSettings, chunk: int) -> tuple[Tensor, Tables]:
     """Returns signals ``[B, C, T]`` with silence around them, and the tables for them.
 
     Args:
         wave: ``[B, C, T]``, 0 past each item's end.
         size: samples of the result.
-        reading: pace and pitch.
+        settings: pace and pitch.
         chunk: the number of frames is a multiple of it.
     """
-    tempo, points, hop, n_fft = reading
+    tempo, points, hop, n_fft = settings
     count = -(-(-(-size // hop) + HOPS) // chunk) * chunk
     steps = torch.arange(-1, count - 1, dtype=torch.float64, device="cpu") * hop
     centres = torch.round(steps * tempo.unsqueeze(-1)).long()

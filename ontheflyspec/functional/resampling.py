@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.nn.functional import conv1d, pad
 
 from ontheflyspec.batch import as_float, per_item
-from ontheflyspec.functional.signal_frames import cut, take
-from ontheflyspec.functional.stft import full_precision
-from ontheflyspec.op import Op
+from ontheflyspec.functional.signal_frames import take, zero_padding
+from ontheflyspec.op import Op, full_precision
 
 Lengths = TypeVar("Lengths", int, Tensor)
 
@@ -74,11 +73,11 @@ def resample(data: Tensor, lengths: Tensor | None, *, kernels: Tensor, old: int,
     size = resampled_length(n, old, new)
     steps = -(-size // step_out)
     right = (steps - 1) * step_in + kernels.shape[1] - reach - n
-    padded = pad(cut(as_float(data), lengths).reshape(-1, 1, n), (reach, right))
+    padded = pad(zero_padding(as_float(data), lengths).reshape(-1, 1, n), (reach, right))
     with full_precision(data.device):
         out = conv1d(padded, kernels.unsqueeze(1), stride=step_in)
     out = out.transpose(1, 2).reshape(*data.shape[:-1], steps * step_out)[..., :size]
-    return out if lengths is None else cut(out, resampled_length(lengths, old, new))
+    return out if lengths is None else zero_padding(out, resampled_length(lengths, old, new))
 
 
 SNAP = 1e-3
@@ -116,7 +115,7 @@ def change_speeds(
     """
     if data.shape[-1] == 0 or size == 0:
         return data[..., :0]
-    wave, device = cut(data if data.dim() == 3 else data.unsqueeze(1), lengths), data.device
+    wave, device = zero_padding(data if data.dim() == 3 else data.unsqueeze(1), lengths), data.device
     plans = [plan(*one) for one in fractions]
     step_in, step_out, reach = torch.tensor(plans, device="cpu").T.unsqueeze(-1).to(device, non_blocking=True)
     # Kernels of all items in one tensor, with zeros around the smaller ones.

@@ -10,7 +10,7 @@ from ontheflyspec.batch import expand_mask, length_mask
 from ontheflyspec.framing import Framing
 
 
-def cut(x: Tensor, lengths: Tensor | None) -> Tensor:
+def zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Returns ``x`` with exactly 0 past each length of its last axis; ``x`` itself if all items are full (None)."""
     if lengths is None:
         return x
@@ -49,7 +49,7 @@ def extend(x: Tensor, lengths: Tensor | None, left: int, right: int, pad_mode: s
 
     Shape: ``[B, ..., left + T + right]``.
     """
-    x = cut(x, lengths)
+    x = zero_padding(x, lengths)
     if pad_mode == "constant" or left + right == 0:
         return pad(x, (left, right))
     n, after = ends(x, lengths), torch.arange(right, device=x.device)
@@ -67,4 +67,4 @@ def frames(x: Tensor, lengths: Tensor | None, framing: Framing) -> tuple[Tensor,
         x = pad(x, (0, 1))
     if framing.center:
         return extend(x, lengths, framing.before, framing.after, framing.pad_mode), count
-    return pad(cut(x, lengths), (0, max(framing.n_fft - x.shape[-1], 0))), count
+    return pad(zero_padding(x, lengths), (0, max(framing.n_fft - x.shape[-1], 0))), count

@@ -1,11 +1,6 @@
-"""Short-time Fourier transform (STFT) by FFT and by convolution, forms of spectra, and the guard against TF32."""
+"""Short-time Fourier transform (STFT) by FFT and by convolution, and the forms of spectra."""
 
 from __future__ import annotations
-
-import contextlib
-import threading
-from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,60 +10,6 @@ from ontheflyspec.framing import Framing
 from ontheflyspec.functional.signal_frames import frames
 
 OUTPUTS = ("complex", "magnitude", "power", "phase")
-
-
-def full_precision(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Returns a context without autocast and, outside ``torch.compile``, without TF32."""
-    on_cpu = device.type == "cpu"
-    if not torch.amp.is_autocast_available(device.type) or (on_cpu and not torch.is_autocast_enabled("cpu")):
-        return contextlib.nullcontext()
-    if device.type == "cuda" and not torch.compiler.is_compiling():
-        return without_tf32()
-    return torch.autocast(device.type, enabled=False)
-
-
-Switch = tuple[Any, str, Any]
-"""A module of torch, the name of a setting there, and its value."""
-_INSIDE: list[list[Switch]] = []
-"""The switches as they were before the first entry into `without_tf32`, once for every caller inside."""
-_LOCK = threading.Lock()
-
-
-@contextlib.contextmanager
-def without_tf32() -> Iterator[None]:
-    """Keeps autocast out of the calling thread, and TF32 out of the process while any thread is inside.
-
-    The first thread in saves and sets the switches of the process, the last thread out restores them: else a thread
-    that leaves early would enable TF32 for threads still inside, and a later thread would save settings that are not
-    the user's.
-    """
-    with _LOCK:
-        _INSIDE.append(_INSIDE[0] if _INSIDE else _set(_exact()))
-    try:
-        with torch.autocast("cuda", enabled=False):
-            yield
-    finally:
-        with _LOCK:
-            before = _INSIDE.pop()
-            if not _INSIDE:
-                _set(before)
-
-
-def _exact() -> list[Switch]:
-    """Returns the switches of this release of torch, each with its value for full precision."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    conv = getattr(cudnn, "conv", None)
-    if conv is None:
-        return [(part, "allow_tf32", False) for part in (matmul, cudnn)]
-    return [(part, "fp32_precision", "ieee") for part in (matmul, conv)]
-
-
-def _set(switches: list[Switch]) -> list[Switch]:
-    """Sets switches and returns their former values."""
-    before = [(part, name, getattr(part, name)) for part, name, _ in switches]
-    for part, name, value in switches:
-        setattr(part, name, value)
-    return before
 
 
 def fourier_kernels(window: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from ontheflyspec.batch import PaddedBatch, expand_mask
 from ontheflyspec.functional.masks import Spans, zero_past
 from ontheflyspec.functional.noises import colored_noise
-from ontheflyspec.functional.signal_frames import cut
+from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.statistics import valid_power
 from ontheflyspec.functional.stft import safe_sqrt
 from ontheflyspec.labels import TimeMap
@@ -129,7 +129,7 @@ def hide_spans(
     start, end = (one.to(data.device, non_blocking=True) for one in spans)
     gain = span_gain(data.shape[-1], start, end, fade, data.dtype)
     noise = None if keys is None else white_noise(data, lengths, keys, active)
-    return zero_past(blend(cut(data, lengths), gain, noise), lengths)
+    return zero_past(blend(zero_padding(data, lengths), gain, noise), lengths)
 
 
 def span_gain(size: int, start: Tensor, end: Tensor, fade: int, dtype: torch.dtype) -> Tensor:
@@ -196,7 +196,7 @@ def loud_part(data: Tensor, lengths: Tensor, *, silence: Silence) -> tuple[Tenso
         silence: what counts as silence.
     """
     top_db, frame_length, hop_length = silence
-    wave = cut(data if data.dim() == 3 else data.unsqueeze(1), lengths)
+    wave = zero_padding(data if data.dim() == 3 else data.unsqueeze(1), lengths)
     frames = pad(wave, (frame_length // 2, frame_length)).unfold(-1, frame_length, hop_length)
     level = torch.linalg.vector_norm(frames, dim=-1).amax(1).clamp(min=QUIET * frame_length**0.5)
     number = torch.arange(level.shape[-1], device=wave.device)

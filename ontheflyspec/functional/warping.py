@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.masks import Fill, Spans, mask_spans, meeting_place, zero_past
+from ontheflyspec.functional.masks import Fill, Spans, common_device, mask_spans, zero_past
 from ontheflyspec.op import Op
 
 
@@ -18,7 +18,7 @@ def warp_knots(at: Tensor, by: Tensor, sizes: Tensor, reach: float) -> tuple[Ten
         sizes: int64 ``[B]`` on any device; the point of items that are too short is their last step, which stays.
         reach: largest move in steps.
     """
-    where = meeting_place(sizes, at)
+    where = common_device(sizes, at)
     at, by, sizes = (values.to(where, non_blocking=True) for values in (at, by, sizes))
     last = (sizes - 1).clamp(min=0).double()
     moves = (last > 2 * reach) & (by != 0)

@@ -1,4 +1,4 @@
-"""Runs of operations that go through as one program, without the interpreter: the only file that compiles.
+"""Functions compiled by TorchScript: several operations in a row, without the interpreter and its lock (GIL).
 
 Where threads share out a batch, Python's interpreter lock is waited for at every operation. Functions that keep to the
 part of Python that TorchScript reads as well can go through as its programs: it takes their very text, and a call then

@@ -34,7 +34,7 @@ class Rows(NamedTuple):
 
     Args:
         write: takes the result, the data and the positions of items, none of them empty; writes these items up to their
-            ends, from their own steps alone, or those of other items of the data if the `Op` ``meets``.
+            ends, from their own steps alone, or those of other items of the data if the `Op` ``mixes_items``.
         cost: work per value, in copies of a value.
         like: ``[F]``, for type and number of features (axis -2), if the result has others than the data.
     """
@@ -78,7 +78,7 @@ class Task(NamedTuple):
             self.rows.write(self.out, self.data, written)
 
 
-class Room:
+class ScratchBuffers:
     """Buffers for the results of operations in a row, used in turn: one is free again two operations later."""
 
     def __init__(self) -> None:

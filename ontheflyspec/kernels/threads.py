@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ontheflyspec import torch_internals
+from ontheflyspec.torch_internals import THREAD_SETTERS
 
 Task = Callable[[int], object]
 
@@ -89,8 +89,8 @@ def each(task: Task, count: int, work: float) -> None:
     share = min(threads, MOST, count, 1 + int(work // SHARE))
     if threads == 1 or count == 0 or not _OPENMP or getattr(_INSIDE, "pool", False):
         _in_order(task, count)
-    elif share == 1 and torch_internals.can_work_alone():
-        with torch_internals.alone():
+    elif share == 1 and can_work_alone():
+        with alone():
             _in_order(task, count)
     else:
         numbers = itertools.count()
@@ -101,6 +101,27 @@ def each(task: Task, count: int, work: float) -> None:
                     task(number)
 
         _pool(min(threads, MOST)).run(some, share)
+
+
+def can_work_alone() -> bool:
+    """Returns whether `alone` can keep the operations of the calling thread on it."""
+    return THREAD_SETTERS is not None or torch.get_num_threads() == 1
+
+
+class alone:
+    """Keeps the operations of the calling thread on it while inside; no other thread sees a difference."""
+
+    def __enter__(self) -> None:
+        self._threads = torch.get_num_threads()
+        self._set = THREAD_SETTERS if self._threads > 1 else None
+        if self._set is not None:
+            self._set[0](1)
+            self._before = self._set[1](1)
+
+    def __exit__(self, *_: object) -> None:
+        if self._set is not None:
+            self._set[0](self._threads)
+            self._set[1](self._before)
 
 
 def grouped(costs: Sequence[int], most: Callable[[int], int], places: Sequence[int] | None = None) -> list[slice]:

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, overload
 import torch
 from torch import Tensor, nn
 
-from ontheflyspec import checks, pipeline
-from ontheflyspec.batch import PaddedBatch, as_float, lift
+from ontheflyspec import pipeline
+from ontheflyspec.batch import PaddedBatch, as_float, check_input, check_rate, lift
 from ontheflyspec.framing import Framing
+from ontheflyspec.op import full_precision
 from ontheflyspec.pipeline import Pipeline
 
 
@@ -146,19 +147,15 @@ class FrameTransform(Transform):
 
 def check(step: Transform, x: Tensor | PaddedBatch) -> None:
     """Raises unless a transform takes data of this type, shape and sample rate."""
-    where, batched = type(step).__name__, isinstance(x, PaddedBatch)
-    data = x.data if isinstance(x, PaddedBatch) else x
-    checks.dtype(where, data, step.dtypes or (checks.WAVE_DTYPES if step.item_rank == 1 else checks.FEATURE_DTYPES))
-    checks.rank(where, data, step.item_rank, batched=batched)
-    if isinstance(x, PaddedBatch):
-        checks.lengths(where, x.lengths, data.shape[0], data.shape[-1])
-        if step.sample_rate is not None and step.item_rank == 1 and x.rate is not None:
-            checks.sample_rate(where, step.sample_rate, x.rate)
+    where = type(step).__name__
+    check_input(where, x, step.item_rank, step.dtypes)
+    if isinstance(x, PaddedBatch) and step.sample_rate is not None and step.item_rank == 1 and x.rate is not None:
+        check_rate(where, step.sample_rate, x.rate)
 
 
 def _made(step: Transform, data: Tensor, lengths: Tensor | None) -> Tensor:
-    """Returns the transform of a batch, which may have no items."""
-    if data.shape[0] == 0:  # FFT libraries refuse to transform nothing: one item shows the shape
-        row = torch.nn.functional.pad(data, (0, 0) * (data.dim() - 1) + (0, 1))
-        return step.transform(row, None)[:0]
-    return step.transform(data, lengths)
+    with full_precision(data.device):
+        if data.shape[0] == 0:  # FFT libraries refuse to transform nothing
+            row = torch.nn.functional.pad(data, (0, 0) * (data.dim() - 1) + (0, 1))
+            return step.transform(row, None)[:0]
+        return step.transform(data, lengths)

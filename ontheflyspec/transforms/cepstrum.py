@@ -14,8 +14,7 @@ from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.mel import MelSpectrogram
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions, MelOptions
-from ontheflyspec.transforms.stft import STFT
-from ontheflyspec.transforms.stft_filterbank import BandSpectrogram
+from ontheflyspec.transforms.stft import STFT, BandSpectrogram
 
 LOG_OFFSET = 1e-6
 """What torchaudio adds to the bands before it takes their natural logarithm."""

@@ -15,8 +15,7 @@ from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
-from ontheflyspec.transforms.stft import STFT
-from ontheflyspec.transforms.stft_filterbank import frequency_range
+from ontheflyspec.transforms.stft import STFT, frequency_range
 
 FRAMES: dict[str, Any] = {"n_fft": None, "win_length": 2049, "hop_length": 320, "window": "blackmanharris"}
 FRAMES |= {"pad_mode": "constant"}
@@ -134,7 +133,7 @@ class CFP(FrameTransform):
         self.keep("over_bins", partial(cfp.filters, "bins", *options))
         self.keep("over_lags", partial(cfp.filters, "lags", *options))
         self.n_features = len(self.over_bins)
-        self.bands = {name: filterbanks.bands(getattr(self, name)) for name in ("over_bins", "over_lags")}
+        self.bands = {name: filterbanks.filter_blocks(getattr(self, name)) for name in ("over_bins", "over_lags")}
 
     @property
     def frequencies(self) -> Tensor:

@@ -10,14 +10,13 @@ from typing import Any, Literal
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.functional import chroma, cqt_filters, dct, filterbanks, stft
+from ontheflyspec.functional import chroma, cqt_filters, dct, filterbanks
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Node, Pipeline
-from ontheflyspec.transforms import stft_filterbank
 from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.cqt import CQT
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
-from ontheflyspec.transforms.stft import STFT
+from ontheflyspec.transforms.stft import STFT, filters
 
 Source = Literal["stft", "cqt", "cens"]
 FRAMES: dict[str, Any] = {"n_fft": None, "hop_length": 512, "window": None, "center": None, "pad_mode": "constant"}
@@ -135,7 +134,7 @@ class Chroma(FrameTransform):
             maker = self._over_octaves(shared, fmin, width, n_octaves)
         self.sample_rate, self.framing = self.front.sample_rate, self.front.framing
         self.keep("filterbank", maker, trainable=shared["trainable"])
-        self.bands = filterbanks.bands(self.filterbank.detach()) if source == "stft" else []
+        self.bands = filterbanks.filter_blocks(self.filterbank.detach()) if source == "stft" else []
         self.smooth = source == "cens" and win_len_smooth is not None
         if self.smooth:
             win_len_smooth = checks.integer(where, "win_len_smooth", win_len_smooth)
@@ -178,7 +177,7 @@ class Chroma(FrameTransform):
         """Returns power, filters around every pitch, and their norm; None for a source other than the STFT."""
         if isinstance(self.front, CQT):
             return None
-        bands = stft_filterbank.filters(self, self.front, self.bands, 2.0, like)
+        bands = filters(self, self.front, self.bands, 2.0, like)
         return bands.then([Node(chroma.unit, {"norm": self.norm})])
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
@@ -187,8 +186,7 @@ class Chroma(FrameTransform):
             return super().transform(data, lengths)
         valid = None if lengths is None else self.output_lengths(lengths)
         bins = self.front.transform(data, lengths)
-        with stft.full_precision(bins.device):
-            sums = dct.project(bins, valid, matrix=self.constant("filterbank", bins))
+        sums = dct.project(bins, valid, matrix=self.constant("filterbank", bins))
         sums = sums.masked_fill(sums < self.threshold, 0)
         if self.source == "cqt":
             return chroma.unit(sums, valid, norm=self.norm)

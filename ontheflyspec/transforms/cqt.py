@@ -135,8 +135,7 @@ class VQT(FrameTransform):
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the spectrum of ``[B, T]`` or ``[B, C, T]`` samples."""
         bank = self.filter_bank(data)
-        with stft.full_precision(data.device):
-            return cqt_octaves.constant_q_spectra(data, lengths, bank=bank, output=self.output)
+        return cqt_octaves.constant_q_spectra(data, lengths, bank=bank, output=self.output)
 
 
 class CQT(FrameTransform):

@@ -9,12 +9,11 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
-from ontheflyspec.functional import gammatone, stft
+from ontheflyspec.functional import gammatone
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Pipeline
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
-from ontheflyspec.transforms.stft import STFT
-from ontheflyspec.transforms.stft_filterbank import BandSpectrogram
+from ontheflyspec.transforms.stft import STFT, BandSpectrogram
 
 
 class Gammatonegram(BandSpectrogram):
@@ -113,7 +112,6 @@ class Gammatonegram(BandSpectrogram):
             return super().transform(data, lengths)
         data = as_float(data)
         responses, window = self.constant("responses", data), self.stft.constant("window", data)
-        with stft.full_precision(data.device):
-            return gammatone.magnitudes(
-                data, lengths, responses=responses, window=window, framing=self.stft.framing, power=self.power
-            )
+        return gammatone.magnitudes(
+            data, lengths, responses=responses, window=window, framing=self.stft.framing, power=self.power
+        )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import as_float
+from ontheflyspec.batch import FEATURE_DTYPES, as_float
 from ontheflyspec.functional import hpss
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import Transform
@@ -55,7 +55,7 @@ class HPSS(Transform):
     """
 
     item_rank = 2
-    dtypes = (*checks.FEATURE_DTYPES, torch.complex64, torch.complex128)
+    dtypes = (*FEATURE_DTYPES, torch.complex64, torch.complex128)
 
     def __init__(
         self,

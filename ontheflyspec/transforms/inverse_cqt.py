@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.functional import cqt_filters, inverse_cqt, stft
+from ontheflyspec.functional import cqt_filters, inverse_cqt
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.transforms.cqt import VQT
 from ontheflyspec.transforms.options import VQTOptions
@@ -100,5 +100,4 @@ class InverseCQT(InverseTransform):
             for kernel, group in zip(bank.kernels, bank.plan.groups, strict=True)
         ]
         options: dict[str, Any] = {"bank": bank._replace(kernels=scaled), "gains": gains, "n_iter": self.n_iter}
-        with stft.full_precision(data.device):
-            return inverse_cqt.resynthesise(data, lengths, sizes=sizes, size=size, **options)
+        return inverse_cqt.resynthesise(data, lengths, sizes=sizes, size=size, **options)

@@ -98,9 +98,8 @@ class InverseMel(Transform):
         data = as_float(data)
         weights, inverse = self.mel.constant("filterbank", data), self.constant("inverse", data)
         options: dict[str, Any] = {"bank": (weights, self.mel.bands), "inverse": inverse}
-        with stft.full_precision(data.device):
-            spectra = nnls.nonnegative_least_squares(data, lengths, n_iter=self.n_iter, **options)
-            return stft.raise_power(spectra, (2 if self.output == "magnitude" else 4) / self.mel.power)
+        spectra = nnls.nonnegative_least_squares(data, lengths, n_iter=self.n_iter, **options)
+        return stft.raise_power(spectra, (2 if self.output == "magnitude" else 4) / self.mel.power)
 
 
 def _inverse(mel: MelSpectrogram) -> Tensor:

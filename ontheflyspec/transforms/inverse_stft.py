@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.framing import Framing
-from ontheflyspec.functional import istft, stft
+from ontheflyspec.functional import istft
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
 from ontheflyspec.transforms.stft import STFT
@@ -91,8 +91,7 @@ class InverseSTFT(InverseTransform):
         check_bins("InverseSTFT", self.frames.n_fft, data)
         like = data.real if data.dtype == torch.complex128 else self.window
         options = {"window": self.constant("window", like), "inverse": self.constant("inverse", like)}
-        with stft.full_precision(data.device):
-            return istft.overlap_add(data, lengths, sizes=sizes, size=size, framing=self.frames, **options)
+        return istft.overlap_add(data, lengths, sizes=sizes, size=size, framing=self.frames, **options)
 
 
 def check_bins(where: str, n_fft: int, data: Tensor) -> None:

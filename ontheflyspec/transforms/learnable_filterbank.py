@@ -12,9 +12,9 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.batch import as_float
 from ontheflyspec.framing import Framing
-from ontheflyspec.functional import learnable_filterbank, stft
-from ontheflyspec.functional.signal_frames import cut
-from ontheflyspec.transforms import stft_filterbank
+from ontheflyspec.functional import learnable_filterbank
+from ontheflyspec.functional.signal_frames import zero_padding
+from ontheflyspec.transforms import stft
 from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.pcen import PCEN, filled
 
@@ -97,7 +97,7 @@ class LearnableFilterbank(FrameTransform):
         pooling_length = _odd("pooling_length", pooling_length)
         self.framing = Framing(self.sample_rate, pooling_length, hop_length, pooling_length, pad_mode="constant")
         self.init = checks.choice(where, "init", init, ("mel", "linear"))
-        self.fmin, self.fmax = stft_filterbank.frequency_range(where, fmin, fmax, self.sample_rate)
+        self.fmin, self.fmax = stft.frequency_range(where, fmin, fmax, self.sample_rate)
         self.trainable = bool(trainable)
         start = learnable_filterbank.gabor_start if self.kind == "gabor" else learnable_filterbank.sinc_start
         scale = "htk" if self.init == "mel" else "linear"
@@ -125,12 +125,11 @@ class LearnableFilterbank(FrameTransform):
         """Returns the filters' energies of ``[B, T]`` or ``[B, C, T]`` samples."""
         data, valid = as_float(data), None if lengths is None else self.framing.count(lengths)
         frames: dict[str, Any] = {"hop_length": self.framing.hop_length, "count": self.framing.count(data.shape[-1])}
-        with stft.full_precision(data.device):
-            filters, pools = self._filters(data), self._pools(data)
-            out = learnable_filterbank.pooled_energies(data, lengths, filters=filters, pools=pools, **frames)
-            if self.pcen is not None:
-                return self.pcen.transform(out.clamp(min=FLOOR), valid)
-            return out if valid is None else cut(out, valid)
+        filters, pools = self._filters(data), self._pools(data)
+        out = learnable_filterbank.pooled_energies(data, lengths, filters=filters, pools=pools, **frames)
+        if self.pcen is not None:
+            return self.pcen.transform(out.clamp(min=FLOOR), valid)
+        return out if valid is None else zero_padding(out, valid)
 
     def _now(self, name: str) -> Tensor:
         """Returns a parameter in float64 on the host."""

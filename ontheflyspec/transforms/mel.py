@@ -11,8 +11,7 @@ from ontheflyspec import checks
 from ontheflyspec.functional import filterbanks, scales
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
-from ontheflyspec.transforms.stft import STFT
-from ontheflyspec.transforms.stft_filterbank import BandSpectrogram
+from ontheflyspec.transforms.stft import STFT, BandSpectrogram
 
 
 class MelSpectrogram(BandSpectrogram):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.batch import PaddedBatch, check_rank
 from ontheflyspec.functional import statistics
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import Transform
@@ -88,7 +88,7 @@ class Normalize(Transform):
         count, mean, square = 0, torch.zeros((), device="cpu"), torch.zeros((), device="cpu")
         for entry in batches:
             batch = entry if isinstance(entry, PaddedBatch) else entry[0]
-            checks.rank("Normalize.fit", batch.data, self.item_rank, batched=True)
+            check_rank("Normalize.fit", batch.data, self.item_rank, batched=True)
             for item in batch.unpad():
                 values = item.detach().to("cpu", torch.float64).movedim(-2, 0).flatten(1)
                 if n := values.shape[1]:

@@ -12,6 +12,7 @@ from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch, as_tensor, lift
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional.istft import sample_count
+from ontheflyspec.op import full_precision
 from ontheflyspec.transforms.base import Transform, check
 
 
@@ -72,7 +73,8 @@ class InverseTransform(WaveTransform):
             check(self, batch)
             rate = self.output_rate(batch.rate)
             check_sizes(where, self.frames, batch, sizes)
-            data = self.waves(batch.data, batch.lengths, sizes, max(sizes.tolist(), default=0))
+            with full_precision(batch.data.device):
+                data = self.waves(batch.data, batch.lengths, sizes, max(sizes.tolist(), default=0))
             return PaddedBatch(data, sizes, rate, batch.ids)
 
         def on_tensor(data: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ def test_steps_are_those_of_admm():
         found = np.maximum(mixed + dual, 0)
         dual = dual + mixed - found
     found = found * scale[:, None]
-    runs = filterbanks.bands(weights, 200)
+    runs = filterbanks.filter_blocks(weights, 200)
     assert len(runs) > 2
     options = {"bank": (weights, runs), "inverse": ridge_inverse(weights), "n_iter": 20}
     for given, way in ((bands, "cpu"), (bands.clone().requires_grad_(), None)):

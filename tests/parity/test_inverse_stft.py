@@ -127,7 +127,7 @@ def test_sums_of_squared_windows(hop):
         wanted = np.zeros((frames - 1) * hop + parts * hop)
         for t in range(frames):
             wanted[t * hop : t * hop + 64] += values.numpy() ** 2
-        rows = istft.overlaps(torch.tensor(frames), frames + parts - 1, parts)
+        rows = istft.inverse_sum_index(torch.tensor(frames), frames + parts - 1, parts)
         assert sums.flatten(0, 1)[rows].flatten().numpy() == pytest.approx(wanted, abs=1e-12)
 
 

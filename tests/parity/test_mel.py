@@ -9,7 +9,7 @@ import torch
 
 import ontheflyspec as ofs
 from benchmarks.peers import peer
-from ontheflyspec.functional.filterbanks import bands, triangular_filterbank
+from ontheflyspec.functional.filterbanks import filter_blocks, triangular_filterbank
 
 OPTIONS = [
     {},
@@ -83,7 +83,7 @@ def test_kaldi_triangles_stand_over_mels():
 def test_bands_hold_every_weight(overhead):
     weights = triangular_filterbank(16_000, 512, 40, 0.0, 8_000.0, "slaney", "slaney")
     kept = torch.zeros_like(weights)
-    runs = bands(weights, overhead)
+    runs = filter_blocks(weights, overhead)
     for first, last, low, high in runs:
         kept[first:last, low:high] = weights[first:last, low:high]
     assert torch.equal(kept, weights)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ontheflyspec.functional import backgrounds
 from ontheflyspec.functional.backgrounds import Bursts, Excerpts, fade_phase
-from ontheflyspec.functional.waveform import db_to_amplitude
+from ontheflyspec.functional.snr import db_to_amplitude
 from ontheflyspec.kernels.compiled import compiled
 from ontheflyspec.kernels.rows import Layout, Rows, with_channels
 

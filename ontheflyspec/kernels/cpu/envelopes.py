@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional.envelopes import fade, glide, ramp
-from ontheflyspec.functional.waveform import db_to_amplitude
+from ontheflyspec.functional.snr import db_to_amplitude
 from ontheflyspec.kernels.rows import Layout, Rows, by_item
 
 FINE = 1024

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.framing import Framing
-from ontheflyspec.functional.istft import overlap_add, overlaps
+from ontheflyspec.functional.istft import inverse_sum_index, overlap_add
 from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.cpu.pipeline import COST, alone, most_frames
 
@@ -37,7 +37,7 @@ def overlap_add_items(
             for part in range(parts):
                 columns = frames[:, part * hop_length : (part + 1) * hop_length]
                 added[first + part : first + part + len(columns), : columns.shape[1]] += columns
-        added *= inverse[overlaps(torch.tensor(n, device=window.device), n + parts - 1, parts)]
+        added *= inverse[inverse_sum_index(torch.tensor(n, device=window.device), n + parts - 1, parts)]
         made = added.view(-1)[left : left + ends[row]]
         outs[row, : made.shape[0]] = made
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional.loudness import Measure, bring_to_level, factors_to, gated_amplitude, k_weighting
+from ontheflyspec.functional.snr import db_to_amplitude
 from ontheflyspec.functional.stft import safe_sqrt
-from ontheflyspec.functional.waveform import db_to_amplitude
 from ontheflyspec.kernels.cpu.filtering import filter_items_rows
 from ontheflyspec.kernels.cpu.statistics import sum_of
 from ontheflyspec.kernels.rows import Layout, Rows, by_item

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ontheflyspec.functional.filterbanks import Band
+from ontheflyspec.functional.filterbanks import FilterBlock
 from ontheflyspec.functional.nnls import iterate, nonnegative_least_squares, scaled
 from ontheflyspec.kernels import threads
-from ontheflyspec.kernels.cpu.signals import alone, frame_spans
+from ontheflyspec.kernels.cpu.pipeline import alone, frame_spans
 
 VALUES = 1 << 17
 """Values of a solution that are worked on at a time, so that all steps find them in the cache."""
@@ -16,7 +16,7 @@ VALUES = 1 << 17
 
 @nonnegative_least_squares.kernel("cpu")
 def solve_in_blocks(
-    x: Tensor, lengths: Tensor | None, *, bank: tuple[Tensor, list[Band]], inverse: Tensor, n_iter: int
+    x: Tensor, lengths: Tensor | None, *, bank: tuple[Tensor, list[FilterBlock]], inverse: Tensor, n_iter: int
 ) -> Tensor:
     """Returns the solutions, each item's own frames in blocks."""
     weights, bands = bank

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from ontheflyspec import rng
 from ontheflyspec.functional import noises
 from ontheflyspec.functional.noises import noise_blocks
-from ontheflyspec.functional.waveform import db_to_amplitude
+from ontheflyspec.functional.snr import db_to_amplitude
 from ontheflyspec.kernels.compiled import compiled
 from ontheflyspec.kernels.rows import Layout, Rows, with_channels
 

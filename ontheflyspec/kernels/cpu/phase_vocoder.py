@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional.phase_vocoder import peak_scale, read_middle, steps_between, turns, vocode
-from ontheflyspec.functional.phase_vocoder_tables import HOPS, Reading, prepared
+from ontheflyspec.functional.phase_vocoder_tables import HOPS, StretchSettings, prepared
 from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.compiled import compiled
 from ontheflyspec.kernels.rows import keep_rows
@@ -79,7 +79,7 @@ def turned_items(
 
 @vocode.kernel("cpu")
 def vocode_groups(
-    data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, reading: Reading
+    data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, settings: StretchSettings
 ) -> Tensor:
     """Returns each item at its own pace or pitch, a few items of about one length at a time."""
     wave = data.unsqueeze(1) if data.dim() == 2 else data
@@ -99,7 +99,7 @@ def vocode_groups(
         signal = wave.new_zeros(len(group), wave.shape[1], max(ends[row] for row in group))
         for target, row in zip(signal, group, strict=True):
             target[:, : ends[row]] = wave[row, :, : ends[row]]
-        made = _side_by_side(signal, news[group[0]], reading.of(group))
+        made = _side_by_side(signal, news[group[0]], settings.of(group))
         for source, row in zip(made, group, strict=True):
             out[row, :, : news[row]] = source[:, : news[row]]
 
@@ -107,14 +107,14 @@ def vocode_groups(
     return out.squeeze(1) if data.dim() == 2 else out
 
 
-def _side_by_side(wave: Tensor, size: int, reading: Reading) -> Tensor:
+def _side_by_side(wave: Tensor, size: int, settings: StretchSettings) -> Tensor:
     """Returns ``size`` samples of every signal ``[b, C, T]``, 0 past its end."""
     scale = peak_scale(wave)
-    signal, tables = prepared(wave * scale, size, reading, CHUNK)
+    signal, tables = prepared(wave * scale, size, settings, CHUNK)
     starts = tables.starts + torch.arange(wave.shape[1], device=wave.device).unsqueeze(-1) * signal.shape[-1]
     starts = starts.reshape(*starts.shape[:3], -1, CHUNK).transpose(2, 3)
-    points = [0] * wave.shape[0] if reading.points is None else reading.points.tolist()
-    fades = tables.fade.view(HOPS, reading.hop)
+    points = [0] * wave.shape[0] if settings.points is None else settings.points.tolist()
+    fades = tables.fade.view(HOPS, settings.hop)
     out = turned_items(signal, starts, tables.shapes, tables.rest, tables.signs, fades, points)
-    first = reading.hop + HOPS * reading.hop // 2
+    first = settings.hop + HOPS * settings.hop // 2
     return out.flatten(2)[..., first : first + size] / scale

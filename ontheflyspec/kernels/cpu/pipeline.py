@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ontheflyspec.functional.decibels import decibels, log
-from ontheflyspec.functional.filterbanks import Band, filtered
+from ontheflyspec.functional.filterbanks import FilterBlock, filtered
 from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.compiled import compiled
@@ -209,11 +209,11 @@ def filter_products(energy: Tensor, weights: Tensor, bands: List[Tuple[int, int,
 
 
 @filtered.kernel("block")
-def filtered_block(*, weights: Tensor, bands: list[Band], exponent: float) -> Block:
+def filtered_block(*, weights: Tensor, bands: list[FilterBlock], exponent: float) -> Block:
     """Returns filter outputs of rows of power."""
 
     def compute(power: Tensor, n: int) -> Tensor:
-        return filter_products(raise_power(power, exponent), weights, bands, n)
+        return filter_products(power if exponent == 2 else raise_power(power, exponent), weights, bands, n)
 
     def invariant() -> bool:
         key = (tuple(bands), *weights.shape, weights.dtype, torch.get_num_threads())
@@ -317,7 +317,7 @@ class _Part:
 
 
 @functools.lru_cache(maxsize=256)
-def _places_agree(bands: tuple[Band, ...], filters: int, bins: int, dtype: torch.dtype, _: int) -> bool:
+def _places_agree(bands: tuple[FilterBlock, ...], filters: int, bins: int, dtype: torch.dtype, _: int) -> bool:
     """Returns whether `filter_products` have the same bits in any row, in whole tiles of them, by so many threads.
 
     No library promises it, but most add up the bins of any row in one order; tried on this machine, once.
