@@ -1,7 +1,8 @@
 """Operations on padded batches, each a reference and kernels: the one place that chooses among them.
 
 A reference runs on every device, under autograd, compilers and export. A kernel is there for speed alone and gives the
-same values for one kind of tensors. Nobody else asks which of them applies.
+same values for one kind of tensors. Nobody else asks which of them applies. `full_precision` keeps autocast and TF32
+out of operations that promise float32.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from ontheflyspec.labels import TimeMap
 
 PLAIN: set[type] = {Tensor, torch.nn.Parameter}
 """Types of tensors whose memory a kernel may touch; others trace or pretend."""
-
-
 _PLAIN_VALUES = {int, float, str, bool, type(None)}
 """Types that hold no tensor, of which options have most."""
 
@@ -207,14 +206,14 @@ def _by_rows(edits: Mapping[int, Edit], data: Tensor, lengths: Tensor | None, wi
     if lengths is None:
         lengths = torch.full((data.shape[0],), data.shape[-1], device="cpu")
     first = sizes = lengths.tolist()
-    room, tasks = ScratchBuffers(), dict[int, Task]()
+    buffers, tasks = ScratchBuffers(), dict[int, Task]()
     for place, edit in edits.items():
         new = lengths if edit.lengths is None else edit.lengths
         ends = sizes if new is lengths else new.tolist()
         wanted = [True] * len(sizes) if edit.active is None else edit.active.tolist()
         with within(place):
             rows = edit.op.kernels["rows"](Layout(data.shape, data.dtype), lengths, **edit.options)
-        out = room.after(data, edit.size, rows.like)
+        out = buffers.after(data, edit.size, rows.like)
         active = [on and n > 0 for on, n in zip(wanted, sizes, strict=True)]
         tasks[place] = Task(rows, data, out, sizes, ends, active, len(tasks) + 1 == len(edits))
         data, lengths, sizes = out, new, ends

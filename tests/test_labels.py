@@ -120,6 +120,17 @@ def test_lengths_change_with_the_audio() -> None:
         assert not moved.data[1, 0, 10 + spare :].any()
 
 
+def test_frames_of_what_is_gone_are_zero() -> None:
+    """A shift that leaves a hole, and spans that are hidden: labels are 0 where no audio is left."""
+    waves = [torch.full((n,), 3.0) for n in (400, 90, 1, 0)]
+    batch = ofs.pad(waves, rate=RATE, ids=torch.arange(4))
+    labels = ofs.FrameLabels(batch.data.unsqueeze(1), batch.lengths, RATE)
+    for step in (ofs.augment.TimeShift(shift_s=0.3, mode="zero"), ofs.augment.TimeMask(n_masks=2, fraction=0.3)):
+        out, moved = step((batch, labels))
+        assert (out.data == 0).sum() > (batch.data == 0).sum()
+        assert torch.equal(moved.data, out.data.unsqueeze(1))
+
+
 def test_segments_are_cut_and_joined() -> None:
     segments = ofs.Segments([[(0.1, 0.3, "a"), (0.0, 0.4, "all"), (0.25, 0.25, "point")], []])
     _, moved = Turn()((batch_of(40, 20), segments))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -82,9 +83,15 @@ def wrong_imports(module: str, tree: ast.Module) -> list[str]:
     return wrong
 
 
+@functools.cache
+def tree_of(file: Path) -> ast.Module:
+    """Returns a file as Python reads it, read once."""
+    return ast.parse(file.read_text())
+
+
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_imports_point_down(file: Path) -> None:
-    assert wrong_imports(name_of(file), ast.parse(file.read_text())) == []
+    assert wrong_imports(name_of(file), tree_of(file)) == []
 
 
 @pytest.mark.parametrize(
@@ -130,7 +137,7 @@ def test_import_takes_and_prints_nothing(tmp_path: Path) -> None:
 def test_files_and_functions_are_short(file: Path) -> None:
     text = file.read_text()
     assert len(text.splitlines()) <= MOST_LINES
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
             lines = node.end_lineno - node.lineno + 1
@@ -140,7 +147,7 @@ def test_files_and_functions_are_short(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_functions_need_few_arguments(file: Path) -> None:
     """Programs without the interpreter, which take no tuples of names, may need more."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.FunctionDef) and not any("compiled" in ast.unparse(one) for one in node.decorator_list):
             given = node.args
             needed = len(given.args) - len(given.defaults) + sum(default is None for default in given.kw_defaults)
@@ -155,7 +162,7 @@ def test_no_circles() -> None:
     edges = {
         name: {
             target
-            for wanted, _ in imports(ast.parse(file.read_text()))
+            for wanted, _ in imports(tree_of(file))
             if wanted.startswith("ontheflyspec.")
             for target in (wanted, wanted.rpartition(".")[0])
             if target in names and target != "ontheflyspec"
@@ -198,5 +205,5 @@ def test_private_names_of_torch_stand_in_one_place(file: Path) -> None:
 def test_generators_are_made_in_one_place(file: Path) -> None:
     """Only `rng.generator` makes a torch.Generator, so that a test can put another in its place."""
     if name_of(file) != "ontheflyspec.rng":
-        made = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        made = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call)]
         assert not [call for call in made if ast.unparse(call.func) in ("torch.Generator", "Generator")]

@@ -20,6 +20,8 @@ HALVES = (torch.bfloat16, torch.float16)
 SPEC = Example((200, 33), levels=(0.0, -20.0), spare=3)
 every = pytest.mark.parametrize("case", TRANSFORMS, ids=lambda case: case.name)
 halves = pytest.mark.parametrize("half", HALVES, ids=lambda half: str(half).removeprefix("torch."))
+HALF = {case: HALVES[place % 2] for place, case in enumerate(TRANSFORMS)}
+"""One of the two types for each case, in turn."""
 
 
 def features(module: nn.Module, batch: PaddedBatch) -> Tensor:
@@ -42,27 +44,17 @@ def asked(batch: PaddedBatch) -> PaddedBatch:
 
 @every
 def test_autocast_changes_nothing(case: Case) -> None:
-    module, batch = build(case), SPEC.batch(case)
-    for given in (batch, asked(batch)):
-        wanted = features(module, given)
-        for half in HALVES:
-            with torch.autocast("cpu", dtype=half):
-                found = features(module, given)
-            agree(found, wanted)
-
-
-@every
-def test_autocast_changes_nothing_on_one_thread(case: Case) -> None:
-    """Where blocks are the work of the thread that autocast is on for."""
+    """On one thread, where blocks are the work of the thread that autocast is on for, on two, and with gradients."""
     module, batch, threads = build(case), SPEC.batch(case), torch.get_num_threads()
-    torch.set_num_threads(1)
+    wanted = features(module, batch), features(module, asked(batch))
     try:
-        wanted = features(module, batch)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = features(module, batch)
+        for count, given, expected in ((1, batch, wanted[0]), (2, batch, wanted[0]), (1, asked(batch), wanted[1])):
+            torch.set_num_threads(count)
+            with torch.autocast("cpu", dtype=HALF[case]):
+                found = features(module, given)
+            agree(found, expected)
     finally:
         torch.set_num_threads(threads)
-    agree(found, wanted)
 
 
 @halves
@@ -96,9 +88,8 @@ def test_autocast_leaves_gradients_in_full_precision(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in TRANSFORMS if case.takes != "complex"], ids=lambda case: case.name)
-@halves
-def test_half_precision_input_gives_the_features_of_its_values(case: Case, half: torch.dtype) -> None:
-    module, batch = build(case), SPEC.batch(case)
+def test_half_precision_input_gives_the_features_of_its_values(case: Case) -> None:
+    module, batch, half = build(case), SPEC.batch(case), HALF[case]
     rounded = batch._replace(data=batch.data.to(half))
     for given in (rounded, asked(rounded)):
         wanted = features(module, given._replace(data=given.data.float()))
@@ -115,9 +106,8 @@ def test_double_input_gives_double_features(case: Case) -> None:
 
 
 @every
-@halves
-def test_casting_the_module_rounds_no_constants(case: Case, half: torch.dtype) -> None:
-    module, batch = build(case), SPEC.batch(case)
+def test_casting_the_module_rounds_no_constants(case: Case) -> None:
+    module, batch, half = build(case), SPEC.batch(case), HALF[case]
     cast: Any = copy.deepcopy(module).to(half)
     known = dict(module.named_buffers())
     for name, value in cast.named_buffers():

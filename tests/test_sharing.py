@@ -54,13 +54,12 @@ def test_results_do_not_depend_on_the_number_of_threads():
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_no_case_depends_on_the_number_of_threads(case: Case) -> None:
     """Long enough for several blocks, and for several threads."""
-    batch = Example((90_000, 700, 0, 30_000) if case.rank == 1 else (2_000, 700, 0, 1)).batch(case)
-    one, two, three = (on_threads(count, lambda: build(case)(batch).data) for count in (1, 2, 3))
-    for other in (two, three):
-        if case.exact:
-            assert torch.equal(one, other)
-        else:
-            assert (one - other).abs().max() <= 1e-4 * one.abs().max()
+    batch = Example((70_000, 700, 0, 20_000) if case.rank == 1 else (2_000, 700, 0, 1)).batch(case)
+    one, other = (on_threads(count, lambda: build(case)(batch).data) for count in (1, 3))
+    if case.exact:
+        assert torch.equal(one, other)
+    else:
+        assert (one - other).abs().max() <= 1e-4 * one.abs().max()
 
 
 def test_every_task_runs_once_and_on_several_threads(two_threads):
@@ -132,14 +131,16 @@ def test_inference_mode_and_no_grad(two_threads):
 def test_forked_processes_have_their_own_threads():
     code = """
 import os, torch, ontheflyspec as ofs
+from ontheflyspec.kernels import threads
 torch.set_num_threads(2)
+threads.SHARE = 1
 mel = ofs.MelSpectrogram(sample_rate=16_000, n_fft=256, n_mels=20)
-wave = torch.ones(3, 4_000)
+wave = torch.ones(3, 90_000)
 first = mel(wave)
 child = os.fork()
 if child == 0:
-    os._exit(0 if bool((mel(wave) == first).all()) else 1)
+    os._exit(0 if (mel(wave).numpy() == first.numpy()).all() else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert out.stdout.strip() == "0", out.stderr

@@ -25,7 +25,7 @@ class VQT(FrameTransform):
 
     Bin k at frame t is the sum over n of ``x[t * hop_length + n] * conj(b_k[n]) * sqrt(length_k)`` with filters
     ``b_k`` around n = 0. ``method="octaves"`` runs low filters on signals decimated again and again, and gives
-    the same within 1e-4 of the peak at every frame and hop, ends included.
+    the same within 3e-5 of the peak at every frame and hop, ends included.
 
     Args:
         sample_rate: Hz of the waveforms; batches of another rate raise.
@@ -60,7 +60,7 @@ class VQT(FrameTransform):
 
     Matches:
         Sums in float64 over the filters of ``librosa.filters.wavelet`` and of nnAudio: 1e-5 of the peak for
-        ``"direct"``, 1e-4 for ``"octaves"`` (tests/parity/test_cqt.py). ``librosa.vqt`` itself is off by 1 to 15
+        ``"direct"``, 3e-5 for ``"octaves"`` (tests/parity/test_cqt.py). ``librosa.vqt`` itself is off by 1 to 15
         percent, as it halves the signal with filters that cut into its bins.
 
     References:

@@ -53,7 +53,7 @@ class HarmonicCQT(FrameTransform):
         TypeError: samples that are neither float nor int16.
 
     Matches:
-        `CQT` with ``fmin`` times each harmonic, 1e-5 of the peak for ``method="direct"``, 1e-4 for ``"octaves"``
+        `CQT` with ``fmin`` times each harmonic, 1e-5 of the peak for ``method="direct"``, 3e-5 for ``"octaves"``
         (tests/parity/test_harmonic_cqt.py).
 
     References:

@@ -179,8 +179,8 @@ def test_tables_on_a_device_take_the_longest_response() -> None:
         assert filtering.tails(known["sections"]).max() <= unknown["tail"]
 
 
-@pytest.mark.parametrize("step", [BandPass(), ofs.Compose([LowPass(), HighPass(cutoff_hz=(20.0, 90.0))])])
-def test_compiles_whole(step: torch.nn.Module) -> None:
+def test_compiles_whole() -> None:
+    step = ofs.Compose([LowPass(), HighPass(cutoff_hz=(20.0, 90.0)), BandPass()])
     torch._dynamo.reset()
     compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
     batch = ofs.pad([torch.randn(700), torch.randn(300)], rate=RATE, ids=[1, 2])

@@ -67,12 +67,13 @@ def test_loudness_is_that_of_the_standard(requires_grad: bool) -> None:
     np.testing.assert_allclose(lufs(batch._replace(data=data)), expected, atol=0.001)
 
 
-@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])
-def test_loudness_agrees_with_torchaudio(rate: int) -> None:
+@pytest.mark.parametrize(("rate", "lasting"), [(8_000, (1.3, 0.7)), (22_050, (0.8,))])
+def test_loudness_agrees_with_torchaudio(rate: int, lasting: tuple[float, ...]) -> None:
+    """Clips are short, as without its extension torchaudio filters sample by sample in Python."""
     functional = peer("torchaudio.functional")
     if functional is None:
         pytest.skip("torchaudio is not installed")
-    waves = [programme(rate, seconds, place) for place, seconds in enumerate((4.0, 1.3, 0.7))]
+    waves = [programme(rate, seconds, place) for place, seconds in enumerate(lasting)]
     expected = [float(functional.loudness(torch.from_numpy(wave), rate)) for wave in waves]
     np.testing.assert_allclose(lufs(ofs.pad(waves, rate=rate)), expected, atol=0.1)
 

@@ -96,7 +96,7 @@ def test_partners_are_one_cycle(make: type[Augment]) -> None:
         assert place == 0
         assert sorted(seen) == list(range(count))
     counts = torch.zeros(5, 5)
-    for seed in range(2_000):
+    for seed in range(800):
         counts[torch.arange(5), make(seed=seed).draw(torch.arange(5))["partner"]] += 1
     assert not counts.diagonal().any()
     off = counts[~torch.eye(5, dtype=torch.bool)].numpy()

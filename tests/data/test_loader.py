@@ -124,6 +124,16 @@ def test_buffers_are_aligned_and_large_enough():
     assert sizes[3] == sizes[4] == sizes[5]
 
 
+def test_a_buffer_is_not_taken_where_its_alignment_would_not_fit():
+    """1000 bytes lie in a buffer of an eighth more and 64: it does for 1125, not for a few more."""
+    others = [Buffers(keep=1) for _ in range(16)]
+    for buffers in others:
+        buffers.lease((1_000,), np.uint8)
+        assert buffers.lease((1_125,), np.uint8).base.nbytes == 1_189
+    for buffers in others:
+        assert buffers.lease((1_126,), np.uint8).base.nbytes > 1_189
+
+
 def test_transform_is_called_in_the_main_thread_on_what_is_handed_out(clips):
     seen = []
 

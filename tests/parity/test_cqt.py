@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import ontheflyspec as ofs
+from ontheflyspec.kernels.cpu import cqt_octaves
 
 RATE = 22_050
 HOPS = (160, 300, 441, 512, 1148)
@@ -62,13 +63,13 @@ def clips() -> ofs.PaddedBatch:
 
 
 @pytest.mark.parametrize("hop", HOPS)
-@pytest.mark.parametrize(("method", "tolerance"), [("direct", 1e-5), ("octaves", 1e-4)])
-def test_every_frame_at_every_hop(clips: ofs.PaddedBatch, hop: int, method: Any, tolerance: float) -> None:
-    cqt = ofs.CQT(sample_rate=RATE, hop_length=hop, method=method)
-    filters, lengths = wavelets(cqt.frequencies, 12)
-    out = cqt(clips)
-    for wave, found in zip(clips.unpad(), out.unpad(), strict=True):
-        assert gap(found, correlate(wave, filters, lengths, hop)) <= tolerance
+def test_every_frame_at_every_hop(clips: ofs.PaddedBatch, hop: int) -> None:
+    """By octaves within 3e-5 of the direct transform, which is within 1e-5 of the sums."""
+    direct, octaves = (ofs.CQT(sample_rate=RATE, hop_length=hop, method=method) for method in ("direct", "octaves"))
+    filters, lengths = wavelets(direct.frequencies, 12)
+    for wave, one, other in zip(clips.unpad(), direct(clips).unpad(), octaves(clips).unpad(), strict=True):
+        assert gap(one, correlate(wave, filters, lengths, hop)) <= 1e-5
+        assert gap(other, one) <= 3e-5
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -101,7 +102,7 @@ def test_options(clips: ofs.PaddedBatch, name: str) -> None:
     for wave, found in zip(clips.unpad(), cqt(clips).unpad(), strict=True):
         expected = correlate(wave, filters, lengths, 256, options.get("pad_mode", "constant"))
         peak = max(expected.abs().max(), wave.abs().max())  # a clip of one sample, reflected, is in no band
-        assert (found - expected).abs().max() <= 1e-4 * peak
+        assert (found - expected).abs().max() <= 4e-5 * peak
 
 
 @pytest.mark.parametrize("gamma", [None, 0.0, 20.0])
@@ -115,7 +116,7 @@ def test_variable_q(clips: ofs.PaddedBatch, gamma: float | None, filters: Any) -
             vqt.frequencies, 12, (2 ** (1 / 12) - 1) * 24.7 / 0.108 if gamma is None else gamma
         )
     for wave, found in zip(clips.unpad(), vqt(clips).unpad(), strict=True):
-        assert gap(found, correlate(wave, rows, lengths, 512)) <= 1e-4
+        assert gap(found, correlate(wave, rows, lengths, 512)) <= 4e-5
 
 
 def test_outputs(clips: ofs.PaddedBatch) -> None:
@@ -132,14 +133,22 @@ def test_tones_far_from_a_bin_stay_out_of_it() -> None:
     for hertz in (60.0, 523.0, 3_000.0, 7_500.0, 10_800.0):
         wave = torch.sin(2 * torch.pi * hertz * torch.arange(RATE // 2).double() / RATE).float()
         octaves, direct = (ofs.CQT(sample_rate=RATE, method=method)(wave) for method in ("octaves", "direct"))
-        assert (octaves - direct).abs().max() <= 1e-4 * max(direct.abs().max(), 1.0)
+        assert (octaves - direct).abs().max() <= 3e-5 * max(direct.abs().max(), 1.0)
 
 
 def test_long_clip_in_chunks() -> None:
     """More than one chunk of work: frames at the seams are those of the direct transform."""
     wave = torch.randn(600_000, generator=torch.Generator().manual_seed(1))
     options: dict[str, Any] = {"sample_rate": RATE, "hop_length": 1_000, "fmin": 200.0, "n_bins": 30}
-    assert gap(ofs.CQT(**options)(wave), ofs.CQT(**options, method="direct")(wave)) <= 1e-4
+    assert gap(ofs.CQT(**options)(wave), ofs.CQT(**options, method="direct")(wave)) <= 3e-5
+
+
+def test_chunks_hold_whole_periods(clips: ofs.PaddedBatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At an odd hop frames lie in turn between and on the samples of halved signals: a chunk begins as the first."""
+    cqt = ofs.CQT(sample_rate=RATE, hop_length=63, fmin=200.0, n_bins=30)
+    expected = cqt(clips).data
+    monkeypatch.setattr(cqt_octaves, "CHUNK", 63 * 21)
+    assert gap(cqt(clips).data, expected) <= 1e-6
 
 
 def test_trainable_starts_where_the_frozen_one_stands(clips: ofs.PaddedBatch) -> None:

@@ -65,8 +65,7 @@ def test_librosa_s_waves_from_zero_phases(voices, options):
         assert np.abs(ours.numpy() - theirs)[inside].max() <= 1e-5 * np.abs(theirs).max()
 
 
-@pytest.mark.parametrize("n_iter", [8, 32])
-@pytest.mark.parametrize("momentum", [0.0, 0.99])
+@pytest.mark.parametrize(("n_iter", "momentum"), [(8, 0.0), (32, 0.99)])
 def test_random_phases_lead_as_near_as_librosa_s(voices, n_iter, momentum, monkeypatch):
     """Spectral convergence, in float32, in a batch: over some draws librosa's mean, and ours never far above it."""
     options = {"n_iter": n_iter, "momentum": momentum}

@@ -94,9 +94,11 @@ def test_recursion_is_a_loop(decay, size):
     draws = torch.Generator().manual_seed(0)
     x, state = torch.rand(2, 3, size, generator=draws, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
     out = recursion(x, torch.tensor([decay], dtype=torch.float64).log(), state)
+    states = []
     for step in range(size):
         state = decay * state + x[..., step]
-        torch.testing.assert_close(out[..., step], state)
+        states.append(state)
+    torch.testing.assert_close(out, torch.stack(states, -1))
 
 
 @pytest.mark.parametrize(

@@ -61,16 +61,18 @@ def extended(signal: Tensor, start: int, stop: int, reflect: bool, like: Tensor)
         like: for the type of the result.
     """
     n, before, after = signal.size(0), max(-start, 0), max(stop - signal.size(0), 0)
-    if not reflect or before + after == 0:
-        part = signal[max(start, 0) : max(min(stop, n), 0)]
-    elif before < n and after < n:
-        inside = signal[max(start, 0) : min(stop, n)]
-        part = torch.cat([signal[1 : before + 1].flip(0), inside, signal[n - 1 - after : n - 1].flip(0)])
-    else:
+    part = signal[max(start, 0) : max(min(stop, n), 0)]
+    several = reflect and before + after > 0 and max(before, after) >= part.size(0)
+    if several:  # reflected again and again, or without a sample of its own
         places = torch.arange(start, stop).remainder(max(2 * (n - 1), 1))
         part = signal[torch.minimum(places, 2 * (n - 1) - places).clamp(min=0)]
     part = part.to(like.dtype) / 32768 if part.dtype == torch.int16 else part.to(like.dtype)
-    return part if part.size(0) == stop - start else torch.constant_pad_nd(part, [before, after])
+    if several or before + after == 0:
+        return part
+    if reflect:
+        rows: Tensor = torch.ops.aten.reflection_pad1d(part.unsqueeze(0), [before, after])
+        return rows[0]
+    return torch.constant_pad_nd(part, [before, after])
 
 
 @compiled(extended)
@@ -204,7 +206,8 @@ def filter_products(energy: Tensor, weights: Tensor, bands: List[Tuple[int, int,
     """
     made: List[Tensor] = []
     for first, last, low, high in bands:
-        made.append(torch.mm(weights[first:last, low:high], energy[:, low:high].t()))
+        block = weights.narrow(0, first, last - first).narrow(1, low, high - low)
+        made.append(torch.mm(block, energy.narrow(1, low, high - low).t()))
     return torch.cat(made).narrow(1, 0, n)
 
 
