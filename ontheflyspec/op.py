@@ -223,8 +223,9 @@ def _by_rows(edits: Mapping[int, Edit], data: Tensor, lengths: Tensor | None, wi
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[None]:
     """Returns a context without autocast and, outside ``torch.compile``, without TF32."""
-    on_cpu = device.type == "cpu"
-    if not torch.amp.is_autocast_available(device.type) or (on_cpu and not torch.is_autocast_enabled("cpu")):
+    if device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+        return contextlib.nullcontext()
+    if not torch.amp.is_autocast_available(device.type):
         return contextlib.nullcontext()
     if device.type == "cuda" and not torch.compiler.is_compiling():
         return without_tf32()

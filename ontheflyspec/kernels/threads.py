@@ -26,7 +26,7 @@ _OPENMP = "OpenMP" in torch.__config__.parallel_info()
 """Whether torch computes with OpenMP, where each calling thread has a number of threads of its own; without it tasks
 run one after the other, and torch shares out their operations."""
 
-SHARE = 1 << 21
+SHARE = 1 << 19
 """Work, in values copied, that is worth one more thread: handing it over costs 30 us."""
 
 MOST = 8

@@ -35,10 +35,12 @@ def put_segments(out: Tensor, data: Tensor, rows: List[int], segments: List[List
                 part, low = old[..., one[0] : one[1]], one[2]
                 if one[3] < 0:
                     part, low = part.flip([-1]), one[2] - n + 1
-                new[..., reached:low].zero_()
+                if low > reached:
+                    new[..., reached:low].zero_()
                 reached = low + n
                 new[..., low:reached].copy_(part)
-        new[..., reached:].zero_()
+        if reached < new.size(-1):
+            new[..., reached:].zero_()
 
 
 @moves.rearrange.kernel("rows")
