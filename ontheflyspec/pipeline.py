@@ -81,7 +81,7 @@ class Pipeline(NamedTuple):
 
 
 def run(pipelines: Sequence[Pipeline], data: Tensor, lengths: Tensor | None) -> list[Tensor]:
-    """Returns what each pipeline makes of data, exactly 0 past each item's end; equal framings share a transform.
+    """Runs pipelines on the same data, exactly 0 past each item's end; equal framings share a Fourier transform.
 
     Args:
         pipelines: all with a framing, or one without.

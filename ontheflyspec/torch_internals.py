@@ -40,7 +40,7 @@ def constant_in_traces(method: F) -> F:
 
 
 def _thread_setters() -> tuple[Callable[[int], Any], Callable[[int], int]] | None:
-    """Returns what sets the calling thread's number of OpenMP threads, and of MKL threads; None if either is not found.
+    """Returns setters of the calling thread's number of OpenMP threads, and of MKL threads; None if either is missing.
 
     ``torch.set_num_threads`` would set the number for threads to come as well.
     """

@@ -158,7 +158,7 @@ class Augment(nn.Module, ABC):
         return _table(self, rng.uniform(items, rng.fold(0, self.seed) if key is None else key, count), ranges)
 
     def replay(self, x: Any, params: Params) -> Any:
-        """Returns what loaders yield after the edit of a table of `draw`, in ``.eval()``, too."""
+        """Applies the edit of a table of `draw` to a Tensor, a batch, or a batch with targets; in ``.eval()``, too."""
         return with_targets(self, x, lambda batch, targets: changed(self, batch, params, targets))
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:

@@ -78,7 +78,7 @@ class Chain(nn.Module, ABC):
         return self.tables(items, rng.fold(0, self.seed) if key is None else key)
 
     def replay(self, x: Any, params: Params) -> Any:
-        """Returns what loaders yield after the steps, with the parameters of a table of `draw`, in ``.eval()``, too."""
+        """Runs the steps with a table of `draw` on a Tensor, a batch, or a batch with targets; in ``.eval()``, too."""
         return with_targets(self, x, lambda batch, targets: self.run(batch, params, targets))
 
     def is_random(self) -> bool:

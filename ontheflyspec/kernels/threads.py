@@ -7,6 +7,7 @@ bits for any number of threads.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import queue
@@ -89,8 +90,8 @@ def each(task: Task, count: int, work: float) -> None:
     share = min(threads, MOST, count, 1 + int(work // SHARE))
     if threads == 1 or count == 0 or not _OPENMP or getattr(_INSIDE, "pool", False):
         _in_order(task, count)
-    elif share == 1 and can_work_alone():
-        with alone():
+    elif share == 1 and can_be_single_threaded():
+        with single_threaded():
             _in_order(task, count)
     else:
         numbers = itertools.count()
@@ -103,12 +104,12 @@ def each(task: Task, count: int, work: float) -> None:
         _pool(min(threads, MOST)).run(some, share)
 
 
-def can_work_alone() -> bool:
-    """Returns whether `alone` can keep the operations of the calling thread on it."""
+def can_be_single_threaded() -> bool:
+    """Returns whether `single_threaded` can keep the operations of the calling thread on it."""
     return THREAD_SETTERS is not None or torch.get_num_threads() == 1
 
 
-class alone:
+class single_threaded:
     """Keeps the operations of the calling thread on it while inside; no other thread sees a difference."""
 
     def __enter__(self) -> None:
@@ -144,14 +145,11 @@ def grouped(costs: Sequence[int], most: Callable[[int], int], places: Sequence[i
 
 
 def _in_order(task: Task, count: int) -> None:
-    with torch.inference_mode():
-        if not torch.is_autocast_enabled("cpu"):
-            for number in range(count):
-                task(number)
-            return
-        with torch.autocast("cpu", enabled=False):
-            for number in range(count):
-                task(number)
+    """Calls tasks one after the other, as the pool does: in inference mode and without autocast."""
+    autocast = torch.is_autocast_enabled("cpu")
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False) if autocast else contextlib.nullcontext():
+        for number in range(count):
+            task(number)
 
 
 def _pool(size: int) -> Pool:

@@ -12,7 +12,7 @@ from ontheflyspec.functional.cqt_filters import ROW, Plan
 from ontheflyspec.functional.cqt_octaves import FilterBank, constant_q_spectra
 from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.compiled import compiled
-from ontheflyspec.kernels.cpu.pipeline import alone, extended, frame_spans
+from ontheflyspec.kernels.cpu.pipeline import extended, frame_spans, single_channels
 
 CHUNK = 1 << 19
 """Samples of a signal that are worked on at once, so that an hour of audio needs no more memory than a minute."""
@@ -120,7 +120,11 @@ def octave_bins(
 @constant_q_spectra.kernel("cpu")
 def spectra_in_chunks(x: Tensor, lengths: Tensor | None, *, bank: FilterBank, output: str) -> Tensor:
     """Returns constant-Q spectra, the frames of each signal in chunks."""
-    (kernels, decimators, plan, framing), (waves, sizes), hop_length = bank, alone(x, lengths), bank.framing.hop_length
+    (kernels, decimators, plan, framing), (waves, sizes), hop_length = (
+        bank,
+        single_channels(x, lengths),
+        bank.framing.hop_length,
+    )
     kind, bins, total = kernels[0].dtype, plan.groups[-1].last, framing.count(x.shape[-1])
     out = x.new_empty((*x.shape[:-1], bins, total), dtype=kind.to_complex() if output == "complex" else kind)
     outs = out.view(len(waves), bins, total)

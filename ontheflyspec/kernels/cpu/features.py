@@ -41,7 +41,7 @@ def pcen_rows(_: Layout, lengths: Tensor, **options: Any) -> Rows:
 
 
 def _one_by_one(compute: Callable[[Tensor], Tensor], lengths: Tensor) -> Rows:
-    """Returns what writes a function of an item, each alone: the bits of products depend on their shape."""
+    """Adapts a function of one item to `Rows`, item by item: the bits of products depend on their shape."""
     return by_item(lambda out, data, _: out.copy_(compute(data.contiguous())), lengths, cost=8)
 
 
@@ -85,7 +85,7 @@ def combine_block(**options: Any) -> Block:
 
 
 def _whole(op: Op[..., Tensor], options: dict[str, Any]) -> Block:
-    """Returns what an operation's reference makes of frames, rounded by how many of them stand beside each other."""
+    """Adapts a reference to blocks of frames, where rounding depends on the number of frames in the block."""
 
     def compute(frames: Tensor, _: int) -> Tensor:
         return op.reference(frames, None, **options)

@@ -8,7 +8,7 @@ from torch import Tensor
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional.istft import inverse_sum_index, overlap_add
 from ontheflyspec.kernels import threads
-from ontheflyspec.kernels.cpu.pipeline import COST, alone, most_frames
+from ontheflyspec.kernels.cpu.pipeline import COST, most_frames, single_channels
 
 
 @overlap_add.kernel("cpu")
@@ -26,7 +26,7 @@ def overlap_add_items(
     n_fft, hop_length = framing.n_fft, framing.hop_length
     parts, block, left = -(-n_fft // hop_length), most_frames(n_fft), framing.before
     out = window.new_zeros(*spectra.shape[:-2], size)
-    (rows, counts), (outs, ends) = alone(spectra, lengths, 2), alone(out, sizes)
+    (rows, counts), (outs, ends) = single_channels(spectra, lengths, 2), single_channels(out, sizes)
 
     def job(row: int) -> None:
         n = counts[row]

@@ -8,7 +8,7 @@ from torch import Tensor
 from ontheflyspec.functional.filterbanks import FilterBlock
 from ontheflyspec.functional.nnls import iterate, nonnegative_least_squares, scaled
 from ontheflyspec.kernels import threads
-from ontheflyspec.kernels.cpu.pipeline import alone, frame_spans
+from ontheflyspec.kernels.cpu.pipeline import frame_spans, single_channels
 
 VALUES = 1 << 17
 """Values of a solution that are worked on at a time, so that all steps find them in the cache."""
@@ -20,7 +20,7 @@ def solve_in_blocks(
 ) -> Tensor:
     """Returns the solutions, each item's own frames in blocks."""
     weights, bands = bank
-    (matrix, scale), (items, ends) = scaled(weights), alone(x, lengths, 2)
+    (matrix, scale), (items, ends) = scaled(weights), single_channels(x, lengths, 2)
     n_out = matrix.shape[1]
     runs = [(matrix[first:last, low:high], first, last, low, high) for first, last, low, high in bands]
     out = x.new_zeros(*x.shape[:-2], n_out, x.shape[-1])

@@ -38,7 +38,7 @@ def most_frames(n_fft: int) -> int:
     return min(max(BLOCK // n_fft, 16), 2048)
 
 
-def alone(x: Tensor, lengths: Tensor | None, axes: int = 1) -> tuple[Tensor, list[int]]:
+def single_channels(x: Tensor, lengths: Tensor | None, axes: int = 1) -> tuple[Tensor, list[int]]:
     """Returns all channels of all items in a row, ``[R, ..., N]`` with so many axes after R, and the steps of each."""
     rows, sizes = x.flatten(0, -1 - axes), [x.shape[-1]] * x.shape[0] if lengths is None else lengths.tolist()
     channels = math.prod(x.shape[1:-axes])
@@ -150,10 +150,10 @@ def between_bins(spectra: Tensor, runs: List[Tuple[Tensor, int]]) -> Tensor:
 
 
 def sources(frames: Tensor, pipelines: Sequence[Pipeline]) -> list[Tensor]:
-    """Returns what each pipeline takes of windowed frames ``[n, n_fft]``: rows of which the first n count.
+    """Returns the source of each pipeline for windowed frames ``[n, n_fft]``: rows of which the first n count.
 
-    That is power ``[m, bins]`` for power and magnitudes, complex spectra for others; spectra of twice the frame where
-    there are frequencies between the bins; or the frames themselves.
+    The source is power ``[m, bins]`` for power and magnitudes, complex spectra for others; spectra of twice the frame
+    where there are frequencies between the bins; or the frames themselves.
     """
     if pipelines[0].source == "frames":
         return [frames]
@@ -256,7 +256,7 @@ def features_in_blocks(data: Tensor, lengths: Tensor | None, pipelines: Sequence
     parts = [_Part(pipeline, taper) for pipeline in pipelines]
     if any(part.pipeline.source == "frames" and not part.blocks for part in parts):  # all frames at once
         return frame_features.reference(data, lengths, pipelines)
-    waves, sizes = alone(data, lengths)
+    waves, sizes = single_channels(data, lengths)
     ends, block = [framing.count(n) for n in sizes], most_frames(framing.n_fft)
     count = framing.count(data.shape[-1])
     made = [taper.new_empty((*data.shape[:-1], part.n_features, count), dtype=part.dtype) for part in parts]
@@ -304,7 +304,7 @@ class _Part:
         return all(block.invariant() for block in self.blocks)
 
     def features(self, source: Tensor, n: int, shared: bool) -> Tensor:
-        """Returns what the nodes make of the source of n frames, ``[F, n]``; they leave a shared one as it is."""
+        """Runs the nodes on the source of n frames, ``[F, n]``; a shared source stays as it is."""
         rest = iter(self.blocks)
         if self.blocks and self.blocks[0].reads_rows:
             features = next(rest).compute(source, n)

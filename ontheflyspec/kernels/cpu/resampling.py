@@ -12,7 +12,7 @@ from ontheflyspec.functional import resampling
 from ontheflyspec.functional.resampling import Fraction
 from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.compiled import compiled
-from ontheflyspec.kernels.cpu.pipeline import alone, extended
+from ontheflyspec.kernels.cpu.pipeline import extended, single_channels
 from ontheflyspec.kernels.rows import Layout, Rows, with_channels
 
 BLOCK = 1024
@@ -43,7 +43,7 @@ def resample_signal(out: Tensor, signal: Tensor, kernels: Tensor, plan: Tuple[in
 @resampling.resample.kernel("cpu")
 def resample_signals(data: Tensor, lengths: Tensor | None, *, kernels: Tensor, old: int, new: int) -> Tensor:
     """Returns signals at the new rate, each by itself."""
-    plan, (waves, sizes) = resampling.plan(old, new), alone(data, lengths)
+    plan, (waves, sizes) = resampling.plan(old, new), single_channels(data, lengths)
     out = kernels.new_zeros(len(waves), resampling.resampled_length(data.shape[-1], old, new))
 
     def job(row: int) -> None:
