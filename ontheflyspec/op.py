@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
 import torch
@@ -173,10 +173,8 @@ def chosen(op: Op[..., Any], *given: Any) -> str | None:
     """
     if not op.kernels or transforming():
         return None
-    tensors: list[Tensor] = []
-    _gather(given, tensors)
     watched, backend = torch.is_grad_enabled(), "cpu"
-    for x in tensors:
+    for x in _tensors(given):
         if type(x) not in PLAIN or (watched and x.requires_grad):
             return None
         if x.device.type != "cpu":
@@ -186,14 +184,19 @@ def chosen(op: Op[..., Any], *given: Any) -> str | None:
     return backend if backend in op.kernels else None
 
 
-def _gather(value: Any, found: list[Tensor]) -> None:
-    """Adds all tensors in any nesting of tuples, lists and mappings to those found."""
-    if isinstance(value, Tensor):
-        found.append(value)
-    elif isinstance(value, (tuple, list, dict)):
-        for part in value.values() if isinstance(value, dict) else value:
-            if type(part) not in _PLAIN_VALUES:
-                _gather(part, found)
+def _tensors(given: Sequence[Any]) -> list[Tensor]:
+    """Returns all tensors in any nesting of tuples, lists and mappings."""
+    left, found = list(given), list[Tensor]()
+    for value in left:  # which grows meanwhile
+        if type(value) in _PLAIN_VALUES:
+            continue
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, (tuple, list)):
+            left += value
+    return found
 
 
 def _may_follow(edit: Edit) -> bool:

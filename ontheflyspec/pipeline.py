@@ -77,7 +77,7 @@ class Pipeline(NamedTuple):
 
     def then(self, nodes: Sequence[Node]) -> Pipeline:
         """Returns the pipeline with more nodes at its end."""
-        return self._replace(nodes=(*self.nodes, *nodes))
+        return Pipeline((*self.nodes, *nodes), *self[1:])
 
 
 def run(pipelines: Sequence[Pipeline], data: Tensor, lengths: Tensor | None) -> list[Tensor]:

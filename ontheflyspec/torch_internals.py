@@ -25,9 +25,24 @@ dual_level = functools.partial(getattr, forward_ad, "_current_level", -1)
 """Returns the depth of forward-mode differentiation, -1 outside."""
 cuda_lost_in_fork = getattr(torch.cuda, "_is_in_bad_fork", _never)
 """Returns whether this process was forked from one that had begun to use CUDA, which it cannot use then."""
-any_global_hook = getattr(nn.modules.module, "_has_any_global_hook", _never)
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-"""Attributes of a module that hold its hooks."""
+inference_mode = getattr(torch._C, "_InferenceMode", torch.inference_mode)
+"""The guard inside ``torch.inference_mode``, whose layers in Python cost as much as a small operation."""
+_any_global_hook = getattr(nn.modules.module, "_has_any_global_hook", _never)
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Returns whether hooks see the input or the output of a module."""
+    held = module.__dict__
+    for name in _HOOKS:
+        if held.get(name):
+            return True
+    return bool(_any_global_hook())
+
+
+def steps_of(chain: Any) -> list[Any]:
+    """Returns the modules of ``chain.steps``, which ``nn.Module`` looks up at length."""
+    return list(chain._modules["steps"]._modules.values())
 
 
 def constant_in_traces(method: F) -> F:

@@ -6,7 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, check_rank, with_targets
 from ontheflyspec.op import Edit, execute
 from ontheflyspec.pipeline import Pipeline
-from ontheflyspec.torch_internals import HOOKS, any_global_hook
+from ontheflyspec.torch_internals import has_hooks, steps_of
 from ontheflyspec.transforms.base import FrameTransform, Transform, check
 
 Targets = Sequence[Any]
@@ -144,7 +144,7 @@ class Compose(Chain):
 
     def is_random(self) -> bool:
         """Returns whether a call now would draw."""
-        return self.training and any(draws(step) for step in self.steps)
+        return self.training and any([draws(step) for step in steps_of(self)])
 
     @property
     def frequencies(self) -> Tensor:
@@ -233,7 +233,7 @@ def takes(steps: Iterable[Any]) -> tuple[int, float | None]:
 
 def draws(step: Any) -> bool:
     """Returns whether a call of a step now would draw."""
-    return step.is_random() if isinstance(step, Chain) else isinstance(step, Augment) and step.training
+    return not isinstance(step, Transform) and (step.is_random() if isinstance(step, Chain) else step.training)
 
 
 def draw_all(steps: Iterable[Any], ids: Tensor, key: int) -> Params:
@@ -243,33 +243,41 @@ def draw_all(steps: Iterable[Any], ids: Tensor, key: int) -> Params:
     return {str(place): step.draw(ids, one) for (place, step), one in zip(known.items(), keys, strict=True)}
 
 
-def run_all(chain: Any, x: Any, params: Params, targets: Targets = (), first: int = 0) -> tuple[Any, Targets]:
-    """Runs the steps of a chain from place ``first`` on a Tensor or a PaddedBatch, neighbours together if possible."""
-    steps, place = list(chain.steps), first
+def run_all(
+    chain: Any, x: Any, params: Params, targets: Targets = (), first: int = 0, last: int | None = None
+) -> tuple[Any, Targets]:
+    """Runs the steps of a chain on a Tensor or a batch, neighbours together where possible.
+
+    Args:
+        chain: has the ``steps``.
+        x: a Tensor or a PaddedBatch.
+        params: tables of the random steps by place.
+        targets: of the items.
+        first: place of the first step.
+        last: place after the last step, None for all.
+    """
+    steps, place = steps_of(chain)[:last], first
     while place < len(steps):
-        step = steps[place]
-        if isinstance(step, Augment) and str(place) in params:
+        step, count = steps[place], 1
+        table = params.get(str(place)) if params else None
+        if table is not None and isinstance(step, Augment):
             count = next((n for n, one in enumerate(steps[place:]) if not isinstance(one, Augment)), len(steps) - place)
             x, targets = _augmented(chain, range(place, place + count), x, params, targets)
-            place += count
-            continue
-        x, targets, count = run_one(chain, place, x, params.get(str(place)), targets)
+        elif table is not None:
+            with named(chain, place):
+                x, targets = step.run(x, table, targets)
+        else:
+            with named(chain, place):
+                run = fused(steps, place, x)
+                if run is None:
+                    x = step(x)
+                else:
+                    single = isinstance(x, Tensor) and x.dim() == step.item_rank
+                    given = x.unsqueeze(0) if single else x
+                    data = pipeline.run([run.pipeline], *samples(given))[0]
+                    x, count = data[0] if single else run.result(data, x), run.count
         place += count
     return x, targets
-
-
-def run_one(chain: Any, place: int, x: Any, params: Params | None, targets: Targets) -> tuple[Any, Targets, int]:
-    """Runs one step, with those after it that fuse with it; returns the result, its targets, and how many ran."""
-    step = chain.steps[place]
-    if isinstance(step, Augment) and params is not None:
-        return *_augmented(chain, range(place, place + 1), x, {str(place): params}, targets), 1
-    with named(chain, place):
-        if isinstance(step, Chain) and params is not None:
-            return *step.run(x, params, targets), 1
-        if not isinstance(step, Transform):
-            return step(x), targets, 1
-    made, count = _transformed(chain, place, x)
-    return made, targets, count
 
 
 def _augmented(
@@ -301,58 +309,63 @@ def _augmented(
     return execute(edits, batch, within)[0], targets
 
 
-def _transformed(chain: Any, place: int, x: Any) -> tuple[Any, int]:
-    """Runs a transform and those after it that fuse with it; returns the result and how many ran."""
-    steps = list(chain.steps)
-    own, count = fused(chain, steps, place, x)
-    with named(chain, place):
-        if own is None:
-            return steps[place](x), 1
-        if isinstance(x, Tensor):
-            single = x.dim() == steps[place].item_rank
-            made = pipeline.run([own], x.unsqueeze(0) if single else x, None)[0]
-            return made[0] if single else made, count
-        made = pipeline.run([own], x.data, x.lengths)[0]
-        return as_batch(steps[place : place + count], made, x), count
+class Fused(NamedTuple):
+    """Transforms in a row as one pipeline.
 
-
-def fused(chain: Any, steps: Sequence[Any], place: int, x: Any) -> tuple[Pipeline | None, int]:
-    """Returns the pipeline of a transform with frames, fused with those after it that work block by block.
-
-    Returns:
-        The pipeline, None where the transform has none or has hooks that must see it run; and the number of its steps.
+    Args:
+        pipeline: of them all.
+        count: how many they are.
+        lengths: of the result, None for a Tensor.
+        rate: of the result, None if it is not known.
     """
-    first, data = steps[place], x.data if isinstance(x, PaddedBatch) else x
+
+    pipeline: Pipeline
+    count: int
+    lengths: Tensor | None
+    rate: float | None
+
+    def result(self, data: Tensor, x: Any) -> Any:
+        """Returns data that came of a Tensor or a batch in its form."""
+        return data if self.lengths is None else PaddedBatch(data, self.lengths, self.rate, x.ids)
+
+
+def samples(x: Any) -> tuple[Tensor, Tensor | None]:
+    """Returns the data and the lengths of a batch, or a Tensor of full items and None."""
+    return (x, None) if isinstance(x, Tensor) else (x.data, x.lengths)
+
+
+def fused(steps: Sequence[Any], place: int, x: Any) -> Fused | None:
+    """Returns the pipeline of a transform with frames and those after it, from a place on.
+
+    None where that transform has no pipeline, or hooks that must see it run.
+    """
+    first, (data, lengths) = steps[place], samples(x)
     if not isinstance(first, FrameTransform) or has_hooks(first) or not data.shape[0]:
-        return None, 1
-    with named(chain, place):
-        check(first, x)
-        own = first.pipeline(data, 0)
-    if own is None or own.source == "complex":
-        return own, 1
-    count, features = 1, first.output_features(0)
+        return None
+    check(first, x)
+    own, rate = first.pipeline(data, 0), None
+    if own is None:
+        return None
+    if lengths is not None:
+        lengths, rate = first.output_lengths(lengths), first.output_rate(x.rate)
+    made = Fused(own, 1, lengths, rate)
+    if own.source == "complex":
+        return made
+    features = first.output_features(0)
     for later in steps[place + 1 :]:
         if not isinstance(later, Transform) or isinstance(later, FrameTransform) or has_hooks(later):
             break
-        with named(chain, place + count):
+        try:
             more = later.pipeline(data, features)
-        if more is None or any(node.block() is None for node in more.nodes):
+            if more is None:
+                break
+            if lengths is not None:
+                lengths, rate = later.output_lengths(lengths), later.output_rate(rate)
+        except (TypeError, ValueError):  # it is raised again, and tells the step, where that runs by itself
             break
-        own, count = own.then(more.nodes), count + 1
-    return own, count
-
-
-def has_hooks(step: nn.Module) -> bool:
-    """Returns whether hooks see the input or the output of a step, which then is called by itself."""
-    return bool(any_global_hook()) or any(getattr(step, name, None) for name in HOOKS)
-
-
-def as_batch(steps: Sequence[Transform], data: Tensor, batch: PaddedBatch) -> PaddedBatch:
-    """Returns the result of transforms of a batch as one, with its lengths, rate and ids."""
-    lengths, rate = batch.lengths, batch.rate
-    for step in steps:
-        lengths, rate = step.output_lengths(lengths), step.output_rate(rate)
-    return PaddedBatch(data, lengths, rate, batch.ids)
+        made = Fused(made.pipeline.then(more.nodes), made.count + 1, lengths, rate)
+        features = later.output_features(features)
+    return made
 
 
 def named(chain: Any, place: int) -> contextlib.AbstractContextManager[None]:

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from ontheflyspec import checks, pipeline
 from ontheflyspec.augment.ranges import Params
-from ontheflyspec.batch import PaddedBatch, check_rank
+from ontheflyspec.batch import check_rank
 from ontheflyspec.chain import compose
-from ontheflyspec.chain.compose import Chain, Compose, Targets
+from ontheflyspec.chain.compose import Chain, Compose, Fused, Targets
 from ontheflyspec.labels import Target
-from ontheflyspec.pipeline import Pipeline
+from ontheflyspec.torch_internals import has_hooks, steps_of
 
 
 class Parallel(Chain):
@@ -93,24 +93,25 @@ class Parallel(Chain):
             rule = "no random steps inside, or targets that nothing moves"
             got = " and ".join(type(target).__name__ for target in targets if isinstance(target, Target))
             raise TypeError(checks.message("Parallel", rule, got, "Put the augmentations before it."))
-        fronts: dict[str, tuple[Pipeline, list[Any], int]] = {}
+        fronts: dict[str, tuple[Fused, list[Any]]] = {}
         for name, part in self.transforms.items():
-            steps = [] if name in params or compose.has_hooks(part) else steps_of(part)
-            own, count = compose.fused(part, steps, 0, x) if steps else (None, 0)
-            if own is not None and own.framing is not None:
-                fronts[name] = own, steps, count
-        data, lengths = (x.data, x.lengths) if isinstance(x, PaddedBatch) else (x, None)
-        found = pipeline.run([own for own, *_ in fronts.values()], data, lengths)
+            steps = [] if name in params or has_hooks(part) else _steps(part)
+            if steps:
+                with compose.named(part, 0):
+                    front = compose.fused(steps, 0, x)
+                if front is not None and front.pipeline.framing is not None:
+                    fronts[name] = front, steps
+        found = pipeline.run([front.pipeline for front, _ in fronts.values()], *compose.samples(x))
         made: dict[str, Any] = {}
-        for (name, (_, steps, count)), features in zip(fronts.items(), found, strict=True):
-            out = compose.as_batch(steps[:count], features, x) if isinstance(x, PaddedBatch) else features
-            made[name] = compose.run_all(self.transforms[name], out, {}, first=count)[0] if count < len(steps) else out
+        for (name, (front, steps)), features in zip(fronts.items(), found, strict=True):
+            out, rest = front.result(features, x), front.count < len(steps)
+            made[name] = compose.run_all(self.transforms[name], out, {}, first=front.count)[0] if rest else out
         for name, part in self.transforms.items():
             if name not in made:
                 made[name] = part.replay(x, params[name]) if name in params else part(x)
         return {name: made[name] for name in self.transforms}, targets
 
 
-def steps_of(part: Any) -> list[Any]:
+def _steps(part: Any) -> list[Any]:
     """Returns the steps of a `Compose`, or a transform as the only step."""
-    return list(part.steps) if isinstance(part, Compose) else [part]
+    return steps_of(part) if isinstance(part, Compose) else [part]

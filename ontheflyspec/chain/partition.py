@@ -13,7 +13,7 @@ from ontheflyspec import checks
 from ontheflyspec.augment.base import each_column
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, as_tensor
-from ontheflyspec.chain.compose import Targets, name, run_one
+from ontheflyspec.chain.compose import Targets, name, run_all
 from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.labels import Target, check_count, merged, take
 from ontheflyspec.transforms.base import Transform
@@ -46,7 +46,8 @@ def one_each(
     if fits_masks(chain.steps, next(iter(turn.values()))):
         for place, taken in turn.items():
             if str(place) in params:
-                batch, targets, _ = run_one(chain, place, batch, _restricted(params[str(place)], taken), targets)
+                table = {str(place): _restricted(params[str(place)], taken)}
+                batch, targets = run_all(chain, batch, table, targets, place, place + 1)
         return batch, targets
     count, parts, moved = batch.data.shape[0], [], []
     for target in targets:
@@ -57,8 +58,8 @@ def one_each(
     for place, rows in ways.items():
         if rows:
             table, own = params.get(str(place)), _targets_of(targets, rows)
-            given = None if table is None else each_column(table, partial(_rows, rows=rows))
-            out, own, _ = run_one(chain, place, _select(batch, rows), given, own)
+            given = {} if table is None else {str(place): each_column(table, partial(_rows, rows=rows))}
+            out, own = run_all(chain, _select(batch, rows), given, own, place, place + 1)
             parts.append((name(chain.steps, place), rows, out))
             moved.append((rows, own))
     busy = {row for rows in ways.values() for row in rows}

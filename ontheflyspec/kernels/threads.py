@@ -7,7 +7,6 @@ bits for any number of threads.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import queue
@@ -16,13 +15,20 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ontheflyspec.torch_internals import THREAD_SETTERS
+from ontheflyspec.torch_internals import THREAD_SETTERS, inference_mode
 
 Task = Callable[[int], object]
 
 _LOCK = threading.Lock()
-_INSIDE = threading.local()
 _POOLS: dict[int, Pool] = {}
+
+
+class _Inside(threading.local):
+    pool = False
+    """Whether the thread belongs to a pool."""
+
+
+_INSIDE = _Inside()
 _OPENMP = "OpenMP" in torch.__config__.parallel_info()
 """Whether torch computes with OpenMP, where each calling thread has a number of threads of its own; without it tasks
 run one after the other, and torch shares out their operations."""
@@ -88,7 +94,7 @@ def each(task: Task, count: int, work: float) -> None:
     """
     threads = torch.get_num_threads()
     share = min(threads, MOST, count, 1 + int(work // SHARE))
-    if threads == 1 or count == 0 or not _OPENMP or getattr(_INSIDE, "pool", False):
+    if threads == 1 or count == 0 or not _OPENMP or _INSIDE.pool:
         _in_order(task, count)
     elif share == 1 and can_be_single_threaded():
         with single_threaded():
@@ -97,7 +103,7 @@ def each(task: Task, count: int, work: float) -> None:
         numbers = itertools.count()
 
         def some() -> None:
-            with torch.inference_mode():
+            with inference_mode(True):
                 while (number := next(numbers)) < count:
                     task(number)
 
@@ -146,8 +152,10 @@ def grouped(costs: Sequence[int], most: Callable[[int], int], places: Sequence[i
 
 def _in_order(task: Task, count: int) -> None:
     """Calls tasks one after the other, as the pool does: in inference mode and without autocast."""
-    autocast = torch.is_autocast_enabled("cpu")
-    with torch.inference_mode(), torch.autocast("cpu", enabled=False) if autocast else contextlib.nullcontext():
+    if torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            return _in_order(task, count)
+    with inference_mode(True):
         for number in range(count):
             task(number)
 

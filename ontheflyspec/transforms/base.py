@@ -90,9 +90,10 @@ class Transform(nn.Module, ABC):
 
     def constant(self, name: str, like: Tensor) -> Tensor:
         """Returns a kept constant in the precision and on the device of ``like``."""
-        value: Tensor = getattr(self, name)
-        if isinstance(value, nn.Parameter):
-            return value.to(like.dtype)
+        value = self._buffers.get(name)
+        if value is None:
+            parameter: Tensor = getattr(self, name)
+            return parameter.to(like.dtype)
         if like.dtype == torch.float64:
             return self._makers[name]().to(like.device, non_blocking=True)
         return value
