@@ -128,8 +128,11 @@ Within = Callable[[int], contextlib.AbstractContextManager[Any]]
 """Returns the context of the edit at a place, which may tell in its errors where they come from."""
 
 
+_NOWHERE = contextlib.nullcontext()
+
+
 def _nowhere(_: int) -> contextlib.AbstractContextManager[None]:
-    return contextlib.nullcontext()
+    return _NOWHERE
 
 
 def execute(
@@ -226,13 +229,12 @@ def _by_rows(edits: Mapping[int, Edit], data: Tensor, lengths: Tensor | None, wi
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[None]:
     """Returns a context without autocast and, outside ``torch.compile``, without TF32."""
-    if device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-        return contextlib.nullcontext()
-    if not torch.amp.is_autocast_available(device.type):
-        return contextlib.nullcontext()
-    if device.type == "cuda" and not torch.compiler.is_compiling():
+    kind = device.type
+    if not torch.is_autocast_enabled("cpu") if kind == "cpu" else not torch.amp.is_autocast_available(kind):
+        return _NOWHERE
+    if kind == "cuda" and not torch.compiler.is_compiling():
         return without_tf32()
-    return torch.autocast(device.type, enabled=False)
+    return torch.autocast(kind, enabled=False)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor
 from ontheflyspec.batch import as_float
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional import nufft, stft
-from ontheflyspec.functional.filterbanks import Run
+from ontheflyspec.functional.filterbanks import FilterBlock, Run
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.op import Op, full_precision
 
@@ -49,11 +49,15 @@ class Block(NamedTuple):
             of the source and n, of which the first n count, if it ``reads_rows``.
         reads_rows: whether it takes the source of its pipeline, of which it is the first node.
         invariant: tells whether a frame gets the same bits whatever frames stand beside it.
+        filters: weights and their blocks, if it is the product of them and power.
+        scale: of a logarithm, if it is one, see `functional.decibels.to_logarithms`.
     """
 
     compute: Callable[..., Tensor]
     reads_rows: bool = False
     invariant: Callable[[], bool] = lambda: True
+    filters: tuple[Tensor, list[FilterBlock]] | None = None
+    scale: list[float] | None = None
 
 
 class Pipeline(NamedTuple):
@@ -104,6 +108,8 @@ def run(pipelines: Sequence[Pipeline], data: Tensor, lengths: Tensor | None) -> 
 
 def _sharing(pipelines: Sequence[Pipeline]) -> list[list[int]]:
     """Returns the places of those that share a Fourier transform, together."""
+    if len(pipelines) == 1:
+        return [[0]]
     shared: dict[Any, list[int]] = {}
     for place, one in enumerate(pipelines):
         alone = one.framing is None or one.kernels is not None or one.source == "frames"

@@ -40,9 +40,14 @@ def has_hooks(module: nn.Module) -> bool:
     return bool(_any_global_hook())
 
 
-def steps_of(chain: Any) -> list[Any]:
-    """Returns the modules of ``chain.steps``, which ``nn.Module`` looks up at length."""
-    return list(chain._modules["steps"]._modules.values())
+def child(module: nn.Module, name: str) -> Any:
+    """Returns a module inside another, which ``nn.Module`` as an attribute looks for at length."""
+    return module._modules[name]
+
+
+def steps_of(chain: nn.Module) -> list[Any]:
+    """Returns the modules of ``chain.steps``."""
+    return list(child(chain, "steps")._modules.values())
 
 
 def constant_in_traces(method: F) -> F:

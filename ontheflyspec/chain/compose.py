@@ -144,7 +144,7 @@ class Compose(Chain):
 
     def is_random(self) -> bool:
         """Returns whether a call now would draw."""
-        return self.training and any([draws(step) for step in steps_of(self)])
+        return self.training and any(map(draws, steps_of(self)))
 
     @property
     def frequencies(self) -> Tensor:
@@ -275,7 +275,7 @@ def run_all(
                     single = isinstance(x, Tensor) and x.dim() == step.item_rank
                     given = x.unsqueeze(0) if single else x
                     data = pipeline.run([run.pipeline], *samples(given))[0]
-                    x, count = data[0] if single else run.result(data, x), run.count
+                    x, count = data[0] if single else run.result(data, x), run.n_steps
         place += count
     return x, targets
 
@@ -314,13 +314,13 @@ class Fused(NamedTuple):
 
     Args:
         pipeline: of them all.
-        count: how many they are.
+        n_steps: how many transforms they are.
         lengths: of the result, None for a Tensor.
         rate: of the result, None if it is not known.
     """
 
     pipeline: Pipeline
-    count: int
+    n_steps: int
     lengths: Tensor | None
     rate: float | None
 
@@ -363,7 +363,7 @@ def fused(steps: Sequence[Any], place: int, x: Any) -> Fused | None:
                 lengths, rate = later.output_lengths(lengths), later.output_rate(rate)
         except (TypeError, ValueError):  # it is raised again, and tells the step, where that runs by itself
             break
-        made = Fused(made.pipeline.then(more.nodes), made.count + 1, lengths, rate)
+        made = Fused(made.pipeline.then(more.nodes), made.n_steps + 1, lengths, rate)
         features = later.output_features(features)
     return made
 

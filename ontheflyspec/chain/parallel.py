@@ -104,8 +104,8 @@ class Parallel(Chain):
         found = pipeline.run([front.pipeline for front, _ in fronts.values()], *compose.samples(x))
         made: dict[str, Any] = {}
         for (name, (front, steps)), features in zip(fronts.items(), found, strict=True):
-            out, rest = front.result(features, x), front.count < len(steps)
-            made[name] = compose.run_all(self.transforms[name], out, {}, first=front.count)[0] if rest else out
+            out, rest = front.result(features, x), front.n_steps < len(steps)
+            made[name] = compose.run_all(self.transforms[name], out, {}, first=front.n_steps)[0] if rest else out
         for name, part in self.transforms.items():
             if name not in made:
                 made[name] = part.replay(x, params[name]) if name in params else part(x)

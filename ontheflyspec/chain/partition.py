@@ -46,8 +46,8 @@ def one_each(
     if fits_masks(chain.steps, next(iter(turn.values()))):
         for place, taken in turn.items():
             if str(place) in params:
-                table = {str(place): _restricted(params[str(place)], taken)}
-                batch, targets = run_all(chain, batch, table, targets, place, place + 1)
+                given = {str(place): _restricted(params[str(place)], taken)}
+                batch, targets = run_all(chain, batch, given, targets, place, place + 1)
         return batch, targets
     count, parts, moved = batch.data.shape[0], [], []
     for target in targets:

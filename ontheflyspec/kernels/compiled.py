@@ -40,7 +40,7 @@ def compiled(*helpers: Callable[..., Any]) -> Callable[[F], F]:
     """Returns a decorator that gives a function as a program, or as it stands where none can be had.
 
     Args:
-        helpers: functions that it calls, in the order in which they call each other; plain ones, not programs.
+        helpers: functions that it calls, programs or not, in the order in which they call each other.
     """
 
     def compile_with(function: F) -> F:
@@ -65,10 +65,15 @@ def _program(functions: list[Callable[..., Any]]) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            unit = torch.jit.CompilationUnit("\n".join(_text(function) for function in functions))
+            unit = torch.jit.CompilationUnit("\n".join(_text(_written(function)) for function in functions))
     except (RuntimeError, AttributeError, OSError, TypeError):
         return None
     return getattr(unit, functions[-1].__name__)
+
+
+def _written(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the function that a program was made of, or a function as it is."""
+    return next((program.written for program in PROGRAMS.values() if program.fast is function), function)
 
 
 def _text(function: Callable[..., Any]) -> str:

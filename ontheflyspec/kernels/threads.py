@@ -154,7 +154,8 @@ def _in_order(task: Task, count: int) -> None:
     """Calls tasks one after the other, as the pool does: in inference mode and without autocast."""
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
-            return _in_order(task, count)
+            _in_order(task, count)
+        return
     with inference_mode(True):
         for number in range(count):
             task(number)

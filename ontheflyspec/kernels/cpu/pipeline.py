@@ -32,6 +32,9 @@ GROUP = 1 << 17
 COST = 6.0
 """A sample of a frame in values copied."""
 
+Span = tuple[int, int, int]
+"""A row, its first frame in a block, and how many frames are."""
+
 
 def most_frames(n_fft: int) -> int:
     """Returns the most frames of one block."""
@@ -45,7 +48,7 @@ def single_channels(x: Tensor, lengths: Tensor | None, axes: int = 1) -> tuple[T
     return rows, sizes if channels == 1 else [size for size in sizes for _ in range(channels)]
 
 
-def frame_spans(ends: list[int], most: int) -> list[tuple[int, int, int]]:
+def frame_spans(ends: Sequence[int], most: int) -> list[Span]:
     """Returns which row, from which step on, and how many steps, for all rows in spans of at most so many steps."""
     return [(row, first, min(most, end - first)) for row, end in enumerate(ends) for first in range(0, end, most)]
 
@@ -220,7 +223,7 @@ def filtered_block(*, weights: Tensor, bands: list[FilterBlock], exponent: float
         key = (tuple(bands), *weights.shape, weights.dtype, torch.get_num_threads())
         return exponent in (1, 2) and _places_agree(*key)
 
-    return Block(compute, reads_rows=True, invariant=invariant)
+    return Block(compute, True, invariant, (weights, bands) if exponent == 2 else None)
 
 
 @decibels.kernel("block")
@@ -229,22 +232,56 @@ def decibels_block(*, stype: str, ref: float | str, amin: float, top_db: float |
     if isinstance(ref, str) or top_db is not None:
         return None
     factor = 10.0 if stype == "power" else 20.0
-    offset = factor * math.log10(max(ref, amin))
-
-    return Block(lambda x: to_decibels(x, amin, factor, offset))
-
-
-@compiled()
-def to_decibels(x: Tensor, amin: float, factor: float, offset: float) -> Tensor:
-    """Turns values into decibels where they lie, none from below ``amin``, less an offset."""
-    x.clamp_(min=amin).log10_().mul_(factor)
-    return x if offset == 0.0 else x.sub_(offset)
+    return _logarithms([amin, factor, factor * math.log10(max(ref, amin))])
 
 
 @log.kernel("block")
 def log_block(*, floor: float) -> Block:
     """Returns logarithms of each value."""
-    return Block(lambda x: x.clamp_(min=floor).log_())
+    return _logarithms([floor])
+
+
+def _logarithms(scale: list[float]) -> Block:
+    return Block(lambda x: to_logarithms(x, scale), scale=scale)
+
+
+@compiled()
+def to_logarithms(x: Tensor, scale: List[float]) -> Tensor:
+    """Turns values into natural logarithms or decibels where they lie.
+
+    Args:
+        x: non-negative.
+        scale: the smallest value that counts; for decibels also a factor and an offset; nothing for values as they are.
+    """
+    if len(scale) == 0:
+        return x
+    x.clamp_(min=scale[0])
+    if len(scale) == 1:
+        return x.log_()
+    x.log10_().mul_(scale[1])
+    return x if scale[2] == 0.0 else x.sub_(scale[2])
+
+
+@compiled(extended, cut_frames, power_spectra, filter_products, to_logarithms, deal_frames)
+def filter_spans(
+    waves: Tensor,
+    sizes: List[int],
+    window: Tensor,
+    hop_length: int,
+    before: int,
+    reflect: bool,
+    spans: List[Tuple[int, int, int]],
+    weights: Tensor,
+    bands: List[Tuple[int, int, int, int]],
+    scale: List[float],
+    out: Tensor,
+    ends: List[int],
+) -> None:
+    """Writes outputs of filters over power spectra, or their logarithms; see the functions that it calls."""
+    frames = cut_frames(waves, sizes, window, hop_length, before, reflect, spans)
+    n = frames.size(0)
+    power = power_spectra(frames, (n + 63) // 64 * 64)
+    deal_frames(to_logarithms(filter_products(power, weights, bands, n), scale), out, ends, spans)
 
 
 @frame_features.kernel("cpu")
@@ -257,27 +294,39 @@ def features_in_blocks(data: Tensor, lengths: Tensor | None, pipelines: Sequence
     if any(part.pipeline.source == "frames" and not part.blocks for part in parts):  # all frames at once
         return frame_features.reference(data, lengths, pipelines)
     waves, sizes = single_channels(data, lengths)
-    ends, block = [framing.count(n) for n in sizes], most_frames(framing.n_fft)
-    count = framing.count(data.shape[-1])
+    ends, n_fft, count = [framing.count(n) for n in sizes], framing.n_fft, framing.count(data.shape[-1])
     made = [taper.new_empty((*data.shape[:-1], part.n_features, count), dtype=part.dtype) for part in parts]
     outs = [out.flatten(0, -3) for out in made]
-    before, reflect, spans = framing.before, framing.pad_mode == "reflect", frame_spans(ends, block)
-    # Large groups first, smaller ones towards the end, so that all threads have work to the end.
-    share, least = 2 * torch.get_num_threads(), GROUP // framing.n_fft
-    most = block if all(part.invariant(framing.n_fft) for part in parts) else 0
-    groups = [
-        spans[one] for one in threads.grouped([n for *_, n in spans], lambda left: min(max(left // share, least), most))
-    ]
+    hop, before, reflect = framing.hop_length, framing.before, framing.pad_mode == "reflect"
+    several = len(ends) > 1 or count > most_frames(n_fft)
+    together = several and all(part.invariant(n_fft) for part in parts)
+    groups = _groups(tuple(ends), most_frames(n_fft), GROUP // n_fft, together, torch.get_num_threads())
+
+    bank = parts[0].bank if len(parts) == 1 else None
 
     def job(number: int) -> None:
-        frames = cut_frames(waves, sizes, taper, framing.hop_length, before, reflect, groups[number])
+        if bank is not None:
+            filter_spans(waves, sizes, taper, hop, before, reflect, groups[number], *bank, outs[0], ends)
+            return
+        frames = cut_frames(waves, sizes, taper, hop, before, reflect, groups[number])
         for part, source, out in zip(parts, sources(frames, pipelines), outs, strict=True):
             deal_frames(part.features(source, frames.shape[0], len(parts) > 1), out, ends, groups[number])
 
     for out in outs if 0 in ends else ():
         out[[row for row, end in enumerate(ends) if end == 0]] = 0
-    threads.each(job, len(groups), COST * sum(ends) * framing.n_fft)
+    threads.each(job, len(groups), COST * sum(ends) * n_fft)
     return [(out, len(part.blocks)) for out, part in zip(made, parts, strict=True)]
+
+
+@functools.lru_cache(maxsize=64)
+def _groups(ends: tuple[int, ...], block: int, least: int, together: bool, n_threads: int) -> list[list[Span]]:
+    """Returns the spans of all rows, up to a ``block`` of frames ``together`` where neighbours may share it.
+
+    Large groups come first, smaller ones towards the end, so that all threads have work to the end.
+    """
+    spans, most = frame_spans(ends, block), block if together else 0
+    groups = threads.grouped([n for *_, n in spans], lambda left: min(max(left // (2 * n_threads), least), most))
+    return [spans[one] for one in groups]
 
 
 class _Part:
@@ -295,6 +344,16 @@ class _Part:
             self.blocks.append(block)
             if node.like is not None:
                 self.n_features, self.dtype = node.like.shape[0], node.like.dtype
+        self.bank = self._bank()
+
+    def _bank(self) -> tuple[Tensor, list[FilterBlock], list[float]] | None:
+        """Returns what `filter_spans` needs: weights, their blocks and a scale; None if there is anything else."""
+        if not self.blocks or self.blocks[0].filters is None or self.pipeline.between is not None:
+            return None
+        scale: list[float] | None = []
+        if len(self.blocks) > 1:
+            scale = self.blocks[1].scale if len(self.blocks) == 2 else None
+        return None if scale is None else (*self.blocks[0].filters, scale)
 
     def invariant(self, n_fft: int) -> bool:
         """Returns whether features of a frame keep their bits whatever frames stand beside it."""
