@@ -19,6 +19,10 @@ Source = Literal["frames", "complex", "magnitude", "power", "phase"]
 """What the first node takes: windowed frames, or their spectra in one of the forms of `stft.OUTPUTS`."""
 
 
+Filters = tuple[Tensor, list[FilterBlock], list[float]]
+"""Weights of filters, their blocks, and the scale of logarithms of their outputs, empty for none."""
+
+
 class Node(NamedTuple):
     """One step on features ``[B, ..., F, N]``.
 
@@ -49,14 +53,14 @@ class Block(NamedTuple):
             of the source and n, of which the first n count, if it ``reads_rows``.
         reads_rows: whether it takes the source of its pipeline, of which it is the first node.
         invariant: tells whether a frame gets the same bits whatever frames stand beside it.
-        filters: weights and their blocks, if it is the product of them and power.
-        scale: of a logarithm, if it is one, see `functional.decibels.to_logarithms`.
+        filters: if it is nothing but filters over power.
+        scale: if it is a logarithm or decibels, the numbers that make it; see `kernels.cpu.frames.to_logarithms`.
     """
 
     compute: Callable[..., Tensor]
     reads_rows: bool = False
     invariant: Callable[[], bool] = lambda: True
-    filters: tuple[Tensor, list[FilterBlock]] | None = None
+    filters: Filters | None = None
     scale: list[float] | None = None
 
 

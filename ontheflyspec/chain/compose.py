@@ -257,15 +257,16 @@ def run_all(
         last: place after the last step, None for all.
     """
     steps, place = steps_of(chain)[:last], first
+    edited = {n for n, step in enumerate(steps) if str(n) in params and isinstance(step, Augment)} if params else ()
     while place < len(steps):
         step, count = steps[place], 1
-        table = params.get(str(place)) if params else None
-        if table is not None and isinstance(step, Augment):
-            count = next((n for n, one in enumerate(steps[place:]) if not isinstance(one, Augment)), len(steps) - place)
+        if place in edited:
+            while place + count in edited:
+                count += 1
             x, targets = _augmented(chain, range(place, place + count), x, params, targets)
-        elif table is not None:
+        elif str(place) in params:
             with named(chain, place):
-                x, targets = step.run(x, table, targets)
+                x, targets = step.run(x, params[str(place)], targets)
         else:
             with named(chain, place):
                 run = fused(steps, place, x)
@@ -288,11 +289,6 @@ def _augmented(
     within, info = partial(named, chain), None
     for place in places:
         step = chain.steps[place]
-        if str(place) not in params:  # it is in eval mode, alone
-            batch, edits, info = execute(edits, batch, within)[0], {}, None
-            with named(chain, place):
-                batch = step(batch)
-            continue
         with named(chain, place):
             batch = batch if edits else checked(step, batch)
             if not batch.data.shape[0]:  # which FFT libraries refuse

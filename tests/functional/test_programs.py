@@ -17,13 +17,13 @@ from case import build
 from laws import Example
 from ontheflyspec.kernels import compiled
 from ontheflyspec.kernels.compiled import PROGRAMS
-from ontheflyspec.kernels.cpu import pipeline
+from ontheflyspec.kernels.cpu import frames, pipeline
 from ontheflyspec.op import OPS
 from registry import CASES
 
 SIZES = [50, 9, 31]
 KINDS = (torch.float32, torch.float64, torch.int16)
-SPARE = {"kernels.cpu.pipeline.power_spectra": lambda made, frames, rows: made[: len(frames)]}
+SPARE = {"kernels.cpu.frames.power_spectra": lambda made, frames, rows: made[: len(frames)]}
 """What counts of results in memory of which a part may be anything."""
 
 
@@ -133,9 +133,9 @@ def test_without_torchscript_the_functions_run_as_they_stand(monkeypatch):
 
     monkeypatch.setattr(torch.jit, "CompilationUnit", broken)
     monkeypatch.setattr(compiled, "PROGRAMS", {})
-    written = PROGRAMS["kernels.cpu.pipeline.cut_frames"].written
-    assert compiled.compiled(pipeline.extended)(written) is written
-    assert compiled.PROGRAMS["kernels.cpu.pipeline.cut_frames"] == (written, None)
+    written = PROGRAMS["kernels.cpu.frames.cut_frames"].written
+    assert compiled.compiled(frames.extended)(written) is written
+    assert compiled.PROGRAMS["kernels.cpu.frames.cut_frames"] == (written, None)
 
 
 def test_text_that_torchscript_does_not_take_is_left_alone(monkeypatch):

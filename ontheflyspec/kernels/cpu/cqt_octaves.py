@@ -12,7 +12,8 @@ from ontheflyspec.functional.cqt_filters import ROW, Plan
 from ontheflyspec.functional.cqt_octaves import FilterBank, constant_q_spectra
 from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.compiled import compiled
-from ontheflyspec.kernels.cpu.pipeline import extended, frame_spans, single_channels
+from ontheflyspec.kernels.cpu.frames import extended
+from ontheflyspec.kernels.cpu.pipeline import frame_spans, single_channels
 
 CHUNK = 1 << 19
 """Samples of a signal that are worked on at once, so that an hour of audio needs no more memory than a minute."""

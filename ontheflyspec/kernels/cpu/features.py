@@ -15,7 +15,7 @@ from ontheflyspec.functional.decibels import decibels, log, log_above
 from ontheflyspec.functional.descriptors import contrast, frame_rows
 from ontheflyspec.functional.hpss import hpss
 from ontheflyspec.functional.pcen import pcen
-from ontheflyspec.kernels.cpu.pipeline import filter_products
+from ontheflyspec.kernels.cpu.frames import filter_products
 from ontheflyspec.kernels.rows import Layout, Rows, by_item, items_kernel
 from ontheflyspec.op import Op
 from ontheflyspec.pipeline import Block

@@ -12,7 +12,8 @@ from ontheflyspec.functional import resampling
 from ontheflyspec.functional.resampling import Fraction
 from ontheflyspec.kernels import threads
 from ontheflyspec.kernels.compiled import compiled
-from ontheflyspec.kernels.cpu.pipeline import extended, single_channels
+from ontheflyspec.kernels.cpu.frames import extended
+from ontheflyspec.kernels.cpu.pipeline import single_channels
 from ontheflyspec.kernels.rows import Layout, Rows, with_channels
 
 BLOCK = 1024
