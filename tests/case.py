@@ -49,6 +49,9 @@ class Case:
     smooth: bool = True
     lengths: Literal["formula", "drawn", "data"] = "formula"
 
+    def __repr__(self) -> str:  # hypothesis writes it down for every example, before it runs
+        return f"<{self.name}>"
+
     @property
     def rank(self) -> int:
         """Axes of one item."""

@@ -50,6 +50,10 @@ class Example:
     seed: int = 0
     spare: int = 0
 
+    def __repr__(self) -> str:
+        options = (self.channels, self.levels, self.seed, self.spare)
+        return f"Example({self.lengths}, {', '.join(map(str, options))})"
+
     def items(self, case: Case, dtype: torch.dtype = torch.float32) -> list[Tensor]:
         """Returns the items, each of its own level."""
         draws = torch.Generator().manual_seed(self.seed)

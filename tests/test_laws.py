@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import Phase, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -52,10 +52,17 @@ def explored(*specs: Example) -> Callable[[Any], Any]:
     """Runs a test on these examples, and where hypothesis draws at random on many others."""
 
     def wrap(test: Any) -> Any:
+        if settings.default.derandomize:  # nothing is drawn: without the books that hypothesis keeps
+
+            def each(case: Case) -> None:
+                for spec in specs:
+                    test(case, spec)
+
+            each.__doc__ = test.__doc__
+            return each
         for spec in specs:
             test = example(spec=spec)(test)
-        phases = [Phase.explicit] if settings.default.derandomize else list(Phase)
-        return settings(phases=phases)(given(spec=examples())(test))
+        return given(spec=examples())(test)
 
     return wrap
 

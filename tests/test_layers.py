@@ -89,9 +89,8 @@ def tree_of(file: Path) -> ast.Module:
     return ast.parse(file.read_text())
 
 
-@pytest.mark.parametrize("file", FILES, ids=name_of)
-def test_imports_point_down(file: Path) -> None:
-    assert wrong_imports(name_of(file), tree_of(file)) == []
+def test_imports_point_down() -> None:
+    assert [wrong for file in FILES for wrong in wrong_imports(name_of(file), tree_of(file))] == []
 
 
 @pytest.mark.parametrize(
@@ -133,27 +132,32 @@ def test_import_takes_and_prints_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("file", FILES, ids=name_of)
-def test_files_and_functions_are_short(file: Path) -> None:
-    text = file.read_text()
-    assert len(text.splitlines()) <= MOST_LINES
-    for node in ast.walk(tree_of(file)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert node.end_lineno is not None
-            lines = node.end_lineno - node.lineno + 1
-            assert lines <= MOST_FUNCTION_LINES, f"{node.name} has {lines} lines"
+def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Yields all functions, each with its full name."""
+    for file in FILES:
+        for node in ast.walk(tree_of(file)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{name_of(file)}.{node.name}", node
 
 
-@pytest.mark.parametrize("file", FILES, ids=name_of)
-def test_functions_need_few_arguments(file: Path) -> None:
+def test_files_and_functions_are_short() -> None:
+    long = {name_of(file): len(file.read_text().splitlines()) for file in FILES}
+    assert {name: lines for name, lines in long.items() if lines > MOST_LINES} == {}
+    for name, node in functions():
+        assert node.end_lineno is not None
+        lines = node.end_lineno - node.lineno + 1
+        assert lines <= MOST_FUNCTION_LINES, f"{name} has {lines} lines"
+
+
+def test_functions_need_few_arguments() -> None:
     """Programs without the interpreter, which take no tuples of names, may need more."""
-    for node in ast.walk(tree_of(file)):
-        if isinstance(node, ast.FunctionDef) and not any("compiled" in ast.unparse(one) for one in node.decorator_list):
+    for name, node in functions():
+        if not any("compiled" in ast.unparse(one) for one in node.decorator_list):
             given = node.args
             needed = len(given.args) - len(given.defaults) + sum(default is None for default in given.kw_defaults)
             own = [one.arg for one in given.args if one.arg in ("self", "cls")]
             if "List[" not in ast.unparse(given):
-                assert needed - len(own) <= MOST_NEEDED, f"{node.name} needs {needed - len(own)} arguments"
+                assert needed - len(own) <= MOST_NEEDED, f"{name} needs {needed - len(own)} arguments"
 
 
 def test_no_circles() -> None:
@@ -193,17 +197,19 @@ def test_one_place_chooses() -> None:
 PRIVATE = re.compile(r"torch\.(\w+\.)*_[a-zA-Z]\w*|torch\.jit|_dynamo_|\._forward_|forward_ad")
 
 
-@pytest.mark.parametrize("file", FILES, ids=name_of)
-def test_private_names_of_torch_stand_in_one_place(file: Path) -> None:
+def test_private_names_of_torch_stand_in_one_place() -> None:
     """Those of programs apart, which name operators."""
+    found = {name_of(file): {match[0] for match in PRIVATE.finditer(file.read_text())} for file in FILES}
     allowed = {"ontheflyspec.torch_internals", "ontheflyspec.kernels.compiled"}
-    found = {match[0] for match in PRIVATE.finditer(file.read_text())} - {"torch._fft_r2c"}
-    assert name_of(file) in allowed or not found, found
+    assert {name: used for name, used in found.items() if used - {"torch._fft_r2c"} and name not in allowed} == {}
 
 
-@pytest.mark.parametrize("file", FILES, ids=name_of)
-def test_generators_are_made_in_one_place(file: Path) -> None:
+def test_generators_are_made_in_one_place() -> None:
     """Only `rng.generator` makes a torch.Generator, so that a test can put another in its place."""
-    if name_of(file) != "ontheflyspec.rng":
-        made = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call)]
-        assert not [call for call in made if ast.unparse(call.func) in ("torch.Generator", "Generator")]
+    made = {
+        name_of(file)
+        for file in FILES
+        for node in ast.walk(tree_of(file))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.Generator", "Generator")
+    }
+    assert made == {"ontheflyspec.rng"}

@@ -95,7 +95,7 @@ def test_more_bad_files_than_allowed(audio):
         made([cut(audio("c.wav", 100), 0.5)], on_error="skip")
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_workers_tell_what_they_saw(audio, start):
     _, clips = bad_set(audio, on_error="skip")
     seen = []
