@@ -93,7 +93,7 @@ class Op(Generic[P, R]):
         return result
 
     def __repr__(self) -> str:
-        return f"Op({self.name}: {', '.join(['reference', *self.kernels])})"
+        return f"Op({self.name}: {', '.join(['reference', *sorted(self.kernels)])})"
 
 
 OPS: list[Op[..., Any]] = []

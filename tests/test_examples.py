@@ -132,14 +132,20 @@ def write_clips(folder: Path, name: str, count: int, rate: int) -> None:
         )
 
 
-def test_any_folder_is_learnt_and_drawn(tmp_path: Path) -> None:
+def test_any_folder_is_learnt_and_drawn(
+    example: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The most frequent rate is taken, a bad file is left out, the picture is a PNG."""
     for name in ("low", "high"):
         write_clips(tmp_path / "data", name, 10, 8_000)
         write_clips(tmp_path / "data", name, 2, 11_025)
     (tmp_path / "data" / "low" / "bad.wav").write_text("no sound")
     plot = tmp_path / "inputs.png"
-    report = run(tmp_path, "--data", "data", "--epochs", "2", "--max-seconds", "0.3", "--save-plot", str(plot))
+    options = ["--data", "data", "--epochs", "2", "--max-seconds", "0.3", "--save-plot", str(plot)]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train", *options])
+    example("train_spoken_digits").main()
+    report = capsys.readouterr().out
     assert report.startswith(f"left out {Path('data/low/bad.wav')}: ")
     assert "at 8000 Hz in 2 classes\n4 clips to be judged by, of a random fifth" in report
     assert report.endswith("on 4 clips of a random fifth of each class (speakers are not held out)\n")

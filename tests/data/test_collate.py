@@ -137,7 +137,7 @@ def test_it_pickles_with_its_transform():
     assert repr(pickle.loads(pickle.dumps(ofs.collate))) == "Collate(transform=None, rate=None)"
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
 def test_workers_of_every_start_method(method):
     loader = DataLoader(
         Waves(),
