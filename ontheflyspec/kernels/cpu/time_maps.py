@@ -24,12 +24,12 @@ def put_segments(out: Tensor, data: Tensor, rows: List[int], segments: List[List
         out: ``[B, ..., N]``.
         data: ``[B, ..., T]``.
         rows: which items.
-        segments: start, end, place and slope of each segment of each of the B items, see `SampleMap`.
+        segments: start, end, place and slope of each segment of each of these items, see `SampleMap`.
     """
-    for row in rows:
+    for number, row in enumerate(rows):
         new, old = out[row], data[row]
         reached = 0
-        for one in segments[row]:
+        for one in segments[number]:
             n = one[1] - one[0]
             if n > 0:
                 part, low = old[..., one[0] : one[1]], one[2]
@@ -47,7 +47,7 @@ def put_segments(out: Tensor, data: Tensor, rows: List[int], segments: List[List
 def rearrange_rows(like: Layout, lengths: Tensor, *, sample_map: SampleMap, size: int) -> Rows:  # noqa: ARG001
     """Writes the segments of items."""
     table = torch.stack(sample_map, -1).tolist()
-    return Rows(lambda out, data, rows: put_segments(out, data, rows, table))
+    return Rows(lambda out, data, rows: put_segments(out, data, rows, [table[row] for row in rows]))
 
 
 @moves.shift_samples.kernel("rows")
@@ -62,7 +62,7 @@ def shift_samples_rows(like: Layout, lengths: Tensor, *, shift: Tensor, circular
     gain = moves.seam_gain(torch.arange(-fade, fade, device="cpu"), fade, like.dtype)
 
     def write(out: Tensor, data: Tensor, rows: list[int]) -> None:
-        put_segments(out, data, rows, table)
+        put_segments(out, data, rows, [table[row] for row in rows])
         for row in rows:
             if fade and (seam := seams[row]):
                 first, last = max(seam - fade, 0), min(seam + fade, sizes[row])
