@@ -82,7 +82,7 @@ def deal_frames(features: Tensor, out: Tensor, ends: List[int], spans: List[Tupl
         own, last = out[row], first + count
         own.narrow(1, first, count).copy_(features.narrow(1, place, count))
         if last == ends[row] and last < out.size(2):
-            own[:, last:] = 0
+            own[:, last:].zero_()
         place += count
 
 
