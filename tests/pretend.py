@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_map
 
 from ontheflyspec import rng
 
@@ -83,9 +83,19 @@ COPIES = {aten._to_copy, aten.copy_, aten.copy}
 INDEXES = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_, aten._unsafe_index}
 
 
+def leaves(*values: Any) -> list[Any]:
+    """Returns what stands in lists and tuples, in which arguments of a step lie; `torch.utils` needs much longer."""
+    return [leaf for one in values for leaf in (leaves(*one) if isinstance(one, list | tuple) else [one])]
+
+
+def mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    """Returns lists and tuples with every leaf changed."""
+    return type(value)([mapped(change, one) for one in value]) if isinstance(value, list | tuple) else change(value)
+
+
 def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Runs one step of torch as the accelerator would, or raises `Violation`."""
-    tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+    tensors = [leaf for leaf in leaves(args, *kwargs.values()) if isinstance(leaf, Tensor)]
     on_device = [tensor for tensor in tensors if isinstance(tensor, Pretend)]
     target = kwargs.get("device")
     placed = target is not None and torch.device(target).type == DEVICE.type
@@ -97,7 +107,7 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     else:
         _check_step(func, args, tensors, sizeless=kwargs.get("output_size") is None)
     kwargs = {name: torch.device("cpu") if name == "device" and placed else value for name, value in kwargs.items()}
-    result = func(*tree_map(_unwrap, args), **tree_map(_unwrap, kwargs))
+    result = func(*mapped(_unwrap, args), **{name: mapped(_unwrap, value) for name, value in kwargs.items()})
     return _wrapped(func, result, args, kwargs)
 
 
@@ -141,7 +151,7 @@ def _unwrap(leaf: Any) -> Any:
 
 def _wrapped(func: Any, result: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Returns the result on the device; what a step wrote into is returned itself."""
-    known = {id(leaf.inner): leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Pretend)}
+    known = {id(leaf.inner): leaf for leaf in leaves(args, *kwargs.values()) if isinstance(leaf, Pretend)}
 
     def wrap(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
@@ -153,7 +163,7 @@ def _wrapped(func: Any, result: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             raise Violation(f"{func} changed a shape in place, which is not modelled here")
         return owner
 
-    return tree_map(wrap, result)
+    return mapped(wrap, result)
 
 
 def send(value: Any) -> Any:
