@@ -110,9 +110,7 @@ def test_digits_of_unheard_voices_are_learnt(tmp_path: Path) -> None:
         "360 clips to train on, 190 s at 16000 Hz in 10 classes\n120 clips to be judged by, of 12 voices held out"
         in report
     )
-    assert re.search(
-        r"^trained 8 epochs in [0-9.]+ s: [1-9][0-9]* clips/s, [1-9][0-9]* audio seconds/s$", report, re.M
-    )
+    assert re.search(r"^trained 8 epochs in [0-9.]+ s: [1-9][0-9]* clips/s, [1-9][0-9]* audio seconds/s$", report, re.M)
     assert re.search(r"^waited for data [0-9]+ % of the time \(front end [0-9]+ %, files [0-9]+ %\)$", report, re.M)
     counted = Path("/proc/self/io").exists()
     assert f"bytes written to disk: {0 if counted else 'n/a'}\n" in report
