@@ -291,6 +291,11 @@ def test_errors_name_the_step() -> None:
         ofs.OneOf([Broken(RuntimeError("no memory"))])(ones(1))
     with pytest.raises(KeyError, match="'x'"):
         ofs.Compose([Broken(KeyError("x"))])(ones(1))
+    mel, pcen = ofs.MelSpectrogram(sample_rate=8_000, n_mels=6), ofs.PCEN(sample_rate=16_000, hop_length=512)
+    with pytest.raises(ValueError, match=r"^Compose step 1: PCEN: expected a batch of 31\.25 frames per second"):
+        ofs.Compose([mel, pcen])(ofs.pad([torch.ones(900)], rate=8_000))
+    with pytest.raises(ValueError, match=r"^Compose step 2: PCEN: expected features of n_bands = 5 bands, got 6"):
+        ofs.Compose([mel, ofs.Log(), ofs.PCEN(sample_rate=8_000, hop_length=512, n_bands=5)])(torch.ones(900))
 
 
 @pytest.mark.parametrize("make", [ofs.Compose, ofs.OneOf, lambda steps: ofs.SomeOf(steps, n=1)])
