@@ -27,27 +27,9 @@ cuda_lost_in_fork = getattr(torch.cuda, "_is_in_bad_fork", _never)
 """Returns whether this process was forked from one that had begun to use CUDA, which it cannot use then."""
 inference_mode = getattr(torch._C, "_InferenceMode", torch.inference_mode)
 """The guard inside ``torch.inference_mode``, whose layers in Python cost as much as a small operation."""
-_any_global_hook = getattr(nn.modules.module, "_has_any_global_hook", _never)
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Returns whether hooks see the input or the output of a module."""
-    held = module.__dict__
-    for name in _HOOKS:
-        if held.get(name):
-            return True
-    return bool(_any_global_hook())
-
-
-def child(module: nn.Module, name: str) -> Any:
-    """Returns a module inside another, which ``nn.Module`` as an attribute looks for at length."""
-    return module._modules[name]
-
-
-def steps_of(chain: nn.Module) -> list[Any]:
-    """Returns the modules of ``chain.steps``."""
-    return list(child(chain, "steps")._modules.values())
+any_global_hook = getattr(nn.modules.module, "_has_any_global_hook", _never)
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+"""Attributes of a module that hold its hooks."""
 
 
 def constant_in_traces(method: F) -> F:

@@ -12,20 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from ontheflyspec import checks, pipeline, rng
-from ontheflyspec.augment.base import (
-    Augment,
-    Info,
-    as_lists,
-    checked,
-    followed,
-    ids_of,
-    planned,
-)
+from ontheflyspec.augment.base import Augment, Info, as_lists, checked, followed, ids_of, planned
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, check_rank, with_targets
 from ontheflyspec.op import Edit, execute
 from ontheflyspec.pipeline import Pipeline
-from ontheflyspec.torch_internals import has_hooks, steps_of
+from ontheflyspec.torch_internals import HOOKS, any_global_hook
 from ontheflyspec.transforms.base import FrameTransform, Transform, check
 
 Targets = Sequence[Any]
@@ -362,6 +354,20 @@ def fused(steps: Sequence[Any], place: int, x: Any) -> Fused | None:
         made = Fused(made.pipeline.then(more.nodes), made.n_steps + 1, lengths, rate)
         features = later.output_features(features)
     return made
+
+
+def has_hooks(step: nn.Module) -> bool:
+    """Returns whether hooks see the input or the output of a step, which then is called by itself."""
+    for name in HOOKS:
+        if step.__dict__.get(name):
+            return True
+    return bool(any_global_hook())
+
+
+def steps_of(chain: nn.Module) -> list[Any]:
+    """Returns the steps of a chain, which are looked up at every call: attributes of an ``nn.Module`` take long."""
+    steps: Any = chain._modules["steps"]
+    return list(steps)
 
 
 def named(chain: Any, place: int) -> contextlib.AbstractContextManager[None]:

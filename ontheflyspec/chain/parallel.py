@@ -12,7 +12,6 @@ from ontheflyspec.batch import check_rank
 from ontheflyspec.chain import compose
 from ontheflyspec.chain.compose import Chain, Compose, Fused, Targets
 from ontheflyspec.labels import Target
-from ontheflyspec.torch_internals import has_hooks, steps_of
 
 
 class Parallel(Chain):
@@ -95,7 +94,7 @@ class Parallel(Chain):
             raise TypeError(checks.message("Parallel", rule, got, "Put the augmentations before it."))
         fronts: dict[str, tuple[Fused, list[Any]]] = {}
         for name, part in self.transforms.items():
-            steps = [] if name in params or has_hooks(part) else _steps(part)
+            steps = [] if name in params or compose.has_hooks(part) else _steps(part)
             if steps:
                 with compose.named(part, 0):
                     front = compose.fused(steps, 0, x)
@@ -114,4 +113,4 @@ class Parallel(Chain):
 
 def _steps(part: Any) -> list[Any]:
     """Returns the steps of a `Compose`, or a transform as the only step."""
-    return steps_of(part) if isinstance(part, Compose) else [part]
+    return compose.steps_of(part) if isinstance(part, Compose) else [part]

@@ -14,7 +14,6 @@ from ontheflyspec.batch import as_float
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional import filterbanks, nufft, stft
 from ontheflyspec.pipeline import Node, Pipeline
-from ontheflyspec.torch_internals import child
 from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.options import Backend, FrameOptions, Output, PadMode, chosen_way
 
@@ -219,7 +218,7 @@ class BandSpectrogram(FrameTransform):
 
     def filtered(self, like: Tensor) -> Pipeline:
         """Returns the pipeline to filter outputs, for data of the type of ``like``; subclasses add nodes to it."""
-        return filters(self, child(self, "stft"), self.bands, self.power, like)
+        return filters(self, self.stft, self.bands, self.power, like)
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline | None:  # noqa: ARG002
         """Returns power spectra and filters, if nothing else follows."""
