@@ -156,11 +156,15 @@ def filter_spans(
     weights: Tensor,
     bands: List[Tuple[int, int, int, int]],
     scale: List[float],
+    tile: int,
     out: Tensor,
     ends: List[int],
 ) -> None:
-    """Writes outputs of filters over power spectra, or their logarithms; see the functions that it calls."""
+    """Writes outputs of filters over power spectra, or their logarithms; see the functions that it calls.
+
+    Rows of spectra are rounded up to multiples of ``tile``.
+    """
     frames = cut_frames(waves, sizes, window, hop_length, before, reflect, spans)
     n = frames.size(0)
-    power = power_spectra(frames, (n + 63) // 64 * 64)
+    power = power_spectra(frames, (n + tile - 1) // tile * tile)
     deal_frames(to_logarithms(filter_products(power, weights, bands, n), scale), out, ends, spans)

@@ -157,7 +157,7 @@ def features_in_blocks(data: Tensor, lengths: Tensor | None, pipelines: Sequence
 
     def job(number: int) -> None:
         if bank is not None:
-            filter_spans(waves, sizes, taper, hop, before, reflect, groups[number], *bank, outs[0], ends)
+            filter_spans(waves, sizes, taper, hop, before, reflect, groups[number], *bank, TILE, outs[0], ends)
             return
         frames = cut_frames(waves, sizes, taper, hop, before, reflect, groups[number])
         for part, source, out in zip(parts, sources(frames, pipelines), outs, strict=True):
