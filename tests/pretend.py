@@ -84,7 +84,7 @@ INDEXES = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_, a
 
 
 def leaves(*values: Any) -> list[Any]:
-    """Returns what stands in lists and tuples, in which arguments of a step lie; `torch.utils` needs much longer."""
+    """Returns the leaves of lists and tuples, in which arguments of a step lie; `torch.utils` needs much longer."""
     return [leaf for one in values for leaf in (leaves(*one) if isinstance(one, list | tuple) else [one])]
 
 

@@ -14,7 +14,7 @@ from ontheflyspec.augment.base import Augment, Info
 from ontheflyspec.augment.ranges import Params, Range
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.functional.masks import zero_past
-from ontheflyspec.labels import TimeMap
+from ontheflyspec.labels import Extent, TimeMap
 from ontheflyspec.op import Edit, Op
 
 RATE = 100.0
@@ -350,3 +350,11 @@ def test_on_an_accelerator_nothing_waits(lengths_too: bool) -> None:
         _, found = chain((moved, placed))
     found = pretend.fetch(found.data)[..., : expected.data.shape[-1]]
     assert torch.equal(found, expected.data)
+
+
+def test_segments_end_with_their_item() -> None:
+    """Lengths of results are whole samples, so that a stretched item may be a little shorter than its time map says."""
+    one = torch.ones(1, 1, dtype=torch.float64)
+    stretched = TimeMap(0 * one, one, 0 * one, 1.26 * one)
+    before, after = Extent(torch.tensor([10]), 10.0, 10), Extent(torch.tensor([12]), 10.0, 12)
+    assert ofs.Segments([[(0.5, 1.0, "a")]]).follow(stretched, before, after).items == [[(0.63, 1.2, "a")]]

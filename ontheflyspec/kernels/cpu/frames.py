@@ -102,7 +102,7 @@ def between_bins(spectra: Tensor, runs: List[Tuple[Tensor, int]]) -> Tensor:
 
     Args:
         spectra: ``[m, 2 * bins]``, real and imaginary parts in turn.
-        runs: of `nonuniform.runs`.
+        runs: of `nufft.runs`.
     """
     made: List[Tensor] = []
     for block, low in runs:
@@ -117,7 +117,7 @@ def filter_products(energy: Tensor, weights: Tensor, bands: List[Tuple[int, int,
     Args:
         energy: m rows go into every product, so that its shape is one of few.
         weights: ``[F, bins]``.
-        bands: runs of filters, see `filterbanks.Band`.
+        bands: runs of filters, see `filterbanks.FilterBlock`.
         n: rows that count.
     """
     made: List[Tensor] = []
