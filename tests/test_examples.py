@@ -105,12 +105,12 @@ def test_maker_cuts_silence_and_keeps_few_bits(example: Any) -> None:
 
 
 def test_digits_of_unheard_voices_are_learnt(tmp_path: Path) -> None:
-    report = run(tmp_path, "--epochs", "8")
+    report = run(tmp_path, "--epochs", "6")
     assert (
         "360 clips to train on, 190 s at 16000 Hz in 10 classes\n120 clips to be judged by, of 12 voices held out"
         in report
     )
-    assert re.search(r"^trained 8 epochs in [0-9.]+ s: [1-9][0-9]* clips/s, [1-9][0-9]* audio seconds/s$", report, re.M)
+    assert re.search(r"^trained 6 epochs in [0-9.]+ s: [1-9][0-9]* clips/s, [1-9][0-9]* audio seconds/s$", report, re.M)
     assert re.search(r"^waited for data [0-9]+ % of the time \(front end [0-9]+ %, files [0-9]+ %\)$", report, re.M)
     counted = Path("/proc/self/io").exists()
     assert f"bytes written to disk: {0 if counted else 'n/a'}\n" in report
@@ -273,8 +273,8 @@ def test_clock_tells_waiting_from_working(example: Any, monkeypatch: pytest.Monk
 
 
 def test_noise_example_prints_and_draws(tmp_path: Path) -> None:
-    """Two networks of three epochs: the one trained in noise hears more in noise."""
-    report = run(tmp_path, "--epochs", "3", "--save-plot", "noise.png", script=EXAMPLES / "train_in_noise.py")
+    """Two networks of two epochs: the one trained in noise hears more in noise."""
+    report = run(tmp_path, "--epochs", "2", "--save-plot", "noise.png", script=EXAMPLES / "train_in_noise.py")
     rows = {
         name: re.findall(r"([0-9.]+)%", line)
         for line in report.splitlines()
