@@ -26,8 +26,8 @@ LearnableFilterbank-sinc InverseSTFT-uncentred
 """
 """Cases that take another way through the code."""
 TENSORS = """
-STFT-complex-fft MelSpectrogram-fft CQT-octaves InverseSTFT-centred Resample-8000-4000 PCEN-root Deltas
-AmplitudeToDB-power Normalize-item Compose-log-mel
+STFT-complex-fft MelSpectrogram-fft CQT-octaves InverseSTFT-centred Resample-8000-4000 HPSS-harmonic PCEN-root Deltas
+AmplitudeToDB-power Normalize-item Compose-log-mel LearnableFilterbank-leaf
 """
 """Cases that are compiled for Tensors, too: without lengths they differ by the operations at their ends."""
 GRAPHS = [case for case in TRANSFORMS if case in FIRST.values() or case.name in OTHERS.split()]
