@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from ontheflyspec import checks
-from ontheflyspec.torch_internals import dual_level, functorch_active, tracing_state
+from ontheflyspec.kept import count_up
 
 WAVE_DTYPES = (torch.int16, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Types of samples: floats within -1..1, or int16, which means value / 32768."""
@@ -115,19 +116,25 @@ def as_float(data: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     return data if dtype is None or data.is_complex() else data.to(dtype)
 
 
-def transforming() -> bool:
-    """Returns whether the code that runs now is traced, compiled, vectorised, or differentiated in forward mode.
+_MASKS: Any = WeakIdKeyDictionary()
+"""Masks by size of lengths that nobody writes into, for as long as these live."""
 
-    Then no value may be read and no memory be written directly.
-    """
-    return bool(torch.compiler.is_compiling() or tracing_state() or functorch_active()) or dual_level() >= 0
+
+def remember_masks(lengths: Tensor) -> None:
+    """Makes `length_mask` keep what it returns for these lengths; nobody may write into them any more."""
+    _MASKS[lengths] = {}
 
 
 def length_mask(lengths: Tensor, size: int, device: torch.device) -> Tensor:
     """Returns bool ``[B, size]`` on ``device``, True below each length; never waits for the device."""
-    if lengths.device != device:
-        lengths = lengths.to(device, non_blocking=True)
-    return torch.arange(size, device=device) < lengths.unsqueeze(-1)
+    known = None if device.type == "cpu" else _MASKS.get(lengths)
+    if known is not None and size in known:
+        return cast("Tensor", known[size])
+    there = lengths if lengths.device == device else lengths.to(device, non_blocking=True)
+    mask = count_up(size, device) < there.unsqueeze(-1)
+    if known is not None:
+        known[size] = mask
+    return mask
 
 
 def expand_mask(mask: Tensor, data: Tensor) -> Tensor:
@@ -149,6 +156,11 @@ def beside(values: Tensor, data: Tensor) -> Tensor:
 def per_item(values: Tensor, data: Tensor) -> Tensor:
     """Returns ``[B]`` host values as ``[B, 1, ...]`` in the type and on the device of ``data``."""
     return values.to(device=data.device, dtype=data.dtype, non_blocking=True).reshape(-1, *[1] * (data.dim() - 1))
+
+
+def items_mask(chosen: Tensor, data: Tensor) -> Tensor:
+    """Returns which items are chosen, bool ``[B]``, as ``[B, 1, ...]`` on the device of ``data``."""
+    return chosen.to(data.device, non_blocking=True).reshape(-1, *[1] * (data.dim() - 1))
 
 
 def pad(waves: Sequence[Any], *, rate: float, ids: Sequence[int] | Tensor | None = None) -> PaddedBatch:

@@ -17,10 +17,13 @@ def frame_count(lengths: Any, n_fft: int, hop_length: int, center: bool) -> Any:
     0 samples give 0 frames; n >= 1 gives ``1 + n // hop_length`` if ``center``, else
     ``max(0, 1 + (n - n_fft) // hop_length)``.
     """
-    count = 1 + (lengths if center else lengths - n_fft) // hop_length
-    if isinstance(lengths, Tensor):
-        return count.clamp(min=0) * (lengths > 0)
-    return max(0, count) if lengths > 0 else 0
+    if not isinstance(lengths, Tensor):
+        return (
+            min(lengths, 1) + lengths // hop_length if center else max(0, (lengths - n_fft + hop_length) // hop_length)
+        )
+    if center:
+        return lengths // hop_length + lengths.clamp(max=1)
+    return ((lengths + (hop_length - n_fft)) // hop_length).clamp(min=0)
 
 
 @dataclass(frozen=True)

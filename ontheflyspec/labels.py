@@ -278,9 +278,9 @@ def mix_labels(where: str, labels: Tensor, partner: Tensor, weight: Tensor, n_cl
     return own * rows + (1 - own) * rows.index_select(0, partner.to(rows.device, non_blocking=True))
 
 
-def take(values: Tensor, rows: Sequence[int]) -> Tensor:
-    """Returns some rows of a tensor on any device."""
-    index = torch.tensor(rows, dtype=torch.int64, device="cpu")
+def take(values: Tensor, rows: Sequence[int] | Tensor) -> Tensor:
+    """Returns some rows of a tensor on any device; they are numbers on the host."""
+    index = rows if isinstance(rows, Tensor) else torch.tensor(rows, dtype=torch.int64, device="cpu")
     return values.index_select(0, index.to(values.device, non_blocking=True))
 
 

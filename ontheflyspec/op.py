@@ -1,34 +1,26 @@
 """Operations on padded batches, each a reference and kernels: the one place that chooses among them.
 
 A reference runs on every device, under autograd, compilers and export. A kernel is there for speed alone and gives the
-same values for one kind of tensors. Nobody else asks which of them applies. `full_precision` keeps autocast and TF32
-out of operations that promise float32.
+same values for one kind of tensors. Nobody else asks which of them applies.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from ontheflyspec.batch import PaddedBatch, transforming
+from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.kernels.rows import Layout, ScratchBuffers, Task, run
 from ontheflyspec.labels import TimeMap
+from ontheflyspec.torch_internals import transforming
+from ontheflyspec.transfer import Placed, tensors_in
 
 PLAIN: set[type] = {Tensor, torch.nn.Parameter}
 """Types of tensors whose memory a kernel may touch; others trace or pretend."""
-_PLAIN_VALUES = {int, float, str, bool, type(None)}
-"""Types that hold no tensor, of which options have most."""
-
-Switch = tuple[Any, str, Any]
-"""A module of torch, the name of a setting there, and its value."""
-_INSIDE: list[list[Switch]] = []
-"""The switches as they were before the first entry into `without_tf32`, once for every caller inside."""
-_LOCK = threading.Lock()
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +37,7 @@ class Op(Generic[P, R]):
     Args:
         reference: the operation on any device, under autograd, compilers and export.
         mixes_items: whether the result of an item depends on the data of other items.
+        on_host: names of options that the reference needs on the host; all others come where the data lie.
 
     Example:
         >>> import torch
@@ -60,8 +53,8 @@ class Op(Generic[P, R]):
         tensor([[-1., -1., -1.]])
     """
 
-    def __init__(self, reference: Callable[P, R], *, mixes_items: bool = False) -> None:
-        self.reference, self.mixes_items = reference, mixes_items
+    def __init__(self, reference: Callable[P, R], *, mixes_items: bool = False, on_host: Collection[str] = ()) -> None:
+        self.reference, self.mixes_items, self.on_host = reference, mixes_items, on_host
         self.name, self.__doc__ = reference.__name__, reference.__doc__
         self.kernels: dict[str, Callable[..., Any]] = {}
         OPS.append(self)
@@ -136,7 +129,7 @@ def _nowhere(_: int) -> contextlib.AbstractContextManager[None]:
 
 
 def execute(
-    edits: Mapping[int, Edit], batch: PaddedBatch, within: Within = _nowhere
+    edits: Mapping[int, Edit], batch: PaddedBatch, within: Within = _nowhere, placed: Placed | None = None
 ) -> tuple[PaddedBatch, TimeMap | None]:
     """Returns a batch after some edits, and where time went if the last of them alone can tell.
 
@@ -147,8 +140,10 @@ def execute(
         edits: in their order, by their places; one without lengths can only be the last.
         batch: float data.
         within: the context of each edit.
+        placed: what the edits need of the host, where the batch lies; None to send it.
     """
     left, moved = list(edits.items()), None
+    there = placed or Placed(batch.data.device, batch.lengths, *map(needed, edits.values()))
     while left:
         (place, edit), count = left[0], 1
         backend = chosen(edit.op, batch.data, batch.lengths, *edit[1:4])
@@ -158,14 +153,22 @@ def execute(
             data: Any = _by_rows(dict(left[:count]), batch.data, batch.lengths, within)
         else:
             do = edit.op.reference if backend is None else edit.op.kernels[backend]
-            active = {} if edit.active is None else {"active": edit.active}
+            options = {name: value if name in edit.op.on_host else there(value) for name, value in edit.options.items()}
+            if edit.active is not None:
+                options["active"] = there(edit.active)
             with within(place):
-                data = do(batch.data, batch.lengths, **edit.options, **active)
+                data = do(batch.data, there(batch.lengths), **options)
         lengths = left[count - 1][1].lengths
         if lengths is None:
             data, lengths, moved = data
         batch, left = batch._replace(data=data, lengths=lengths), left[count:]
     return batch, moved
+
+
+def needed(edit: Edit) -> list[Any]:
+    """Returns what an edit needs of the host where its batch lies."""
+    options = [value for name, value in edit.options.items() if name not in edit.op.on_host]
+    return [*options, edit.active, edit.lengths]
 
 
 def chosen(op: Op[..., Any], *given: Any) -> str | None:
@@ -177,7 +180,7 @@ def chosen(op: Op[..., Any], *given: Any) -> str | None:
     if not op.kernels or transforming():
         return None
     watched, backend = torch.is_grad_enabled(), "cpu"
-    for x in _tensors(given):
+    for x in tensors_in(*given):
         if type(x) not in PLAIN or (watched and x.requires_grad):
             return None
         if x.device.type != "cpu":
@@ -185,21 +188,6 @@ def chosen(op: Op[..., Any], *given: Any) -> str | None:
     if backend == "cpu" and "rows" in op.kernels:
         return "rows"
     return backend if backend in op.kernels else None
-
-
-def _tensors(given: Sequence[Any]) -> list[Tensor]:
-    """Returns all tensors in any nesting of tuples, lists and mappings."""
-    left, found = list(given), list[Tensor]()
-    for value in left:  # which grows meanwhile
-        if type(value) in _PLAIN_VALUES:
-            continue
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, dict):
-            left += value.values()
-        elif isinstance(value, (tuple, list)):
-            left += value
-    return found
 
 
 def _may_follow(edit: Edit) -> bool:
@@ -225,50 +213,3 @@ def _by_rows(edits: Mapping[int, Edit], data: Tensor, lengths: Tensor | None, wi
         data, lengths, sizes = out, new, ends
     run(tasks, first, within)
     return data
-
-
-def full_precision(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Returns a context without autocast and, outside ``torch.compile``, without TF32."""
-    kind = device.type
-    if not torch.is_autocast_enabled("cpu") if kind == "cpu" else not torch.amp.is_autocast_available(kind):
-        return _NOWHERE
-    if kind == "cuda" and not torch.compiler.is_compiling():
-        return without_tf32()
-    return torch.autocast(kind, enabled=False)
-
-
-@contextlib.contextmanager
-def without_tf32() -> Iterator[None]:
-    """Keeps autocast out of the calling thread, and TF32 out of the process while any thread is inside.
-
-    The first thread in saves and sets the switches of the process, the last thread out restores them: else a thread
-    that leaves early would enable TF32 for threads still inside, and a later thread would save settings that are not
-    the user's.
-    """
-    with _LOCK:
-        _INSIDE.append(_INSIDE[0] if _INSIDE else _set(_exact()))
-    try:
-        with torch.autocast("cuda", enabled=False):
-            yield
-    finally:
-        with _LOCK:
-            before = _INSIDE.pop()
-            if not _INSIDE:
-                _set(before)
-
-
-def _exact() -> list[Switch]:
-    """Returns the switches of this release of torch, each with its value for full precision."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    conv = getattr(cudnn, "conv", None)
-    if conv is None:
-        return [(part, "allow_tf32", False) for part in (matmul, cudnn)]
-    return [(part, "fp32_precision", "ieee") for part in (matmul, conv)]
-
-
-def _set(switches: list[Switch]) -> list[Switch]:
-    """Sets switches and returns their former values."""
-    before = [(part, name, getattr(part, name)) for part, name, _ in switches]
-    for part, name, value in switches:
-        setattr(part, name, value)
-    return before

@@ -13,7 +13,8 @@ from ontheflyspec.framing import Framing
 from ontheflyspec.functional import nufft, stft
 from ontheflyspec.functional.filterbanks import FilterBlock, Run
 from ontheflyspec.functional.signal_frames import zero_padding
-from ontheflyspec.op import Op, full_precision
+from ontheflyspec.op import Op
+from ontheflyspec.precision import without_autocast
 
 Source = Literal["frames", "complex", "magnitude", "power", "phase"]
 """What the first node takes: windowed frames, or their spectra in one of the forms of `stft.OUTPUTS`."""
@@ -88,24 +89,28 @@ class Pipeline(NamedTuple):
         return Pipeline((*self.nodes, *nodes), *self[1:])
 
 
-def run(pipelines: Sequence[Pipeline], data: Tensor, lengths: Tensor | None) -> list[Tensor]:
+def run(
+    pipelines: Sequence[Pipeline], data: Tensor, lengths: Tensor | None, frames: Tensor | None = None
+) -> list[Tensor]:
     """Runs pipelines on the same data, exactly 0 past each item's end; equal framings share a Fourier transform.
 
     Args:
         pipelines: all with a framing, or one without.
         data: ``[B, T]`` or ``[B, C, T]`` samples, or features ``[B, ..., F, N]``.
         lengths: int64 ``[B]``, None if all items are full.
+        frames: of each item, if the pipelines have one framing and they are known already.
     """
     made: dict[int, Tensor] = {}
-    with full_precision(data.device):
+    with without_autocast(data.device):
         for places in _sharing(pipelines):
             some = [pipelines[place] for place in places]
             framing = some[0].framing
             if framing is None:
                 made[places[0]] = _finish(data, lengths, some[0].nodes)
                 continue
-            valid = None if lengths is None else framing.count(lengths)
-            for place, one, (features, done) in zip(places, some, frame_features(data, lengths, some), strict=True):
+            valid = framing.count(lengths) if frames is None and lengths is not None else frames
+            found = frame_features(data, lengths, valid, some)
+            for place, one, (features, done) in zip(places, some, found, strict=True):
                 made[place] = _finish(features, valid, one.nodes[done:])
     return [made[place] for place in range(len(pipelines))]
 
@@ -128,44 +133,41 @@ def _finish(data: Tensor, lengths: Tensor | None, nodes: Sequence[Node]) -> Tens
 
 
 @Op
-def frame_features(data: Tensor, lengths: Tensor | None, pipelines: Sequence[Pipeline]) -> list[tuple[Tensor, int]]:
+def frame_features(
+    data: Tensor, lengths: Tensor | None, valid: Tensor | None, pipelines: Sequence[Pipeline]
+) -> list[tuple[Tensor, int]]:
     """Returns features of frames for each pipeline, 0 past each item's own, and how many of its nodes they are after.
 
     Args:
         data: samples ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]``, None if all items are full.
+        valid: frames of each item, likewise.
         pipelines: of equal framings.
     """
     first = pipelines[0]
     framing, taper = first.framing, first.taper
     assert framing is not None
-    valid = None if lengths is None else framing.count(lengths)
     if first.kernels is not None:
         parts = stft.conv_parts(as_float(data), lengths, first.kernels, framing)
-        return [(stft.present(*_cut(parts, valid), first.source), 0)]
+        return [(zero_padding(stft.present(parts, first.source), valid), 0)]
     assert taper is not None
     if first.source == "frames":
         pieces, count = stft.windowed(as_float(data, taper.dtype), lengths, taper, framing)
         made = first.nodes[0].op(pieces, None, **first.nodes[0].options)[..., :count]
-        return [(made if valid is None else zero_padding(made, valid), 1)]
+        return [(zero_padding(made, valid), 1)]
     pieces, count = stft.windowed(as_float(data), lengths, taper, framing)
     twice = any(one.between is not None for one in pipelines)
     spectra = torch.fft.rfft(pieces, n=2 * framing.n_fft if twice else framing.n_fft)[..., :count, :]
-    power: Tensor | None = None
+    made_once: dict[str, Tensor] = {}
     found = []
     for one in pipelines:
         if one.between is not None:
             parts = nufft.interpolate(spectra, one.between)
-        else:
+            found.append((zero_padding(stft.present(parts, one.source), valid), 0))
+            continue
+        if one.source not in made_once or not one.nodes:
             own = (spectra[..., ::2] if twice else spectra).transpose(-1, -2)
-            parts = (torch.view_as_real(own)[..., 0], torch.view_as_real(own)[..., 1])
-        if one.source == "power" and one.between is None and one.nodes:
-            power = stft.present(*_cut(parts, valid), "power") if power is None else power
-            found.append((power, 0))
-        else:
-            found.append((stft.present(*_cut(parts, valid), one.source), 0))
+            own = own.clone() if one.source == "complex" and len(pipelines) > 1 else own
+            made_once[one.source] = zero_padding(stft.present(own, one.source), valid)
+        found.append((made_once[one.source], 0))
     return found
-
-
-def _cut(parts: tuple[Tensor, Tensor], valid: Tensor | None) -> tuple[Tensor, Tensor]:
-    return parts if valid is None else (zero_padding(parts[0], valid), zero_padding(parts[1], valid))

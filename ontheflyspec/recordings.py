@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
+from ontheflyspec.kept import count_up
 
 LOOP_FADE_S = 0.02
 """Seconds over which the end of a recording that is too short fades into its start."""
@@ -18,8 +19,8 @@ class Bank(Protocol):
     """Interface of a bank of recorded waves in packed memory; `ontheflyspec.WaveformBank` is one.
 
     ``samples`` is 1-D (int16 or float32): the channels of a wave one after the other, then the next wave. ``begins``
-    and ``sizes``, int64, say where each wave begins there, and its samples per channel. All three move to devices
-    together. A module with buffers of these names derives from this class: from Python 3.12 on ``isinstance`` does not
+    and ``sizes``, int64, say where each wave begins there, and its samples per channel; both are best left on the host.
+    A module with buffers of these names derives from this class: from Python 3.12 on ``isinstance`` does not
     see buffers.
     """
 
@@ -89,8 +90,10 @@ class Waves(NamedTuple):
             sizes: samples of the waves per channel, likewise.
             places: samples to read, counted from the begin of each wave, int64 ``[B, N]``.
         """
-        channels = torch.arange(self.channels, device=places.device).unsqueeze(-1) * sizes.unsqueeze(1)
-        return self.samples[(begins + places).unsqueeze(1) + channels]
+        first = (begins + places).unsqueeze(1)
+        if self.channels == 1:
+            return self.samples[first]
+        return self.samples[first + count_up(self.channels, places.device).unsqueeze(-1) * sizes.unsqueeze(1)]
 
 
 def look_up(bank: Bank, files: Tensor) -> Waves:

@@ -5,14 +5,15 @@ Reference: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ontheflyspec.batch import transforming
+from ontheflyspec.kept import count_up
+from ontheflyspec.torch_internals import transforming
 
 _WORD = 0xFFFFFFFF
 _LONG = 0xFFFFFFFFFFFFFFFF
@@ -20,18 +21,21 @@ _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
-def philox(counter: tuple[Any, Any, Any, Any], key: tuple[Any, Any]) -> tuple[Any, ...]:
-    """Returns four 32-bit words for four 32-bit counter words and a key of two 32-bit words.
+def round_keys(key: tuple[Any, Any]) -> list[tuple[Any, Any]]:
+    """Returns the keys of the ten rounds for a key of two 32-bit words."""
+    return [tuple((word + place * weyl) & _WORD for word, weyl in zip(key, _WEYL, strict=True)) for place in range(10)]
+
+
+def philox(counter: tuple[Any, Any, Any, Any], keys: Iterable[tuple[Any, Any]]) -> tuple[Any, ...]:
+    """Returns four 32-bit words for four 32-bit counter words and the keys of `round_keys`.
 
     Words are int64 arrays of NumPy or tensors, or plain numbers beside them; those returned have the shape of all.
     """
     c0, c1, c2, c3 = counter
-    k0, k1 = key
-    for _ in range(10):
+    for k0, k1 in keys:
         low, high = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1 = ((high >> 32) & _WORD) ^ c1 ^ k0, high & _WORD
         c2, c3 = ((low >> 32) & _WORD) ^ c3 ^ k1, low & _WORD
-        k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
     return c0, c1, c2, c3
 
 
@@ -69,7 +73,7 @@ def _drawn(ids: Tensor, key: tuple[Any, Any], n: int) -> Any:
     given: Any = ids.long().numpy()[:, None] if plain else ids.long().unsqueeze(-1)
     blocks: Any = np.arange(count, dtype=np.int64) if plain else torch.arange(count, device=ids.device)
     stack: Any = np.stack if plain else torch.stack
-    drawn = stack(philox((given & _WORD, given >> 32 & _WORD, blocks, 0), key), -1)
+    drawn = stack(philox((given & _WORD, given >> 32 & _WORD, blocks, 0), round_keys(key)), -1)
     return drawn.reshape(*drawn.shape[:-2], 4 * count)[..., :n]
 
 
@@ -84,6 +88,23 @@ def words(ids: Tensor, key: int, n: int) -> Tensor:
     """Returns ``n`` 32-bit words an id, int64 ``[B, n]``, on the device of ``ids``."""
     drawn = _words(ids, key, n)
     return drawn if isinstance(drawn, Tensor) else torch.from_numpy(drawn)
+
+
+def counted_bytes(keys: Tensor, streams: int, count: int) -> Tensor:
+    """Returns random bytes, int8 ``[B, streams, count]``: each depends on its key, stream and place alone.
+
+    Args:
+        keys: int64 ``[B]``, on the device of the result.
+        streams: of each key.
+        count: bytes of a stream.
+    """
+    rounds = count_up(10, keys.device).reshape(-1, 1, 1, 1)
+    own = keys.reshape(-1, 1, 1)
+    halves = (own & _WORD) + rounds * _WEYL[0], (own >> 32) + rounds * _WEYL[1]
+    calls, stream = (count_up(size, keys.device) for size in (-(-count // 16), streams))
+    schedule = zip(*((half & _WORD).unbind() for half in halves), strict=True)
+    drawn = torch.stack(philox((calls, stream.unsqueeze(-1), 0, 1), schedule), -1)
+    return drawn.to(torch.int32).view(torch.int8).flatten(2)[..., :count]
 
 
 def uniform(ids: Tensor, key: int, n: int) -> Tensor:

@@ -32,6 +32,14 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 """Attributes of a module that hold its hooks."""
 
 
+def transforming() -> bool:
+    """Returns whether the code that runs now is traced, compiled, vectorised, or differentiated in forward mode.
+
+    Then no value may be read and no memory be written directly.
+    """
+    return bool(torch.compiler.is_compiling() or tracing_state() or functorch_active()) or dual_level() >= 0
+
+
 def constant_in_traces(method: F) -> F:
     """Marks a method whose result ``torch.compile`` may take as it is.
 

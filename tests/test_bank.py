@@ -72,11 +72,13 @@ def test_moves_with_its_module_and_stays_out_of_checkpoints() -> None:
     step = ofs.Compose([ofs.augment.AddBackgroundNoise(bank)])
     assert step.state_dict() == {}
     assert list(step.parameters()) == []
+    assert list(step.buffers()) == []  # DistributedDataParallel sends these at every step
     step.load_state_dict({})
     moved = copy.deepcopy(step).to("meta")
     assert moved.steps[0].bank.samples.device.type == "meta"
-    assert moved.steps[0].bank.begins.device.type == "meta"
+    assert moved.steps[0].bank.begins.device.type == "cpu"  # for plans, which nobody waits for
     assert bank.samples.device.type == "cpu"
+    assert copy.deepcopy(step).half().steps[0].bank.samples.dtype == torch.float32
 
 
 def test_copies_share_the_waves() -> None:

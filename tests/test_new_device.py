@@ -34,9 +34,9 @@ def scale_there(data, lengths, **options):
 
 
 @frame_features.kernel("lazy")
-def features_there(data, lengths, pipelines):
+def features_there(data, lengths, frames, pipelines):
     CALLS.append("frame_features " + " ".join(node.op.name for node in pipelines[0].nodes))
-    return frame_features.reference(data, lengths, pipelines)
+    return frame_features.reference(data, lengths, frames, pipelines)
 '''
 
 

@@ -85,9 +85,9 @@ def test_stages_of_equal_frames_are_done_once(monkeypatch: pytest.MonkeyPatch, w
     counts: list[int] = []
 
     def counting(compute: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(data: Tensor, lengths: Any, pipelines: Any) -> Any:
+        def counted(data: Tensor, lengths: Any, frames: Any, pipelines: Any) -> Any:
             counts.append(len(pipelines))
-            return compute(data, lengths, pipelines)
+            return compute(data, lengths, frames, pipelines)
 
         return counted
 

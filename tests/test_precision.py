@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 import ontheflyspec as ofs
 from case import FOURIER, MEL, Case, build
 from laws import Example
-from ontheflyspec import op
+from ontheflyspec import precision
 from ontheflyspec.batch import PaddedBatch
 from registry import TRANSFORMS
 
@@ -132,27 +133,88 @@ def test_checkpoints_hold_parameters_only(case: Case) -> None:
     assert set(module.state_dict()) == wanted
 
 
-def test_tf32_stays_out_until_the_last_one_leaves() -> None:
-    """Two threads inside at once: the first to leave lets nothing in, the last puts the user's setting back."""
-    matmul = torch.backends.cuda.matmul
-    name, exact, fast = (
-        ("fp32_precision", "ieee", "tf32")
-        if hasattr(torch.backends.cudnn, "conv")
-        else (
-            "allow_tf32",
-            False,
-            True,
-        )
-    )
-    before = getattr(matmul, name)
-    setattr(matmul, name, fast)
+MATMUL, CUDNN = torch.backends.cuda.matmul, torch.backends.cudnn
+SETTINGS: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
+    "as torch comes": (lambda: None, lambda: None),
+    "float32_matmul_precision high": (
+        lambda: torch.set_float32_matmul_precision("high"),
+        lambda: torch.set_float32_matmul_precision("highest"),
+    ),
+    "float32_matmul_precision medium": (
+        lambda: torch.set_float32_matmul_precision("medium"),
+        lambda: torch.set_float32_matmul_precision("highest"),
+    ),
+    "allow_tf32": (lambda: setattr(MATMUL, "allow_tf32", True), lambda: setattr(MATMUL, "allow_tf32", False)),
+    "allow_tf32 off in cudnn": (
+        lambda: setattr(CUDNN, "allow_tf32", False),
+        lambda: setattr(CUDNN, "allow_tf32", True),
+    ),
+}
+if hasattr(CUDNN, "conv"):
+    SETTINGS |= {
+        "fp32_precision tf32": (
+            lambda: setattr(MATMUL, "fp32_precision", "tf32"),
+            lambda: setattr(MATMUL, "fp32_precision", "none"),
+        ),
+        "fp32_precision ieee": (
+            lambda: setattr(MATMUL, "fp32_precision", "ieee"),
+            lambda: setattr(MATMUL, "fp32_precision", "none"),
+        ),
+        "fp32_precision ieee in all": (
+            lambda: setattr(torch.backends, "fp32_precision", "ieee"),
+            lambda: setattr(torch.backends, "fp32_precision", "none"),
+        ),
+        "fp32_precision ieee in recurrent networks": (
+            lambda: setattr(CUDNN.rnn, "fp32_precision", "ieee"),
+            lambda: setattr(CUDNN.rnn, "fp32_precision", "tf32"),
+        ),
+    }
+
+
+def switches() -> list[Any]:
+    """All that torch says about TF32; an error where the user's two generations of switches contradict each other."""
+    found: list[Any] = []
+    for part, name in ((MATMUL, "allow_tf32"), (CUDNN, "allow_tf32"), (torch, "get_float32_matmul_precision")):
+        try:
+            value = getattr(part, name)
+            found.append(value() if callable(value) else value)
+        except RuntimeError:
+            found.append("contradiction")
+    parts = (MATMUL, CUDNN.conv, CUDNN.rnn) if hasattr(CUDNN, "conv") else ()
+    return found + [part.fp32_precision for part in parts]
+
+
+def rounded(calls: str) -> bool:
+    """Whether products or convolutions are rounded to TF32, as torch asks itself."""
     try:
-        first, second = op.without_tf32(), op.without_tf32()
+        return bool((MATMUL if calls == "matmul" else CUDNN).allow_tf32)
+    except RuntimeError:
+        return bool((MATMUL if calls == "matmul" else CUDNN.conv).fp32_precision == "tf32")
+
+
+@pytest.mark.parametrize("calls", ["matmul", "conv"])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_tf32_stays_out_until_the_last_one_leaves(setting: str, calls: Any) -> None:
+    """Two threads inside at once: the first to leave lets nothing in, the last puts the user's setting back."""
+    on, off = SETTINGS[setting]
+    begin = switches()
+    on()
+    try:
+        before, was_rounded = switches(), rounded(calls)
+        first, second = precision.without_tf32(calls), precision.without_tf32(calls)
         first.__enter__()
         second.__enter__()
+        assert not rounded(calls)
         first.__exit__(None, None, None)
-        assert getattr(matmul, name) == exact
+        assert not rounded(calls)
+        if not was_rounded:
+            assert switches() == before  # nothing needed, nothing touched
+        elif "fp32_precision" not in setting:
+            assert "contradiction" not in switches()
         second.__exit__(None, None, None)
-        assert getattr(matmul, name) == fast
+        assert switches() == before
     finally:
-        setattr(matmul, name, before)
+        off()
+        if hasattr(CUDNN, "conv"):
+            MATMUL.fp32_precision = "none"  # the older switch sets the newer one
+    assert switches() == begin

@@ -43,6 +43,10 @@ class Filter(Augment):
     zero_phase: bool = False
     """Whether the filter runs forwards and backwards, so that nothing is delayed."""
 
+    def __init__(self, *, p: float = 1.0, seed: int = 0) -> None:
+        super().__init__(p=p, seed=seed)
+        self._tails: dict[Any, int] = {}
+
     def checked_spans(self, **given: float | Span) -> list[Span]:
         """Returns the spans of all parameters, checked against `LIMITS`, and keeps them by name."""
         where, self.spans = type(self).__name__, {}
@@ -74,7 +78,7 @@ class Filter(Augment):
         Args:
             info: of the batch.
             params: a table.
-            op: takes the sections, and as ``tail`` the samples of the longest response if the host does not know them.
+            op: takes the sections, and as ``tail`` the samples of the longest response that can be drawn.
             options: of the op.
 
         Raises:
@@ -86,13 +90,18 @@ class Filter(Augment):
             rule = f"{name} to begin below half the rate, {rate / 2:g} Hz"
             remedy = f"Lower {name} or leave {info.where} out."
             raise ValueError(checks.message(info.where, rule, f"{span[0]:g} Hz", remedy))
-        sections = design(rate, *(params[one] for one in self.spans))
-        known = sections.device.type == "cpu" and not torch.compiler.is_compiling()
-        tail = None if known else longest(design, rate, *self.spans.values())
+        sections, tail = design(rate, *(params[one] for one in self.spans)), self._longest(rate)
         return info.edit(op, params["active"], sections=sections, tail=tail, **options)
 
+    @constant_in_traces
+    def _longest(self, rate: float) -> int:
+        """Returns the samples of the longest response that can be drawn at a rate in Hz."""
+        key = (rate, *self.spans.values())
+        if key not in self._tails:
+            self._tails[key] = longest(self.design(), rate, *self.spans.values())
+        return self._tails[key]
 
-@constant_in_traces
+
 def longest(design: Design, rate: float, *spans: Any) -> int:
     """Returns the samples of the longest response of a design, which has its parameters at ends of their spans."""
     sides = zip(*itertools.product((0, 1), repeat=len(spans)), strict=True)

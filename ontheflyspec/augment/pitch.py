@@ -10,7 +10,7 @@ from ontheflyspec.augment.base import Augment, Info, last_axis
 from ontheflyspec.augment.ranges import Params, Range, Span, uniform
 from ontheflyspec.functional import phase_vocoder_tables as tables
 from ontheflyspec.functional.phase_vocoder import vocode
-from ontheflyspec.functional.resampling import change_speeds, fraction
+from ontheflyspec.functional.resampling import change_speeds, fraction, step_table
 from ontheflyspec.op import Edit
 
 FASTEST = 8.0
@@ -79,7 +79,7 @@ class Speed(Augment):
         rates = [rate.to(info.lengths.device, non_blocking=True) for rate in (old, new)]
         sizes = _sped(info.lengths, *rates)
         size = last_axis(sizes, _sped(torch.full_like(old, info.size), old, new))
-        options = {"sizes": sizes, "size": size, "fractions": fractions}
+        options = {"sizes": sizes, "size": size, "fractions": fractions, "plans": step_table(fractions)}
         slope = rates[1].double() / rates[0]
         return Edit(change_speeds, options, params["active"], sizes, size, lambda: info.one_piece(slope))
 
@@ -150,7 +150,8 @@ class PitchShift(Augment):
             raise ValueError(checks.message(info.where, rule, got, remedy))
         settings = tables.StretchSettings(torch.ones_like(points, dtype=torch.float64), points, hop, n_fft)
         active = params["active"].cpu()
-        return info.edit(vocode, active, sizes=info.lengths, size=info.size, settings=settings)
+        options = {"sizes": info.lengths, "size": info.size, "settings": settings, "pace": settings.pace}
+        return info.edit(vocode, active, **options)
 
 
 class TimeStretch(Augment):
@@ -212,7 +213,7 @@ class TimeStretch(Augment):
             return edit
         hop = tables.hop_for(info.known_rate("frames in seconds"))
         settings = tables.StretchSettings(pace, None, hop, tables.transform_size(hop, 0.0))
-        return edit._replace(options={"sizes": sizes, "size": size, "settings": settings})
+        return edit._replace(options={"sizes": sizes, "size": size, "settings": settings, "pace": settings.pace})
 
 
 def _stretched(lengths: Tensor, rate: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from ontheflyspec import checks, rng
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, as_float, as_tensor
-from ontheflyspec.chain.compose import Chain, Compose, Targets, checked_steps, draw_all, output_lengths, takes
+from ontheflyspec.chain.compose import Chain, Compose, checked_steps, draw_all, output_lengths, takes
 from ontheflyspec.chain.partition import one_each
+from ontheflyspec.chain.run import Targets
 
 
 class Choice(Chain):

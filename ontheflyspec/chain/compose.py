@@ -1,27 +1,19 @@
-"""`Compose` and the base class of chains: draws by place, neighbours run together, errors that name the step."""
+"""`Compose` and the base class of chains: steps in a row, with draws by place."""
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from ontheflyspec import checks, pipeline, rng
-from ontheflyspec.augment.base import Augment, Info, as_lists, checked, followed, ids_of, planned
+from ontheflyspec import checks, rng
+from ontheflyspec.augment.base import Augment, as_lists, ids_of
 from ontheflyspec.augment.ranges import Params
-from ontheflyspec.batch import PaddedBatch, check_rank, with_targets
-from ontheflyspec.op import Edit, execute
-from ontheflyspec.pipeline import Pipeline
-from ontheflyspec.torch_internals import HOOKS, any_global_hook
-from ontheflyspec.transforms.base import FrameTransform, Transform, check
-
-Targets = Sequence[Any]
-"""Targets of a batch, in the order in which they stand beside it."""
+from ontheflyspec.batch import PaddedBatch, with_targets
+from ontheflyspec.chain.run import Targets, run_all, steps_of
+from ontheflyspec.transforms.base import Transform
 
 
 class Chain(nn.Module, ABC):
@@ -233,164 +225,6 @@ def draw_all(steps: Iterable[Any], ids: Tensor, key: int) -> Params:
     known = {place: step for place, step in enumerate(steps) if draws(step)}
     keys = rng.predrawn(ids, [rng.fold(key, place, step.seed) for place, step in known.items()])
     return {str(place): step.draw(ids, one) for (place, step), one in zip(known.items(), keys, strict=True)}
-
-
-def run_all(
-    chain: Any, x: Any, params: Params, targets: Targets = (), first: int = 0, last: int | None = None
-) -> tuple[Any, Targets]:
-    """Runs the steps of a chain on a Tensor or a batch, neighbours together where possible.
-
-    Args:
-        chain: has the ``steps``.
-        x: a Tensor or a PaddedBatch.
-        params: tables of the random steps by place.
-        targets: of the items.
-        first: place of the first step.
-        last: place after the last step, None for all.
-    """
-    steps, place = steps_of(chain)[:last], first
-    edited = {n for n, step in enumerate(steps) if str(n) in params and isinstance(step, Augment)} if params else ()
-    while place < len(steps):
-        step, count = steps[place], 1
-        if place in edited:
-            while place + count in edited:
-                count += 1
-            x, targets = _augmented(chain, range(place, place + count), x, params, targets)
-        elif str(place) in params:
-            with named(chain, place):
-                x, targets = step.run(x, params[str(place)], targets)
-        else:
-            with named(chain, place):
-                run = fused(steps, place, x)
-                if run is None:
-                    x = step(x)
-                else:
-                    single = isinstance(x, Tensor) and x.dim() == step.item_rank
-                    given = x.unsqueeze(0) if single else x
-                    data = pipeline.run([run.pipeline], *samples(given))[0]
-                    x, count = data[0] if single else run.result(data, x), run.n_steps
-        place += count
-    return x, targets
-
-
-def _augmented(
-    chain: Any, places: range, batch: PaddedBatch, params: Params, targets: Targets
-) -> tuple[PaddedBatch, Targets]:
-    """Returns a batch and its targets after augmentations: all are planned, then done together."""
-    edits: dict[int, Edit] = {}
-    within, info = partial(named, chain), None
-    for place in places:
-        step = chain.steps[place]
-        with named(chain, place):
-            batch = batch if edits else checked(step, batch)
-            if not batch.data.shape[0]:  # which FFT libraries refuse
-                return batch, list(targets)
-            check_rank(type(step).__name__, batch.data, step.item_rank, batched=True)
-            before = (info or Info.of(batch, ""))._replace(where=type(step).__name__)
-            edit = edits[place] = planned(step, before, params[str(place)])
-        info, moved = before.after(edit), None
-        if edit.lengths is None:
-            batch, moved = execute(edits, batch, within)
-            info, edits = Info.of(batch, ""), {}
-        with named(chain, place):
-            targets = followed(targets, edit, before, info, moved)
-    return execute(edits, batch, within)[0], targets
-
-
-class Fused(NamedTuple):
-    """Transforms in a row as one pipeline.
-
-    Args:
-        pipeline: of them all.
-        n_steps: how many transforms they are.
-        lengths: of the result, None for a Tensor.
-        rate: of the result, None if it is not known.
-    """
-
-    pipeline: Pipeline
-    n_steps: int
-    lengths: Tensor | None
-    rate: float | None
-
-    def result(self, data: Tensor, x: Any) -> Any:
-        """Returns data that came of a Tensor or a batch in its form."""
-        return data if self.lengths is None else PaddedBatch(data, self.lengths, self.rate, x.ids)
-
-
-def samples(x: Any) -> tuple[Tensor, Tensor | None]:
-    """Returns the data and the lengths of a batch, or a Tensor of full items and None."""
-    return (x, None) if isinstance(x, Tensor) else (x.data, x.lengths)
-
-
-def fused(steps: Sequence[Any], place: int, x: Any) -> Fused | None:
-    """Returns the pipeline of a transform with frames and those after it, from a place on.
-
-    None where that transform has no pipeline, or hooks that must see it run.
-    """
-    first, (data, lengths) = steps[place], samples(x)
-    if not isinstance(first, FrameTransform) or has_hooks(first) or not data.shape[0]:
-        return None
-    check(first, x)
-    own, rate = first.pipeline(data, 0), None
-    if own is None:
-        return None
-    if lengths is not None:
-        lengths, rate = first.output_lengths(lengths), first.output_rate(x.rate)
-    made = Fused(own, 1, lengths, rate)
-    if own.source == "complex":
-        return made
-    features = first.output_features(0)
-    for later in steps[place + 1 :]:
-        if not isinstance(later, Transform) or isinstance(later, FrameTransform) or has_hooks(later):
-            break
-        try:
-            more = later.pipeline(data, features)
-            if more is None:
-                break
-            if lengths is not None:
-                lengths, rate = later.output_lengths(lengths), later.output_rate(rate)
-        except (TypeError, ValueError):  # it is raised again, and tells the step, where that runs by itself
-            break
-        made = Fused(made.pipeline.then(more.nodes), made.n_steps + 1, lengths, rate)
-        features = later.output_features(features)
-    return made
-
-
-def has_hooks(step: nn.Module) -> bool:
-    """Returns whether hooks see the input or the output of a step, which then is called by itself."""
-    for name in HOOKS:
-        if step.__dict__.get(name):
-            return True
-    return bool(any_global_hook())
-
-
-def steps_of(chain: nn.Module) -> list[Any]:
-    """Returns the steps of a chain, which are looked up at every call: attributes of an ``nn.Module`` take long."""
-    steps: Any = chain._modules["steps"]
-    return list(steps)
-
-
-def named(chain: Any, place: int) -> contextlib.AbstractContextManager[None]:
-    """Returns a context in which errors name a step."""
-    return contextlib.nullcontext() if torch.compiler.is_compiling() else _Named(chain, place)
-
-
-class _Named(contextlib.AbstractContextManager[None]):
-    def __init__(self, chain: Any, place: int) -> None:
-        self.chain, self.place = chain, place
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (TypeError, ValueError, RuntimeError)):
-            prefix_error(error, self.chain, self.place)
-
-
-def prefix_error(error: Exception, chain: Any, place: int) -> None:
-    """Puts the chain and the place and class of the step before an error; a transform of a `Parallel` has no place."""
-    if isinstance(chain, Transform) or len(error.args) != 1 or not isinstance(error.args[0], str):
-        return
-    said, where = type(chain.steps[place]).__name__, type(chain).__name__
-    which = f"step {place}" if error.args[0].startswith(said) else f"step {place} ({said})"
-    error.args = (f"{where} {which}: {error.args[0]}",)
 
 
 def output_lengths(step: Any, lengths: Any, table: Params | None) -> Any:

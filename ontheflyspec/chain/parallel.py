@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from ontheflyspec import checks, pipeline
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import check_rank
-from ontheflyspec.chain import compose
-from ontheflyspec.chain.compose import Chain, Compose, Fused, Targets
+from ontheflyspec.chain import compose, run
+from ontheflyspec.chain.compose import Chain, Compose
+from ontheflyspec.chain.run import Fused, Targets
 from ontheflyspec.labels import Target
 
 
@@ -94,17 +95,17 @@ class Parallel(Chain):
             raise TypeError(checks.message("Parallel", rule, got, "Put the augmentations before it."))
         fronts: dict[str, tuple[Fused, list[Any]]] = {}
         for name, part in self.transforms.items():
-            steps = [] if name in params or compose.has_hooks(part) else _steps(part)
+            steps = [] if name in params or run.has_hooks(part) else _steps(part)
             if steps:
-                with compose.named(part, 0):
-                    front = compose.fused(steps, 0, x)
+                with run.named(part, 0):
+                    front = run.fused(steps, 0, x)
                 if front is not None and front.pipeline.framing is not None:
                     fronts[name] = front, steps
-        found = pipeline.run([front.pipeline for front, _ in fronts.values()], *compose.samples(x))
+        found = pipeline.run([front.pipeline for front, _ in fronts.values()], *run.samples(x))
         made: dict[str, Any] = {}
         for (name, (front, steps)), features in zip(fronts.items(), found, strict=True):
             out, rest = front.result(features, x), front.n_steps < len(steps)
-            made[name] = compose.run_all(self.transforms[name], out, {}, first=front.n_steps)[0] if rest else out
+            made[name] = run.run_all(self.transforms[name], out, {}, first=front.n_steps)[0] if rest else out
         for name, part in self.transforms.items():
             if name not in made:
                 made[name] = part.replay(x, params[name]) if name in params else part(x)
@@ -113,4 +114,4 @@ class Parallel(Chain):
 
 def _steps(part: Any) -> list[Any]:
     """Returns the steps of a `Compose`, or a transform as the only step."""
-    return compose.steps_of(part) if isinstance(part, Compose) else [part]
+    return run.steps_of(part) if isinstance(part, Compose) else [part]

@@ -13,9 +13,11 @@ from ontheflyspec import checks
 from ontheflyspec.augment.base import each_column
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, as_tensor
-from ontheflyspec.chain.compose import Targets, name, run_all
+from ontheflyspec.chain.compose import name
+from ontheflyspec.chain.run import Targets, run_all
 from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.labels import Target, check_count, merged, take
+from ontheflyspec.transfer import Placed
 from ontheflyspec.transforms.base import Transform
 
 
@@ -55,36 +57,38 @@ def one_each(
             check_count(target, count)
     taken_by = torch.stack(list(turn.values())).tolist()  # one transfer, if a device knows them
     ways = {place: [row for row, on in enumerate(ons) if on] for place, ons in zip(turn, taken_by, strict=True)}
+    busy = {row for rows in ways.values() for row in rows}
+    rest = [row for row in range(count) if row not in busy]
+    index = {place: torch.tensor(rows, dtype=torch.int64, device="cpu") for place, rows in {**ways, -1: rest}.items()}
+    placed = Placed(batch.data.device, index)
     for place, rows in ways.items():
         if rows:
             table, own = params.get(str(place)), _targets_of(targets, rows)
             given = {} if table is None else {str(place): each_column(table, partial(_rows, rows=rows))}
-            out, own = run_all(chain, _select(batch, rows), given, own, place, place + 1)
-            parts.append((name(chain.steps, place), rows, out))
+            out, own = run_all(chain, _select(batch, index[place], placed), given, own, place, place + 1)
+            parts.append((name(chain.steps, place), index[place], out))
             moved.append((rows, own))
-    busy = {row for rows in ways.values() for row in rows}
-    rest = [row for row in range(count) if row not in busy]
     if rest or not parts:
-        left = _select(batch, rest)
+        left = _select(batch, index[-1], placed)
         own_data = left.data.clone() if left is batch else left.data
-        parts.append(("items without a step", rest, left._replace(data=zero_past(own_data, left.lengths))))
+        parts.append(("items without a step", index[-1], left._replace(data=zero_past(own_data, left.lengths))))
         moved.append((rest, _targets_of(targets, rest)))
     together = [
         merged([(rows, own[place]) for rows, own in moved]) if isinstance(target, Target) else target
         for place, target in enumerate(targets)
     ]
-    return _merge(type(chain).__name__, parts)._replace(ids=batch.ids), together
+    return _merge(type(chain).__name__, parts, placed)._replace(ids=batch.ids), together
 
 
 def _targets_of(targets: Targets, rows: list[int]) -> Targets:
     return [target.take(rows) if isinstance(target, Target) else target for target in targets]
 
 
-def _select(batch: PaddedBatch, rows: list[int]) -> PaddedBatch:
+def _select(batch: PaddedBatch, rows: Tensor, placed: Placed) -> PaddedBatch:
     if len(rows) == batch.data.shape[0]:
         return batch
     ids = None if batch.ids is None else take(batch.ids, rows)
-    return PaddedBatch(take(batch.data, rows), take(batch.lengths, rows), batch.rate, ids)
+    return PaddedBatch(batch.data.index_select(0, placed(rows)), take(batch.lengths, rows), batch.rate, ids)
 
 
 def _rows(_: str, values: Any, rows: list[int]) -> Any:
@@ -104,7 +108,7 @@ def _restricted(table: Params, taken: Tensor) -> Params:
     return each_column(table, restrict)
 
 
-def _merge(where: str, parts: list[tuple[str, list[int], PaddedBatch]]) -> PaddedBatch:
+def _merge(where: str, parts: list[tuple[str, Tensor, PaddedBatch]], placed: Placed) -> PaddedBatch:
     """Returns one batch, padded to the longest item, from parts: name of the step, positions of its items, batch."""
     first_name, _, first = parts[0]
     if len(parts) == 1:
@@ -120,10 +124,8 @@ def _merge(where: str, parts: list[tuple[str, list[int], PaddedBatch]]) -> Padde
     data = first.data.new_zeros((count, *first.data.shape[1:-1], longest), dtype=kind)
     lengths = first.lengths.new_zeros(count)
     for _, rows, part in parts:
-        index = torch.tensor(rows, device="cpu")
-        there = index.to(data.device, non_blocking=True)
-        data[..., : part.data.shape[-1]].index_copy_(0, there, part.data.to(kind))
-        lengths.index_copy_(0, index.to(lengths.device, non_blocking=True), part.lengths)
+        data[..., : part.data.shape[-1]].index_copy_(0, placed(rows), part.data.to(kind))
+        lengths.index_copy_(0, rows.to(lengths.device, non_blocking=True), part.lengths)
     return first._replace(data=data, lengths=lengths)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,7 +28,8 @@ class WaveformBank(nn.Module, Bank):
     """Recorded waves in memory, which augmentations draw noises, rooms and voices from.
 
     All waves lie one after the other in one tensor, decoded once: int16 where all of them are, else float32. The bank
-    is a module without parameters: inside an augmentation it moves to devices with it, and stays out of checkpoints.
+    is a module without parameters or buffers: inside an augmentation it moves to devices with it, stays out of
+    checkpoints, and DistributedDataParallel does not broadcast it.
     Copies of a module share the waves. What goes to another process through ``torch.multiprocessing`` (workers of a
     ``DataLoader``) goes as shared memory, once; ``share_memory()`` puts it there at once.
 
@@ -50,9 +51,9 @@ class WaveformBank(nn.Module, Bank):
     samples: Tensor
     """All waves, 1-D: the channels of a wave one after the other, then the next wave."""
     begins: Tensor
-    """Where each wave begins among the samples, int64."""
+    """Where each wave begins among the samples, int64 on the host."""
     sizes: Tensor
-    """Samples of each wave, per channel, int64."""
+    """Samples of each wave, per channel, int64 on the host."""
 
     def __init__(self, waves: Sequence[Any], *, rate: float) -> None:
         where = type(self).__name__
@@ -81,9 +82,8 @@ class WaveformBank(nn.Module, Bank):
         counts = torch.tensor(sizes, dtype=torch.int64, device="cpu")
         self.longest = max(sizes)
         """Samples of the longest wave, per channel."""
-        self.register_buffer("samples", samples, persistent=False)
-        self.register_buffer("sizes", counts, persistent=False)
-        self.register_buffer("begins", (counts.cumsum(0) - counts) * channels, persistent=False)
+        # No buffers: DistributedDataParallel would send those of a wrapped model to all ranks at every step.
+        self.samples, self.sizes, self.begins = samples, counts, (counts.cumsum(0) - counts) * channels
 
     @classmethod
     @hands_on(Source, without=NOT_HERE)
@@ -146,9 +146,18 @@ class WaveformBank(nn.Module, Bank):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> WaveformBank:
         twin = self.__class__.__new__(self.__class__)
-        twin.__dict__ = {name: copy.copy(value) for name, value in vars(self).items()}
+        twin.__dict__ = {
+            name: value if isinstance(value, Tensor) else copy.copy(value) for name, value in vars(self).items()
+        }
         memo[id(self)] = twin
         return twin
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Moves or shares the waves, in the type that they have; where they begin and end stays on the host."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        moved = fn(self.samples)
+        self.samples = moved if moved.dtype == self.samples.dtype else self.samples.to(moved.device)
+        return self
 
     def extra_repr(self) -> str:
         """Returns the text that ``repr`` shows: how many waves, how long, of which rate and type."""

@@ -13,6 +13,7 @@ from torch.utils.data import get_worker_info
 
 from ontheflyspec import checks, torch_internals
 from ontheflyspec.batch import Clip, PaddedBatch, as_tensor, pad
+from ontheflyspec.data.bank import WaveformBank
 from ontheflyspec.labels import ClipLabels, FrameLabels, Segments
 
 
@@ -141,10 +142,11 @@ def _requires_grad(value: Any) -> bool:
 
 
 def _on_cuda(transform: Any) -> bool:
-    """Returns whether a module has parameters or buffers on a CUDA device."""
+    """Returns whether a module has parameters, buffers or recordings on a CUDA device."""
     if not isinstance(transform, nn.Module):
         return False
-    return any(tensor.is_cuda for tensor in (*transform.parameters(), *transform.buffers()))
+    banks = [part.samples for part in transform.modules() if isinstance(part, WaveformBank)]
+    return any(tensor.is_cuda for tensor in (*transform.parameters(), *transform.buffers(), *banks))
 
 
 collate = Collate()

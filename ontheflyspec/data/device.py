@@ -1,13 +1,15 @@
 """`DeviceLoader`: transfer to the device and front end, one batch ahead of the model on CUDA.
 
 `stage` does that for any iterator of batches; `DeviceLoader` puts it behind any loader. On CUDA every batch goes this
-way: a side stream waits for what the consumer has queued, copies data and targets, transforms them, and leaves an
-event; when the batch is handed out, the consumer's stream waits for the event. Meanwhile the next batch is on its way.
-Lengths and ids stay on the host. Elsewhere batch after batch is moved and transformed as it is asked for.
+way: one stream copies data and targets, and waits for nobody; another one waits for the copy and transforms; when the
+batch is handed out, the consumer's stream waits for the transform. Meanwhile the next batch is on its way. Neither the
+host nor a copy ever waits behind the model's work. Lengths and ids stay on the host. Elsewhere batch after batch is
+moved and transformed as it is asked for.
 """
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch, as_float
 from ontheflyspec.labels import Target
+from ontheflyspec.transfer import sent, tensors_in
 
 Step = Callable[[Any], Any]
 
@@ -56,7 +59,7 @@ def find_device(where: str, device: str | torch.device) -> torch.device:
 
 
 class DeviceLoader:
-    """Puts transfer and front end behind any loader, one batch ahead on a side stream where the device is CUDA.
+    """Puts transfer and front end behind any loader, one batch ahead on streams of its own where the device is CUDA.
 
     It goes through what the loader gives: `PaddedBatch`, or tuples or lists that begin with one, whose tensors move
     too. Integer samples cross as int16; the front end makes them float on the device, and without one this does. The
@@ -67,8 +70,8 @@ class DeviceLoader:
     that is its ``batch_sampler``: right with any number of workers.
 
     Args:
-        loader: a DataLoader with ``collate_fn=ofs.collate``, or any other iterable of batches; pinned memory makes
-            the transfer faster.
+        loader: a DataLoader with ``collate_fn=ofs.collate``, or any other iterable of batches. What does not lie in
+            pinned memory is copied there first.
         transform: called with each batch; a module is moved to the device.
         device: where batches go, ``"auto"`` for CUDA if there is one.
 
@@ -191,22 +194,33 @@ class _InMode:
                 module.training = mode
 
 
+@functools.lru_cache
+def _streams(device: torch.device) -> tuple[torch.cuda.Stream, torch.cuda.Stream]:
+    """Returns the streams of copies and of transforms, the same for all passes: a stream keeps the memory it used."""
+    return torch.cuda.Stream(device), torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
 class _Ahead:
-    """Copies and transforms on a side stream, for a consumer on the stream that is current when it asks."""
+    """Copies and transforms on two streams, for a consumer on the stream that is current when it asks."""
 
     def __init__(self, step: _InMode, device: torch.device) -> None:
         self.step, self.device = step, device
-        self.side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self.copies, self.work = _streams(device)
         self.ready: deque[tuple[Any, torch.cuda.Event]] = deque()
         self.copying: deque[tuple[torch.cuda.Event, Any]] = deque()
+        # What the transform holds may still be on its way. Later batches do not wait for the model.
+        self.work.wait_stream(torch.cuda.current_stream(device))
 
     def send(self, batch: Any) -> None:
-        """Queues one batch, behind all that the consumer has queued: it may still use this memory or change weights."""
-        self.side.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(self.side):
+        """Queues one batch."""
+        with torch.cuda.stream(self.copies):
             moved = _moved(batch, self.device)
-            self.copying.append((self.side.record_event(), batch))
-            self.ready.append((moved if self.step.trainable else self.step(moved), self.side.record_event()))
+            copied = self.copies.record_event()
+        self.copying.append((copied, batch))
+        self.work.wait_event(copied)
+        _used_on(self.work, moved)
+        with torch.cuda.stream(self.work):
+            self.ready.append((moved if self.step.trainable else self.step(moved), self.work.record_event()))
         while self.copying and self.copying[0][0].query():  # type: ignore[no-untyped-call]
             self.copying.popleft()
 
@@ -215,15 +229,20 @@ class _Ahead:
         batch, done = self.ready.popleft()
         consumer = torch.cuda.current_stream(self.device)
         consumer.wait_event(done)
-        for tensor in _tensors(batch):
-            if tensor.is_cuda:
-                tensor.record_stream(consumer)
+        _used_on(consumer, batch)
         return self.step(batch) if self.step.trainable else batch
 
     def finish(self) -> None:
         """Waits until no copy reads host memory any more, so that its owner may use it again."""
         while self.copying:
             self.copying.popleft()[0].synchronize()
+
+
+def _used_on(stream: torch.cuda.Stream, batch: Any) -> None:
+    """Keeps the memory of a batch from being used anew before a stream is done with it."""
+    for tensor in tensors_in(batch):
+        if tensor.is_cuda:
+            tensor.record_stream(stream)
 
 
 def _run_ahead(batches: Iterator[Any], step: _InMode, device: torch.device) -> Iterator[Any]:
@@ -260,22 +279,17 @@ def _moved(batch: Any, device: torch.device) -> Any:
 
 def _placed(value: Any, device: torch.device) -> Any:
     """Returns a nest of tuples, lists and dicts with its tensors on the device."""
-    if isinstance(value, PaddedBatch | Tensor | Target):
+    if isinstance(value, PaddedBatch):
+        return value._replace(data=sent(value.data, device))
+    if isinstance(value, Tensor):
+        return sent(value, device)
+    if isinstance(value, Target):
         return value.to(device, non_blocking=True)
     if isinstance(value, dict):
         return {name: _placed(part, device) for name, part in value.items()}
     if type(value) in (tuple, list):
         return type(value)(_placed(part, device) for part in value)
     return value
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yields every tensor of a nest of tuples, lists and dicts."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list | dict):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(part)
 
 
 def _as_floats(batch: Any) -> Any:

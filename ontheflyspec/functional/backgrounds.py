@@ -6,12 +6,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from ontheflyspec.batch import per_item
+from ontheflyspec.batch import items_mask
 from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.functional.snr import mix, snr_scale
 from ontheflyspec.functional.statistics import valid_power
+from ontheflyspec.kept import count_up, where
 from ontheflyspec.op import Op
+from ontheflyspec.precision import wide
 from ontheflyspec.recordings import Waves
 
 CANCELLED = 1e-8
@@ -49,16 +52,18 @@ def add_backgrounds(data: Tensor, lengths: Tensor, *, active: Tensor, excerpts: 
         snr_db: float64 ``[B]``.
     """
     wave = data if data.dim() == 3 else data.unsqueeze(1)
-    voices = [_gather(wave, lengths, excerpts, k) for k in range(excerpts.offsets.shape[1])]
-    if len(voices) > 1:
-        for k, voice in enumerate(voices):
-            power = valid_power(voice, lengths)
-            wanted = (power > 0) & (per_item(excerpts.counts, wave) > k)
-            voices[k] = torch.where(wanted, voice / torch.where(wanted, power, 1).sqrt(), 0)
-    noise = sum(voices[1:], voices[0])
-    total = valid_power(noise, lengths)
-    if len(voices) > 1:
-        total = torch.where(total > CANCELLED, total, 0)
+    count, ends = excerpts.offsets.shape[1], lengths.to(wave.device, non_blocking=True)
+    noise = _gather(wave, ends if count == 1 else ends.repeat_interleave(count), excerpts)
+    if count == 1:
+        total = valid_power(noise, lengths)
+    else:  # the rows of an item one after the other
+        power = valid_power(noise, ends.repeat_interleave(count))
+        number = count_up(count, wave.device) < excerpts.counts.to(wave.device, non_blocking=True).unsqueeze(-1)
+        wanted = (power > 0) & items_mask(number, noise)
+        noise = where(wanted, noise / where(wanted, power, 1).sqrt(), 0)
+        noise = noise.reshape(-1, count, *noise.shape[1:]).sum(1)
+        total = valid_power(noise, lengths)
+        total = where(total > CANCELLED, total, 0)
     return mix(wave, lengths, active, noise, total, snr_db).reshape(data.shape)
 
 
@@ -67,21 +72,25 @@ def fade_phase(place: Tensor) -> Tensor:
     return place * 1.5707963267948966
 
 
-def _gather(wave: Tensor, lengths: Tensor, excerpts: Excerpts, k: int) -> Tensor:
-    """Returns excerpt k of each item, ``[B, C, T]`` or ``[B, 1, T]``, without waiting for the device."""
+def _gather(wave: Tensor, ends: Tensor, excerpts: Excerpts) -> Tensor:
+    """Returns all excerpts, ``[B * K, C, T]`` or ``[B * K, 1, T]``, without waiting for the device.
+
+    Args:
+        wave: of the items, for their type, device and size.
+        ends: samples of each excerpt, int64 ``[B * K]``, beyond which any may come.
+        excerpts: of recordings.
+    """
     device, dtype, waves = wave.device, wave.dtype, excerpts.waves
-    begins, sizes, offsets, ends = (
-        values.to(device, non_blocking=True).unsqueeze(-1)
-        for values in (waves.begins[:, k], waves.sizes[:, k], excerpts.offsets[:, k], lengths)
-    )
-    looped = sizes < ends
+    columns = (waves.begins, waves.sizes, excerpts.offsets)
+    begins, sizes, offsets = (one.to(device, non_blocking=True).reshape(-1, 1) for one in columns)
+    looped = sizes < ends.unsqueeze(-1)
     fade = (sizes // 2).clamp(max=excerpts.fade)
     period = sizes - fade
-    starts = torch.where(looped, period, sizes - ends + 1)
-    place = (offsets * starts).long() + torch.arange(wave.shape[-1], device=device)
-    place = torch.where(looped, place % period, torch.minimum(place, sizes - 1))
+    starts = where(looped, period, sizes - ends.unsqueeze(-1) + 1)
+    place = (offsets * starts).long() + count_up(wave.shape[-1], device)
+    place = place % torch.where(looped, period, sizes)
     fading = looped & (place < fade)
-    phase = fade_phase((torch.where(fading, place, 0).to(dtype) + 0.5) / fade.clamp(min=1).to(dtype)).unsqueeze(1)
+    phase = fade_phase((place.to(dtype) + 0.5) / fade.clamp(min=1).to(dtype)).unsqueeze(1)
     here = waves.read(begins, sizes, place).to(dtype)
     there = waves.read(begins, sizes, torch.where(fading, place + period, place)).to(dtype)
     return torch.where(fading.unsqueeze(1), here * phase.sin() + there * phase.cos(), here)
@@ -126,19 +135,20 @@ def add_bursts(data: Tensor, lengths: Tensor, *, active: Tensor, bursts: Bursts)
     ends = lengths.to(device, non_blocking=True).unsqueeze(-1)
     durations = torch.minimum(durations, sizes)
     starts = gaps.cumsum(-1) + durations.cumsum(-1) - durations
-    times = torch.arange(data.shape[-1], device=device).expand(data.shape[0], -1).contiguous()
+    times = count_up(data.shape[-1], device).expand(data.shape[0], -1).contiguous()
     which = (torch.searchsorted(starts, times, right=True) - 1).clamp(min=0)
     place, duration = times - starts.gather(1, which), durations.gather(1, which)
     inside = (place >= 0) & (place < duration) & (times < ends)
     fade = (duration // 2).clamp(max=bursts.fade)
     edge = torch.minimum(place, duration - 1 - place)
-    rise = torch.where(edge < fade, fade_phase((edge.to(dtype) + 0.5) / fade.clamp(min=1).to(dtype)).sin(), 1)
+    rise = where(edge < fade, fade_phase((edge.to(dtype) + 0.5) / fade.clamp(min=1).to(dtype)).sin(), 1)
     first = begins + (offsets * (sizes - durations + 1)).long()
-    found = waves.read(first.gather(1, which), sizes.gather(1, which), torch.where(inside, place, 0)).to(dtype)
-    noise = torch.where(inside.unsqueeze(1), found * rise.unsqueeze(1), 0)
-    energy = noise.square().mean(1)
-    lasting = torch.minimum(durations, ends - starts).clamp(min=1)
-    sums = [torch.where(which == k, energy, 0).sum(1) for k in range(starts.shape[1])]  # always in the same order
-    scale = snr_scale(valid_power(data, lengths).flatten(1), torch.stack(sums, 1) / lasting, snr_db)
+    found = waves.read(first.gather(1, which), sizes.gather(1, which), where(inside, place, 0)).to(dtype)
+    noise = where(inside.unsqueeze(1), found * rise.unsqueeze(1), 0)
+    lasting = torch.minimum(durations, ends - starts).clamp(min=0)
+    running = pad(noise.square().mean(1).to(wide(device)).cumsum(1), (1, 0))
+    first, last = (place.clamp(0, data.shape[-1]) for place in (starts, starts + lasting))
+    power = ((running.gather(1, last) - running.gather(1, first)) / lasting.clamp(min=1)).to(dtype)
+    scale = snr_scale(valid_power(data, lengths).flatten(1), power, snr_db)
     mixed = wave + noise * scale.gather(1, which).unsqueeze(1)
-    return zero_past(torch.where(per_item(active, wave) != 0, mixed, wave), lengths).reshape(data.shape)
+    return zero_past(where(items_mask(active, wave), mixed, wave), lengths).reshape(data.shape)

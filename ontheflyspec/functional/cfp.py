@@ -11,6 +11,7 @@ from torch import Tensor
 from ontheflyspec.functional.filterbanks import FilterBlock
 from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.op import Op
+from ontheflyspec.precision import matmul
 
 FLOOR = 1e-12
 """Share of a transform's first value below which values are rounding error, which a power below 1 would amplify."""
@@ -140,7 +141,7 @@ Bank = tuple[Tensor, list[FilterBlock]]
 def at_once(bank: Bank, values: Tensor) -> Tensor:
     """Returns filter outputs ``[..., F, n]`` of ``[..., n, n_fft // 2 + 1]`` by one dense product."""
     weights, _ = bank
-    return torch.matmul(weights, values.to(weights.dtype).transpose(-1, -2))
+    return matmul(weights, values.to(weights.dtype).transpose(-1, -2))
 
 
 @Op

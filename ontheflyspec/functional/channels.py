@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ontheflyspec import rng
 from ontheflyspec.functional.masks import Fill, fill_values, zero_past
+from ontheflyspec.kept import where
 from ontheflyspec.op import Op
 
 
@@ -41,4 +41,4 @@ def hide_channels(data: Tensor, lengths: Tensor, *, hidden: Tensor, fill: Fill) 
         fill: the constant.
     """
     mask = hidden.to(data.device, non_blocking=True).reshape(*hidden.shape, *[1] * (data.dim() - 2))
-    return zero_past(torch.where(mask, fill_values(fill, data, lengths), data), lengths)
+    return zero_past(where(mask, fill_values(fill, data, lengths), data), lengths)

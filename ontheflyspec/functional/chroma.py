@@ -11,6 +11,7 @@ from torch import Tensor
 from ontheflyspec import windows
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.stft import safe_sqrt
+from ontheflyspec.kept import where
 from ontheflyspec.op import Op
 
 STEPS = (0.4, 0.2, 0.1, 0.05)
@@ -61,13 +62,13 @@ def unit(x: Tensor, _: Tensor | None, *, norm: float | None) -> Tensor:
     if norm is None:
         return x
     peak = x.abs().amax(-2, keepdim=True)
-    x = x / torch.where(peak < torch.finfo(x.dtype).tiny, 1, peak)
+    x = x / where(peak < torch.finfo(x.dtype).tiny, 1, peak)
     if norm == math.inf:
         return x
     # Added up row by row, as the rounding of a library's sum depends on the shape.
     size = functools.reduce(torch.add, (x.abs() if norm == 1 else x.square()).unbind(-2)).unsqueeze(-2)
     size = size if norm == 1 else safe_sqrt(size)
-    return x / torch.where(size > 0, size, 1)
+    return x / where(size > 0, size, 1)
 
 
 def fold_matrix(n_bins: int, bins_per_octave: int, n_chroma: int, fmin: float, base_c: bool) -> Tensor:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ontheflyspec.batch import per_item
+from ontheflyspec.batch import items_mask
 from ontheflyspec.functional.rooms import Rooms
 from ontheflyspec.functional.signal_frames import zero_padding
+from ontheflyspec.kept import count_up, where
 from ontheflyspec.op import Op
 from ontheflyspec.recordings import Waves
 
@@ -41,10 +42,10 @@ class Responses(NamedTuple):
         """Returns the responses of all items, ``[B, C, m]``, and the sample of their time 0."""
         columns = (self.waves.begins, self.waves.sizes, self.peaks, self.gains)
         begins, sizes, peaks, gains = (one.to(like.device, non_blocking=True).unsqueeze(-1) for one in columns)
-        places = torch.arange(self.before + 1 + self.after, device=like.device) - self.before + peaks
+        places = count_up(self.before + 1 + self.after, like.device) - self.before + peaks
         inside = (places >= 0) & (places < sizes)
-        found = self.waves.read(begins, sizes, torch.where(inside, places, 0)).to(like.dtype)
-        return torch.where(inside.unsqueeze(1), found * gains.unsqueeze(1).to(like.dtype), 0), self.before
+        found = self.waves.read(begins, sizes, where(inside, places, 0)).to(like.dtype)
+        return where(inside.unsqueeze(1), found * gains.unsqueeze(1).to(like.dtype), 0), self.before
 
     def alone(self, like: Tensor, row: int, most: int) -> tuple[Tensor, int]:
         """Returns the response of an item, ``[C, m]``, up to delay ``most``, and the sample of its time 0."""
@@ -70,7 +71,7 @@ def convolve_items(
     waves = zero_padding(data if data.dim() == 3 else data.unsqueeze(1), lengths)
     wet = convolve(waves, *responses.together(data, active), size) if size else waves[..., :0]
     dry = pad(waves, (0, size - waves.shape[-1]))
-    out = zero_padding(torch.where(per_item(active, waves) != 0, wet, dry), ends)
+    out = zero_padding(where(items_mask(active, waves), wet, dry), ends)
     return out if data.dim() == 3 else out.squeeze(1)
 
 

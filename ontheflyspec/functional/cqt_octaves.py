@@ -13,6 +13,7 @@ from ontheflyspec.functional import stft
 from ontheflyspec.functional.cqt_filters import ROW, TAPS, Group, Plan
 from ontheflyspec.functional.signal_frames import extend, zero_padding
 from ontheflyspec.op import Op
+from ontheflyspec.precision import add_matmul, conv1d, matmul
 
 
 class FilterBank(NamedTuple):
@@ -45,22 +46,21 @@ def decimator(factor: int) -> Tensor:
     return (taps[place.clamp(0, 2 * reach)] * inside).reshape(3, factor * ROW, ROW)
 
 
-def decimate(x: Tensor, start: int, count: int, filters: Tensor) -> Tensor:
-    """Returns ``count`` samples of low-pass filtered signals at a lower rate, ``[R, count]``.
+def decimate(x: Tensor, start: int, rows: int, filters: Tensor) -> Tensor:
+    """Returns low-pass filtered signals at a lower rate, ``[R, rows * ROW]``.
 
     Args:
-        x: signals ``[R, n]``, 0 beyond their ends.
-        start: first sample that the first output needs, at least 0.
-        count: outputs.
+        x: signals ``[R, n]``, with all ``(rows + 2) * filters.shape[1]`` samples from ``start`` on.
+        start: first sample that the first output needs.
+        rows: of `ROW` outputs each.
         filters: of `decimator`.
     """
-    rows, width = -(-count // ROW), filters.shape[1]
-    size = (rows + 2) * width
-    x = torch.nn.functional.pad(x[:, start : start + size], (0, max(start + size - x.shape[1], 0)))
-    blocks = x.reshape(x.shape[0], rows + 2, width)
-    parts = [torch.matmul(blocks[:, place : place + rows], filters[place]) for place in range(3)]
-    out = parts[0] + parts[1] + parts[2]
-    return out.flatten(1)[:, :count]
+    width = filters.shape[1]
+    blocks = x[:, start : start + (rows + 2) * width].reshape(len(x), rows + 2, width)
+    out = matmul(blocks[:, :rows], filters[0])
+    for place in (1, 2):
+        out = add_matmul(out, blocks[:, place : place + rows], filters[place])
+    return out.flatten(1)
 
 
 @Op
@@ -81,10 +81,9 @@ def constant_q_spectra(x: Tensor, lengths: Tensor | None, *, bank: FilterBank, o
     frames = max(count, 1)
     halves = [part.chunk(2, 1) for part in analyse(signal.reshape(-1, signal.shape[-1]), bank, frames)]
     shape = (*x.shape[:-1], plan.groups[-1].last, frames)
-    parts = (torch.cat([half[place] for half in halves], 1).reshape(shape)[..., :count] for place in range(2))
+    real, imaginary = (torch.cat([half[place] for half in halves], 1).reshape(shape)[..., :count] for place in range(2))
     valid = None if lengths is None else framing.count(lengths)
-    real, imaginary = (zero_padding(part, valid) for part in parts)
-    return stft.present(real, imaginary, output)
+    return zero_padding(stft.present((real, imaginary), output), valid)
 
 
 def analyse(x: Tensor, bank: FilterBank, frames: int) -> list[Tensor]:
@@ -96,24 +95,36 @@ def analyse(x: Tensor, bank: FilterBank, frames: int) -> list[Tensor]:
         frames: number of frames.
     """
     plan, hop_length = bank.plan, bank.framing.hop_length
-    signals, sizes = [x], plan.sizes((frames - 1) * hop_length)
-    for start, size, taps in zip(plan.starts, sizes[1:], bank.decimators, strict=True):
-        signals.append(decimate(signals[-1], start, size, taps))
+    # Every level gets a little more than it needs: whole rows, without zeros to be added at each.
+    needed = plan.sizes((frames - 1) * hop_length)
+    for group in plan.groups:
+        level, (first, size, stride) = group.level, _reading(group, plan.before[group.level], hop_length, frames)
+        needed[level] = max(needed[level], first + (group.period - 1) * stride // group.period + size)
+    rows = [0] * len(needed)
+    for level in range(len(plan.starts) - 1, -1, -1):
+        rows[level] = -(-needed[level + 1] // ROW)
+        width = bank.decimators[level].shape[1]
+        needed[level] = max(needed[level], plan.starts[level] + (rows[level] + 2) * width)
+    signals = [torch.nn.functional.pad(x, (0, max(needed[0] - x.shape[1], 0)))]
+    for start, count, taps in zip(plan.starts, rows, bank.decimators, strict=False):
+        signals.append(decimate(signals[-1], start, count, taps))
     return [
         _convolve(signals[group.level], kernel, group, plan.before[group.level], hop_length, frames)
         for group, kernel in zip(plan.groups, bank.kernels, strict=True)
     ]
 
 
+def _reading(group: Group, before: int, hop_length: int, count: int) -> tuple[int, int, int]:
+    """Returns the first sample that a group of bins reads, how many, and the samples between those of two frames."""
+    stride = group.period * hop_length // group.step
+    return before + group.low, (-(-count // group.period) - 1) * stride + group.width, stride
+
+
 def _convolve(x: Tensor, kernel: Tensor, group: Group, before: int, hop_length: int, count: int) -> Tensor:
     """Returns filter outputs ``[R, 2 * bins, count]``."""
-    period = group.period
-    each = -(-count // period)
-    stride = period * hop_length // group.step
+    first, size, stride = _reading(group, before, hop_length, count)
     made = []
-    for j in range(period):
-        start = before + j * hop_length // group.step + group.low
-        size = (each - 1) * stride + group.width
-        piece = torch.nn.functional.pad(x[:, start : start + size], (0, max(start + size - x.shape[1], 0)))
-        made.append(torch.nn.functional.conv1d(piece.unsqueeze(1), kernel[j].unsqueeze(1), stride=stride))
-    return made[0] if period == 1 else torch.stack(made, -1).flatten(-2)[..., :count]
+    for j in range(group.period):
+        start = first + j * hop_length // group.step
+        made.append(conv1d(x[:, start : start + size].unsqueeze(1), kernel[j].unsqueeze(1), stride))
+    return made[0] if group.period == 1 else torch.stack(made, -1).flatten(-2)[..., :count]

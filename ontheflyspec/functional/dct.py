@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.op import Op
+from ontheflyspec.precision import matmul
 
 
 def cosine_matrix(n_out: int, n_in: int, lifter: float) -> Tensor:
@@ -36,4 +37,4 @@ def project(x: Tensor, lengths: Tensor | None, *, matrix: Tensor) -> Tensor:
 
     Shape: ``[B, ..., K, N]``, 0 past each length.
     """
-    return torch.matmul(matrix, zero_padding(x, lengths))
+    return matmul(matrix, zero_padding(x, lengths))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional.signal_frames import ends, take, zero_padding
+from ontheflyspec.kept import count_up
 from ontheflyspec.op import Op
 
 
@@ -38,7 +39,7 @@ def slopes(x: Tensor, lengths: Tensor | None, *, weights: Tensor) -> Tensor:
     Shape: as ``x``, 0 past each length.
     """
     width, size = weights.shape[0], x.shape[-1]
-    half, n, steps = width // 2, ends(x, lengths), torch.arange(size, device=x.device)
+    half, n, steps = width // 2, ends(x, lengths), count_up(size, x.device)
     centres = torch.where(n < width, steps, torch.minimum(steps.clamp(min=half), n - 1 - half))
     last = (n - 1).clamp(min=0)
 

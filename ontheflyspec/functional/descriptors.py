@@ -14,6 +14,7 @@ from ontheflyspec.functional.decibels import decibels
 from ontheflyspec.functional.scales import bin_frequencies
 from ontheflyspec.functional.signal_frames import ends, take, zero_padding
 from ontheflyspec.functional.stft import present, raise_power, safe_sqrt
+from ontheflyspec.kept import count_up
 from ontheflyspec.op import Op
 
 ContrastBand = tuple[int, int, int]
@@ -61,11 +62,11 @@ def frame_rows(
         rows["rms"] = safe_sqrt(frames.square().mean(-1).unsqueeze(-2))
     if features.keys() - {"rms"}:
         spectrum = torch.view_as_real(torch.fft.rfft(frames * window)).movedim(-1, 0)
-        power = present(spectrum[0], spectrum[1], "power").transpose(-1, -2)
+        power = present((spectrum[0], spectrum[1]), "power").transpose(-1, -2)
         if "flatness" in features:
             kept = power.clamp(min=features["flatness"])
             rows["flatness"] = kept.log().mean(-2, keepdim=True).exp() / kept.mean(-2, keepdim=True)
-        magnitude, hertz = safe_sqrt(power), hertz.unsqueeze(-1)
+        magnitude, hertz = safe_sqrt(power).contiguous(), hertz.unsqueeze(-1)  # sums depend on the layout
         if "centroid" in features or "bandwidth" in features:
             rows |= _centroid_and_bandwidth(magnitude, hertz, features.get("bandwidth", 2.0))
         if "rolloff" in features:
@@ -128,7 +129,7 @@ def crossing_rate(x: Tensor, lengths: Tensor | None, framing: Framing) -> Tensor
     negative = x < -SILENT
     changes = torch.nn.functional.pad(negative[..., 1:] != negative[..., :-1], (1, 0))
     crossed = changes.cumsum(-1, dtype=torch.int32)
-    starts = torch.arange(count, device=x.device) * framing.hop_length - framing.before
+    starts = count_up(count, x.device) * framing.hop_length - framing.before
     last = (ends(x, lengths) - 1).clamp(min=0)
 
     def until(places: Tensor) -> Tensor:

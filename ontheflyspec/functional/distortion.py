@@ -8,10 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ontheflyspec.batch import expand_mask, length_mask, per_item
+from ontheflyspec.batch import expand_mask, items_mask, length_mask, per_item
 from ontheflyspec.functional.filtering import filter_items
 from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.functional.signal_frames import zero_padding
+from ontheflyspec.kept import where
 from ontheflyspec.op import Op
 
 _LEAST = 1e-6
@@ -45,7 +46,7 @@ def bend_items(data: Tensor, lengths: Tensor, *, active: Tensor, numbers: Tensor
     if bend.levels is not None:
         numbers = quantiles(data, lengths, numbers, magnitude=bend.levels == "magnitudes")
     clean = zero_padding(data, lengths)
-    return zero_past(torch.where(per_item(active, data) != 0, bent(clean, numbers, bend), clean), lengths)
+    return zero_past(where(items_mask(active, data), bent(clean, numbers, bend), clean), lengths)
 
 
 def bent(x: Tensor, numbers: Tensor, bend: Bend) -> Tensor:
@@ -55,7 +56,7 @@ def bent(x: Tensor, numbers: Tensor, bend: Bend) -> Tensor:
 
 @Op
 def filter_and_compand(
-    data: Tensor, lengths: Tensor, *, active: Tensor, sections: Tensor, tail: int | None, mu: Tensor
+    data: Tensor, lengths: Tensor, *, active: Tensor, sections: Tensor, tail: int, mu: Tensor
 ) -> Tensor:
     """Returns items after zero-phase filters and mu-law companding (a telephone line), exactly 0 past each length.
 
@@ -88,13 +89,13 @@ def quantiles(data: Tensor, lengths: Tensor, shares: Tensor, *, magnitude: bool)
     if data.shape[-1] == 0:
         return values.new_zeros(shares.shape)
     mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
-    ordered = torch.where(mask, values, torch.inf).flatten(1).sort(-1).values
+    ordered = where(mask, values, torch.inf).flatten(1).sort(-1).values
     last = (lengths.to(data.device, non_blocking=True) * channels - 1).clamp(min=0).unsqueeze(-1)
     place = shares.to(data.device, non_blocking=True) * last
     below = place.long()
     low, high = ordered.gather(1, below), ordered.gather(1, torch.minimum(below + 1, last))
     some = (lengths > 0).to(data.device, non_blocking=True).unsqueeze(-1)
-    low, high = torch.where(some, low, 0), torch.where(some, high, 0)
+    low, high = where(some, low, 0), where(some, high, 0)
     return low + (high - low) * (place - below).to(data.dtype)
 
 
@@ -108,8 +109,8 @@ def saturate(x: Tensor, threshold: Tensor) -> Tensor:
     made = torch.tanh(x * (0.5 / (threshold + _LEAST)))
     before, after = (per_item(part.square().flatten(1).sum(1), x) for part in (x, made))
     heard = (before > 0) & (after > 0)
-    ratio = torch.where(heard, before, 1) / torch.where(heard, after, 1)
-    return made * torch.where(heard, ratio, 1).sqrt()
+    ratio = where(heard, before, 1) / where(heard, after, 1)
+    return made * where(heard, ratio, 1).sqrt()
 
 
 def crush(x: Tensor, steps: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from ontheflyspec.batch import expand_mask, per_item
+from ontheflyspec.batch import expand_mask, items_mask, per_item
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.snr import db_to_amplitude
+from ontheflyspec.kept import count_up, where
 from ontheflyspec.op import Op
 
 SHAPES = ("linear", "exponential", "logarithmic", "quarter_sine", "half_sine")
@@ -41,11 +42,11 @@ def fade(data: Tensor, lengths: Tensor, *, rise: Tensor, fall: Tensor, shape: st
     """
     device = data.device
     n, rise, fall = (x.to(device, non_blocking=True).unsqueeze(-1) for x in (lengths, rise, fall))
-    place = torch.arange(data.shape[-1], device=device)
-    factor = torch.ones((), dtype=data.dtype, device=device)
-    for steps, edge in ((place, torch.minimum(rise, n)), (n - 1 - place, torch.minimum(fall, n))):
-        share = (steps / (edge - 1).clamp(min=1)).clamp(0, 1).to(data.dtype)
-        factor = factor * torch.where(steps < edge, ramp(share, shape), 1)
+    place = count_up(data.shape[-1], device).expand(len(n), -1)
+    steps = torch.stack([place, n - 1 - place], 1)  # from each end
+    edge = torch.minimum(torch.cat([rise, fall], 1), n).unsqueeze(-1)
+    share = (steps / (edge - 1).clamp(min=1)).clamp(0, 1).to(data.dtype)
+    factor = where(steps < edge, ramp(share, shape), 1).prod(1)
     return zero_padding(data * expand_mask(factor, data), lengths)
 
 
@@ -64,8 +65,8 @@ def glide(data: Tensor, lengths: Tensor, *, active: Tensor, gains_db: Tensor, st
     device = data.device
     n, begin, wide = (x.to(device, non_blocking=True).double().unsqueeze(-1) for x in (lengths, start, width))
     wide = torch.minimum(wide, n)
-    steps = torch.arange(data.shape[-1], device=device) - begin * (n - wide)
+    steps = count_up(data.shape[-1], device) - begin * (n - wide)
     share = (steps / wide.clamp(min=1)).clamp(0, 1).to(data.dtype)
     first, last = (per_item(gain, share) for gain in gains_db.unbind(-1))
-    factor = torch.where(per_item(active, share) != 0, db_to_amplitude(first + (last - first) * share), 1)
+    factor = where(items_mask(active, share), db_to_amplitude(first + (last - first) * share), 1)
     return zero_padding(data * expand_mask(factor, data), lengths)

@@ -10,6 +10,7 @@ from torch import Tensor
 from ontheflyspec.functional.scales import bin_frequencies, hz_to_scale, spaced
 from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.op import Op
+from ontheflyspec.precision import matmul
 
 FilterBlock = tuple[int, int, int, int]
 """Neighbouring filters and the bins they need, a small dense product: first and last + 1 filter, then bin."""
@@ -105,4 +106,4 @@ def filtered(
         bands: of `filter_blocks`, not used here.
         exponent: of the magnitudes that are filtered, 2 for power.
     """
-    return torch.matmul(weights, raise_power(power, exponent))
+    return matmul(weights, raise_power(power, exponent))

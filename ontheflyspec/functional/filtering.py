@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ontheflyspec.batch import per_item
+from ontheflyspec.batch import items_mask, per_item
 from ontheflyspec.functional.fft_sizes import fast_size
 from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.functional.signal_frames import zero_padding
+from ontheflyspec.kept import kept
 from ontheflyspec.op import Op
+from ontheflyspec.precision import complex_type, wide
 
 NEPERS = 16.0
 """Decay after which an impulse response is cut: to 1e-7."""
@@ -136,19 +138,21 @@ def tails(sections: Tensor) -> Tensor:
     return (NEPERS / slowest_decay(sections)).ceil() + 2
 
 
-def circle(size: int, like: Tensor) -> Tensor:
+@kept(32)
+def circle(device: torch.device, size: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
     """Returns squared cosines, squared sines and their products at half the angles of FFT bins, ``[3, bins]``.
 
     These turn coefficients of s into those of the bilinear transform's values on the unit circle.
 
     Args:
+        device: where they lie.
         size: points of the Fourier transform.
-        like: for type and device.
+        dtype: their type.
     """
-    angle = torch.arange(size // 2 + 1, device=like.device, dtype=like.dtype) * (math.pi / size)
+    angle = torch.arange(size // 2 + 1, device=device, dtype=dtype) * (math.pi / size)
     # The cosine of a float is never exactly 0: first-order sections, 0 / 0 at half the rate, keep their limit there.
     sine, cosine = angle.sin(), angle.cos()
-    return torch.stack([cosine * cosine, sine * sine, sine * cosine])
+    return (torch.stack([cosine * cosine, sine * sine, sine * cosine]),)
 
 
 def responses(sections: Tensor, table: Tensor, zero_phase: bool) -> Tensor:
@@ -171,37 +175,44 @@ def responses(sections: Tensor, table: Tensor, zero_phase: bool) -> Tensor:
     return (both.select(-2, 0) / both.select(-2, 1)).prod(-2)
 
 
+def block_size(overlap: int) -> int:
+    """Returns points of an FFT of blocks that overlap by so many samples."""
+    return max(BLOCK, 1 << (4 * overlap - 1).bit_length())
+
+
 def block_sizes(n: int, tail: int, zero_phase: bool) -> list[int]:
     """Returns points of an FFT, samples that it yields after the overlap, and the number of FFTs for n samples."""
     both = 2 * tail if zero_phase else tail
-    size = max(BLOCK, 1 << (4 * both - 1).bit_length())
+    size = block_size(both)
     if n + both <= size:
         return [fast_size(n + both, 2), max(n, 1), 1]
     return [size, size - both, -(-n // (size - both))]
 
 
-def overlapped(x: Tensor, sections: Tensor, tail: int, zero_phase: bool) -> Tensor:
+def overlapped(x: Tensor, response: Tensor, tail: int, zero_phase: bool) -> Tensor:
     """Returns filtered waves ``[B, ..., n]`` by overlap-save: blocks overlap by the length of the impulse response.
 
     Args:
         x: with zeros past each item's end.
-        sections: ``[B, S, 2, 3]`` of each item, or ``[1, S, 2, 3]`` for all, in the type and on the device of x.
+        response: frequency responses of `responses` for blocks of `block_size`, ``[B, bins]``, or ``[1, bins]`` for
+            all; near a pole they are exact in double precision alone.
         tail: upper limit of the impulse responses' length in samples.
         zero_phase: as in `responses`.
     """
-    n = x.shape[-1]
-    right = tail if zero_phase else 0
-    size, step, count = block_sizes(n, tail, zero_phase)
-    parts = pad(x, (tail, right + step * count - n)).unfold(-1, tail + step + right, step)
-    made = responses(sections, circle(size, sections), zero_phase)
-    spectra = torch.fft.rfft(parts, n=size) * made.reshape(made.shape[0], *[1] * (x.dim() - 1), -1)
+    n, right = x.shape[-1], tail if zero_phase else 0
+    size = 2 * (response.shape[-1] - 1)
+    step = size - tail - right
+    count = max(-(-n // step), 1)
+    parts = pad(x, (tail, right + step * count - n)).unfold(-1, size, step)
+    made = response.to(complex_type(x.dtype))
+    spectra = torch.fft.rfft(parts) * made.reshape(made.shape[0], *[1] * (x.dim() - 1), -1)
     waves: Tensor = torch.fft.irfft(spectra, n=size)[..., tail : tail + step].flatten(-2)
     return waves[..., :n]
 
 
 @Op
 def filter_items(
-    data: Tensor, lengths: Tensor, *, active: Tensor, sections: Tensor, zero_phase: bool, tail: int | None
+    data: Tensor, lengths: Tensor, *, active: Tensor, sections: Tensor, zero_phase: bool, tail: int
 ) -> Tensor:
     """Filters each item by its own sections, with silence before and after the item; exactly 0 past its length.
 
@@ -211,12 +222,12 @@ def filter_items(
         active: bool ``[B]``; other items keep their valid part bit for bit.
         sections: float64 ``[B, S, 2, 3]``.
         zero_phase: as in `responses`.
-        tail: as in `overlapped`, None to compute it from the sections, which then lie on the host.
+        tail: as in `overlapped`. Whatever the filters of the batch need, so that no item depends on its mates.
     """
-    longest = int(tails(sections).max()) if tail is None else tail
-    coefficients = sections.to(device=data.device, dtype=data.dtype, non_blocking=True)
-    made = overlapped(zero_padding(data, lengths), coefficients, longest, zero_phase)
-    return zero_past(torch.where(per_item(active, data) != 0, made, data), lengths)
+    coefficients = sections.to(data.device, wide(data.device), non_blocking=True)
+    (table,) = circle(data.device, block_size(2 * tail if zero_phase else tail), coefficients.dtype)
+    made = overlapped(zero_padding(data, lengths), responses(coefficients, table, zero_phase), tail, zero_phase)
+    return zero_past(torch.where(items_mask(active, data), made, data), lengths)
 
 
 @Op

@@ -11,6 +11,7 @@ from ontheflyspec.framing import Framing
 from ontheflyspec.functional.signal_frames import frames, zero_padding
 from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.op import Op
+from ontheflyspec.precision import matmul
 
 EAR_Q, LEAST_BANDWIDTH = 9.26449, 24.7
 """Of Glasberg and Moore: the equivalent rectangular bandwidth (ERB) at f is ``f / EAR_Q + LEAST_BANDWIDTH`` Hz."""
@@ -150,6 +151,6 @@ def _means(values: Tensor, weights: Tensor) -> Tensor:
     """
     hop_length, pieces = weights.shape
     hops = values.shape[-1] // hop_length
-    met = values[..., : hops * hop_length].reshape(*values.shape[:-1], hops, hop_length) @ weights
+    met = matmul(values[..., : hops * hop_length].reshape(*values.shape[:-1], hops, hop_length), weights)
     along: Tensor = met.flatten(-2).unfold(-1, pieces * pieces, pieces)
     return along[..., :: pieces + 1].sum(-1)

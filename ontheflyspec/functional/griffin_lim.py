@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ontheflyspec import rng
 from ontheflyspec.functional.signal_frames import zero_padding
+from ontheflyspec.kept import count_up
 from ontheflyspec.op import Op
 
 LEVELS = 4096
@@ -34,7 +35,7 @@ def random_units(bins: int, frames: int, points: Tensor) -> Tensor:
         frames: of the spectrum.
         points: from `circle`.
     """
-    words = rng.words(torch.arange(frames, device=points.device), KEY, bins)
+    words = rng.words(count_up(frames, points.device), KEY, bins)
     return points[(words >> 20).t()]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ontheflyspec.functional.signal_frames import ends, take, zero_padding
 from ontheflyspec.functional.stft import safe_power
+from ontheflyspec.kept import count_up, where
 from ontheflyspec.op import Op
 
 CHUNK = 1 << 15
@@ -44,10 +45,10 @@ def _medians(rows: Tensor, size: int, n: int) -> Tensor:
     if not rows.requires_grad:
         return found
     with torch.no_grad():
-        places = torch.arange(n, device=rows.device).repeat(rows.shape[0], 1)
+        places = count_up(n, rows.device).repeat(rows.shape[0], 1)
         offset = torch.zeros_like(places)
         for step in range(size):
-            offset = torch.where(rows[:, step : step + n] == found, step, offset)
+            offset = where(rows[:, step : step + n] == found, step, offset)
     return rows.gather(-1, places + offset)
 
 

@@ -11,7 +11,9 @@ from torch.nn.functional import conv_transpose1d, pad
 from ontheflyspec.functional.cqt_filters import ROW, Group
 from ontheflyspec.functional.cqt_octaves import FilterBank, analyse
 from ontheflyspec.functional.signal_frames import zero_padding
+from ontheflyspec.kept import where
 from ontheflyspec.op import Op
+from ontheflyspec.precision import matmul
 
 
 def synthesise(parts: Sequence[Tensor], bank: FilterBank, size: int) -> Tensor:
@@ -41,7 +43,7 @@ def _raise(x: Tensor, start: int, size: int, filters: Tensor) -> Tensor:
     """Returns ``size`` samples of signals ``[R, n]`` at the higher rate, by the transpose of `cqt_octaves.decimate`."""
     rows = -(-x.shape[1] // ROW)
     blocks = pad(x, (0, rows * ROW - x.shape[1])).reshape(x.shape[0], rows, ROW)
-    parts = [pad(torch.matmul(blocks, filters[place].t()), (0, 0, place, 2 - place)) for place in range(3)]
+    parts = [pad(matmul(blocks, filters[place].t()), (0, 0, place, 2 - place)) for place in range(3)]
     return _place((parts[0] + parts[1] + parts[2]).flatten(1), start, size)
 
 
@@ -131,4 +133,4 @@ def solve(apply: Callable[[Tensor], Tensor], target: Tensor, n_iter: int) -> Ten
 def _ratio(above: Tensor, below: Tensor) -> Tensor:
     """Returns a quotient, 0 where there is nothing to divide by."""
     some = below > 0
-    return torch.where(some, above / torch.where(some, below, 1), 0)
+    return where(some, above / where(some, below, 1), 0)

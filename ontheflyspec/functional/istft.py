@@ -10,6 +10,8 @@ from torch.nn.functional import pad
 
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional.signal_frames import ends, zero_padding
+from ontheflyspec.functional.stft import real_ends_
+from ontheflyspec.kept import count_up
 from ontheflyspec.op import Op
 
 FLOOR = 1e-10
@@ -65,12 +67,12 @@ def overlap_add(
 
     Shape: ``[B, size]`` or ``[B, C, size]``, 0 past each item's samples.
     """
-    spectra = zero_padding(spectra, lengths)
+    spectra = spectra.clone() if lengths is None else zero_padding(spectra, lengths)
     if spectra.shape[-1] == 0:
         spectra = pad(spectra, (0, 1))
     n_fft, hop_length, count = framing.n_fft, framing.hop_length, spectra.shape[-1]
     parts = -(-n_fft // hop_length)
-    frames = torch.fft.irfft(spectra.transpose(-1, -2), n=n_fft) * window
+    frames = torch.fft.irfft(real_ends_(spectra.transpose(-1, -2), n_fft), n=n_fft) * window
     frames = pad(frames, (0, parts * hop_length - n_fft))
     added = frames.new_zeros(())
     for part, piece in enumerate(torch.split(frames, hop_length, -1)):
@@ -85,7 +87,7 @@ def overlap_add(
 
 def inverse_sum_index(n: Tensor, segments: int, parts: int) -> Tensor:
     """Returns the row of `inverse_sums` for each hop of the output of n frames, int64 ``[..., segments]``."""
-    steps = torch.arange(segments, device=n.device)
+    steps = count_up(segments, n.device)
     last = steps.clamp(max=parts - 1)
     first = (steps - n + 1).clamp(min=0, max=parts - 1)
     return first * parts + torch.maximum(first, last)

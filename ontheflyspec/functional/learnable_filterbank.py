@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ontheflyspec.functional.scales import spaced
 from ontheflyspec.functional.signal_frames import zero_padding
+from ontheflyspec.kept import count_up
 from ontheflyspec.op import Op
+from ontheflyspec.precision import matmul
 
 CHUNK = 1 << 19
 """Filtered samples that are made together on a CPU."""
@@ -155,7 +157,7 @@ def blocks(x: Tensor, lengths: Tensor | None, filters: Tensor, pools: Tensor, ho
     spectra = torch.fft.rfft(filters.flatten(0, 1), size)
     weights = torch.nn.functional.pad(pools, (0, wide * hop_length - pools.shape[-1]))
     weights = weights.reshape(-1, wide, hop_length).mT
-    inside = torch.arange(inner, device=x.device) - pools.shape[-1] // 2
+    inside = count_up(inner, x.device) - pools.shape[-1] // 2
 
     def compute(numbers: Tensor) -> Tensor:
         row, block = numbers // each, numbers % each
@@ -165,10 +167,10 @@ def blocks(x: Tensor, lengths: Tensor | None, filters: Tensor, pools: Tensor, ho
         places = inside + (block * step).unsqueeze(-1)
         outside = (places < 0) | (places >= ends[row].unsqueeze(-1))
         energy = energy.masked_fill(outside.unsqueeze(1), 0)
-        sums = torch.matmul(energy.reshape(-1, bands, frames + wide - 1, hop_length), weights)
+        sums = matmul(energy.reshape(-1, bands, frames + wide - 1, hop_length), weights)
         return torch.stack([sums[..., place : place + frames, place] for place in range(wide)]).sum(0)
 
-    numbers, shape = torch.arange(rows.shape[0] * each, device=x.device), (rows.shape[0], each, bands, frames)
+    numbers, shape = count_up(rows.shape[0] * each, x.device), (rows.shape[0], each, bands, frames)
     return Blocks(compute, numbers, ends, step, shape, parts * bands * size)
 
 

@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ontheflyspec.batch import per_item
-from ontheflyspec.functional.filtering import TOP, overlapped
+from ontheflyspec.batch import items_mask, per_item
+from ontheflyspec.functional.filtering import TOP, block_size, circle, overlapped, responses
 from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.snr import db_to_amplitude
 from ontheflyspec.functional.statistics import valid_power
 from ontheflyspec.functional.stft import safe_sqrt
+from ontheflyspec.kept import count_up, kept, where
 from ontheflyspec.op import Op
+from ontheflyspec.precision import complex_type
 
 Measure = Literal["peak", "rms", "loudness"]
 
@@ -54,14 +56,14 @@ def bring_to_level(
     else:
         assert rate is not None
         level = loudness_amplitude(data, lengths, rate)
-    heard = (per_item(active, data) != 0) & (level > 0)
+    heard = items_mask(active, data) & (level > 0)
     factors = factors_to(level, per_item(db_to_amplitude(target_db), data), heard)
     return zero_past(zero_padding(data, lengths) * factors, lengths)
 
 
 def factors_to(level: Tensor, target: Tensor, heard: Tensor) -> Tensor:
     """Returns ``target / level`` of amplitudes where items are heard, 1 elsewhere."""
-    return torch.where(heard, target / torch.where(heard, level, 1), 1)
+    return where(heard, target / where(heard, level, 1), 1)
 
 
 def k_weighting(rate: float) -> Tensor:
@@ -78,6 +80,13 @@ def k_weighting(rate: float) -> Tensor:
     return torch.tensor([sections], dtype=torch.float64, device="cpu")
 
 
+@kept(16)
+def _weighting_response(device: torch.device, rate: float, size: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """Returns the frequency response of K-weighting at FFT bins, ``[1, bins]``."""
+    (table,) = circle(torch.device("cpu"), size, torch.float64)
+    return (responses(k_weighting(rate), table, zero_phase=False).to(device, dtype, non_blocking=True),)
+
+
 def loudness_amplitude(data: Tensor, lengths: Tensor, rate: float) -> Tensor:
     """Returns each item's integrated loudness as an amplitude, ``10 ** (loudness / 20)``, ``[B, 1, ...]``.
 
@@ -90,9 +99,8 @@ def loudness_amplitude(data: Tensor, lengths: Tensor, rate: float) -> Tensor:
     """
     # The shelf rings for less than 512 samples, wherever it lies.
     tail = max(int(10 / math.tan(math.pi * min(_HIGH_PASS_HZ / rate, TOP))) + 1, 512)
-    every = k_weighting(rate).expand(len(data), -1, -1, -1)
-    sections = every.to(device=data.device, dtype=data.dtype, non_blocking=True)
-    weighted = zero_padding(overlapped(zero_padding(data, lengths), sections, tail, zero_phase=False), lengths)
+    (response,) = _weighting_response(data.device, rate, block_size(tail), complex_type(data.dtype))
+    weighted = zero_padding(overlapped(zero_padding(data, lengths), response, tail, zero_phase=False), lengths)
     return per_item(gated_amplitude(weighted, lengths.to(data.device, non_blocking=True), rate), data)
 
 
@@ -112,13 +120,13 @@ def gated_amplitude(weighted: Tensor, lengths: Tensor, rate: float) -> Tensor:
     sums = pad(squares, (0, hops * step - squares.shape[-1])).reshape(-1, hops, step).sum(-1)
     blocks = sums.unfold(-1, _OVERLAP, 1).sum(-1) / (_OVERLAP * step)
     count = (lengths // step - (_OVERLAP - 1)).clamp(min=0).unsqueeze(-1)
-    loud = (torch.arange(blocks.shape[-1], device=squares.device) < count) & (blocks > _GATE)
+    loud = (count_up(blocks.shape[-1], squares.device) < count) & (blocks > _GATE)
     mean = _mean(blocks, loud)
     gated = _mean(blocks, loud & (blocks > mean.unsqueeze(-1) / 10))
-    energies = torch.where(count[:, 0] > 0, gated, sums.sum(-1) / lengths.clamp(min=1))
+    energies = where(count[:, 0] > 0, gated, sums.sum(-1) / lengths.clamp(min=1))
     return safe_sqrt(energies * 10 ** (-OFFSET_DB / 10))
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
     """Returns the mean of the chosen values along the last axis, 0 if there are none."""
-    return torch.where(chosen, values, 0).sum(-1) / chosen.sum(-1).clamp(min=1)
+    return where(chosen, values, 0).sum(-1) / chosen.sum(-1).clamp(min=1)

@@ -8,6 +8,7 @@ from torch import Tensor
 from ontheflyspec.batch import beside, expand_mask
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.statistics import valid_mean
+from ontheflyspec.kept import count_up, where
 from ontheflyspec.op import Op
 
 Fill = str | float
@@ -46,18 +47,18 @@ def spans(widths: Tensor, fractions: Tensor, sizes: Tensor, most: Tensor | None 
         sizes: int64 ``[B]`` on any device.
         most: largest widths, int64 ``[B]`` on the device of ``sizes``, up to these; None for these.
     """
-    where = common_device(sizes, widths)
-    longest = sizes.to(where, non_blocking=True).unsqueeze(-1)
-    top = longest if most is None else most.to(where, non_blocking=True).unsqueeze(-1)
-    widths = torch.minimum(widths.to(where, non_blocking=True), top)
-    starts = (fractions.to(where, non_blocking=True) * (longest - widths + 1)).long()
+    there = common_device(sizes, widths)
+    longest = sizes.to(there, non_blocking=True).unsqueeze(-1)
+    top = longest if most is None else most.to(there, non_blocking=True).unsqueeze(-1)
+    widths = torch.minimum(widths.to(there, non_blocking=True), top)
+    starts = (fractions.to(there, non_blocking=True) * (longest - widths + 1)).long()
     return starts, starts + widths
 
 
 def inside(spans: Spans, size: int, device: torch.device) -> Tensor:
     """Returns masks of spans, bool ``[B, k, size]`` on ``device``, True inside each span."""
     starts, ends = (one.to(device, non_blocking=True).unsqueeze(-1) for one in spans)
-    positions = torch.arange(size, device=device)
+    positions = count_up(size, device)
     return (positions >= starts) & (positions < ends)
 
 
@@ -70,8 +71,8 @@ def gaps(starts: Tensor, ends: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         sizes: int64 ``[B]``.
     """
     size, full = sizes.to(starts.device, non_blocking=True).unsqueeze(-1), ends > starts
-    starts, order = torch.where(full, starts, 0).sort(1)
-    covered = torch.where(full, ends, 0).gather(1, order).cummax(1).values
+    starts, order = where(full, starts, 0).sort(1)
+    covered = where(full, ends, 0).gather(1, order).cummax(1).values
     first = torch.cat([torch.zeros_like(size), covered], 1)
     return first, torch.maximum(torch.cat([starts, size], 1), first)
 
@@ -104,7 +105,7 @@ def mask_holes(data: Tensor, lengths: Tensor, *, frames: Spans, bands: Spans, fi
 def _masked(data: Tensor, lengths: Tensor, hidden: Tensor, fill: Fill) -> Tensor:
     """Returns spectrograms with a constant where ``hidden``, bool ``[B, F, N]``, is True."""
     hidden = hidden if data.dim() == 3 else hidden.unsqueeze(1)
-    return zero_past(torch.where(hidden, fill_values(fill, data, lengths), data), lengths)
+    return zero_past(where(hidden, fill_values(fill, data, lengths), data), lengths)
 
 
 @Op
@@ -118,11 +119,11 @@ def shift_bands(data: Tensor, lengths: Tensor, *, shift: Tensor, fill: Fill) -> 
         fill: the constant.
     """
     count = data.shape[-2]
-    source = torch.arange(count, device=data.device) - shift.to(data.device, non_blocking=True).unsqueeze(-1)
+    source = count_up(count, data.device) - shift.to(data.device, non_blocking=True).unsqueeze(-1)
     known = (source >= 0) & (source < count)
-    index = expand_mask(torch.where(known, source, 0), data).transpose(-1, -2)
+    index = expand_mask(where(known, source, 0), data).transpose(-1, -2)
     moved = data.gather(-2, index.expand(data.shape))
-    moved = torch.where(expand_mask(known, data).transpose(-1, -2), moved, fill_values(fill, data, lengths))
+    moved = where(expand_mask(known, data).transpose(-1, -2), moved, fill_values(fill, data, lengths))
     return zero_past(moved, lengths)
 
 

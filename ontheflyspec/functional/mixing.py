@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ontheflyspec.batch import expand_mask, per_item
 from ontheflyspec.functional.masks import common_device, zero_past
+from ontheflyspec.kept import count_up, where
 from ontheflyspec.op import Op
 
 
@@ -47,10 +48,10 @@ def mix_pairs(data: Tensor, lengths: Tensor, *, partner: Tensor, weight: Tensor)
         partner: int64 ``[B]``, positions in the batch.
         weight: float64 ``[B]``.
     """
-    steps = torch.arange(data.shape[-1], device=data.device)
+    steps = count_up(data.shape[-1], data.device)
     other = _of_partners(data, lengths, partner, steps.expand(data.shape[0], -1))
     own = per_item(weight, data)
-    return zero_past(torch.where(own == 1, data, data * own + other * per_item(1 - weight, data)), lengths)
+    return zero_past(where(own == 1, data, data * own + other * per_item(1 - weight, data)), lengths)
 
 
 def segments(weight: Tensor, place: Tensor, source: Tensor, lengths: Tensor, partner: Tensor) -> tuple[Tensor, ...]:
@@ -88,10 +89,10 @@ def swap_segments(
         source: int64 ``[B]``, where the segment begins in the partner, which is looped.
     """
     start, end, source = (x.to(data.device, non_blocking=True).unsqueeze(-1) for x in (start, end, source))
-    steps = torch.arange(data.shape[-1], device=data.device)
+    steps = count_up(data.shape[-1], data.device)
     other = _of_partners(data, lengths, partner, (steps - start + source).clamp(min=0))
     inside = expand_mask((steps >= start) & (steps < end), data)
-    return zero_past(torch.where(inside, other, data), lengths)
+    return zero_past(where(inside, other, data), lengths)
 
 
 def _of_partners(data: Tensor, lengths: Tensor, partner: Tensor, steps: Tensor) -> Tensor:
@@ -100,4 +101,4 @@ def _of_partners(data: Tensor, lengths: Tensor, partner: Tensor, steps: Tensor) 
     sizes = lengths.to(data.device, non_blocking=True).index_select(0, partner).unsqueeze(-1)
     index = expand_mask(steps % sizes.clamp(min=1), data).expand(data.shape)
     found = data.index_select(0, partner).gather(-1, index)
-    return torch.where(expand_mask(sizes > 0, data), found, 0)
+    return where(expand_mask(sizes > 0, data), found, 0)

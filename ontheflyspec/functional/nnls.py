@@ -10,6 +10,7 @@ from torch import Tensor
 from ontheflyspec.functional.filterbanks import FilterBlock
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.op import Op
+from ontheflyspec.precision import matmul
 
 RIDGE, RELAXATION = 0.01, 1.7
 """Ridge (share of the largest eigenvalue) and over-relaxation of a step: tuned on tones, noise and their mixtures."""
@@ -55,9 +56,9 @@ def nonnegative_least_squares(
     back, x = matrix.t(), zero_padding(x, lengths)
 
     def through(s: Tensor) -> Tensor:
-        return torch.matmul(back, torch.matmul(inverse, torch.matmul(matrix, s)))
+        return matmul(back, matmul(inverse, matmul(matrix, s)))
 
-    return iterate(torch.matmul(back, torch.matmul(inverse, x)), through, n_iter) * scale.unsqueeze(1)
+    return iterate(matmul(back, matmul(inverse, x)), through, n_iter) * scale.unsqueeze(1)
 
 
 def iterate(base: Tensor, through: Callable[[Tensor], Tensor], n_iter: int) -> Tensor:

@@ -22,7 +22,7 @@ NOISE_FADE = 512
 NEW = NOISE_BLOCK - NOISE_FADE
 """Samples from the start of one block to that of the next."""
 _DRAWN = 4
-"""Blocks that are drawn at a time, always as many: the state of a GPU's generator afterwards depends on the number."""
+"""Blocks that are drawn at a time."""
 LOWEST, ODD_BYTES = -(2**63), 0x0101010101010101
 """Least random word, and the bits set in all words: their bytes are odd numbers -127 to 127, all equally likely."""
 
@@ -41,6 +41,7 @@ def noise_blocks(drawn: Tensor, f_decay: Tensor, tables: List[Tensor]) -> Tensor
     shape.select(-2, 0).zero_()
     power = (shape * shape).sum([-2, -1], True) * (2 * (128 * 128 - 1) / 3)
     parts = drawn.to(shape.dtype).mul_(shape / power.sqrt())
+    parts.select(-2, -1).select(-1, 1).zero_()  # spectra of real signals have no imaginary part there
     made: Tensor = torch.fft.irfft(torch.view_as_complex(parts), size, -1, "forward")
     if made.size(-2) > 1:
         end = made.narrow(-2, 0, made.size(-2) - 1).narrow(-1, size - fade, fade)
@@ -53,20 +54,23 @@ def colored_noise(like: Tensor, lengths: Tensor, f_decay: Tensor, keys: Tensor, 
 
     Blocks of `NOISE_BLOCK` samples are drawn in the frequency domain, one after the other, and fade into each other
     over `NOISE_FADE` samples at constant power. The first n samples do not depend on how many follow: an item has the
-    same noise alone as in a longer batch, whether or not its length is known on the host. The noise has no components
-    below ``rate / NOISE_BLOCK``: no DC, no rumble that would use up the power of brown noise.
+    same noise alone as in a longer batch. The noise has no components below ``rate / NOISE_BLOCK``: no DC, no rumble
+    that would use up the power of brown noise. The CPU draws by generator at the item's own length, other devices by
+    counter for the whole batch at once.
 
     Args:
         like: ``[B, T]`` or ``[B, C, T]``: shape, type and device of the noise; each channel has its own samples.
-        lengths: int64 ``[B]``; on the host they save drawing what lies past them.
-        f_decay: float64 ``[B]`` on the host: 0 white, 1 pink, 2 brown, -1 blue, -2 violet.
-        keys: seeds of the items' generators, int64 ``[B]`` on the host.
-        active: bool ``[B]`` on the host; other items get zeros.
+        lengths: int64 ``[B]``.
+        f_decay: float64 ``[B]``: 0 white, 1 pink, 2 brown, -1 blue, -2 violet.
+        keys: of the items' streams, int64 ``[B]``.
+        active: bool ``[B]``; other items get any noise.
 
     Returns:
-        Noise of about unit power; 0 for inactive items, arbitrary past an item's length.
+        Noise of about unit power, arbitrary past an item's length.
     """
-    make = _traced_noise if torch.compiler.is_compiling() else _noise
+    if like.device.type != "cpu":
+        return _counted_noise(like, f_decay, keys)
+    make = _traced_noise if torch.compiler.is_compiling() else _drawn_noise
     return make(like.detach(), lengths, f_decay, keys, active)
 
 
@@ -80,40 +84,48 @@ def add_colored_noise(
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: as in `colored_noise`.
         active: bool ``[B]``; other items keep their valid part bit for bit.
-        f_decay: as in `colored_noise`, on any device.
-        keys: as in `colored_noise`, on any device.
+        f_decay: as in `colored_noise`.
+        keys: as in `colored_noise`.
         snr_db: float64 ``[B]``.
     """
-    active = active.cpu()
-    noise = colored_noise(data, lengths, f_decay.cpu(), keys.cpu(), active)
+    noise = colored_noise(data, lengths, f_decay, keys, active)
     return mix(data, lengths, active, noise, valid_power(noise, lengths), snr_db)
 
 
-def _noise(like: Tensor, lengths: Tensor, f_decay: Tensor, keys: Tensor, active: Tensor) -> Tensor:
-    noise, device = torch.zeros_like(like), like.device
+def _counted_noise(like: Tensor, f_decay: Tensor, keys: Tensor) -> Tensor:
+    """Returns the noise of a device: each sample depends on its key, channel and place alone."""
+    made = like if like.dim() == 3 else like.unsqueeze(1)
+    items, channels, size = made.shape
+    keys, f_decay = (one.to(like.device, non_blocking=True) for one in (keys, f_decay))
+    blocks, bins = -(-size // NEW), NOISE_BLOCK // 2 + 1
+    drawn = rng.counted_bytes(keys, blocks * channels, 2 * bins) | 1
+    drawn = drawn.view(items, blocks, channels, bins, 2).transpose(1, 2)
+    streams = noise_blocks(drawn, f_decay.float()[:, None, None, None, None], noise_tables(like.device))
+    return streams.flatten(2)[..., :size].reshape(like.shape).to(like.dtype)
+
+
+def _drawn_noise(like: Tensor, lengths: Tensor, f_decay: Tensor, keys: Tensor, active: Tensor) -> Tensor:
+    noise = torch.zeros_like(like)
     made = noise if like.dim() == 3 else noise.unsqueeze(1)
     channels, bins = made.shape[1], NOISE_BLOCK // 2 + 1
-    sizes = lengths.tolist() if lengths.device.type == "cpu" else [like.shape[-1]] * like.shape[0]
-    rows = [row for row, wanted in enumerate(active.tolist()) if wanted and sizes[row]]
-    # One item at a time stays in the CPU's cache; an accelerator rather takes all at once.
-    for group in [[row] for row in rows] if device.type == "cpu" else [rows] if rows else []:
-        draws = [-(-sizes[row] // (NEW * _DRAWN)) for row in group]
+    sizes, tables = lengths.tolist(), noise_tables(like.device)
+    for row, wanted in enumerate(active.tolist()):  # one item at a time stays in the cache
+        draws = -(-sizes[row] // (NEW * _DRAWN)) if wanted else 0
+        if not draws:
+            continue
         # Bytes of random words cost a third of normal numbers, and the sum over a block's bins is as good as normal.
-        words = torch.zeros(len(group), max(draws), _DRAWN * channels * bins // 4, dtype=torch.int64, device=device)
-        for row, own, count in zip(group, words, draws, strict=True):
-            generator = rng.generator(device, rng.mix(int(keys[row])))
-            for part in own[:count]:
-                part.random_(LOWEST, None, generator=generator).bitwise_or_(ODD_BYTES)
-        drawn = words.view(torch.int8).view(len(group), -1, channels, bins, 2).transpose(1, 2)
-        decays = f_decay[group].float()[:, None, None, None, None].to(device, non_blocking=True)
-        streams = noise_blocks(drawn, decays, noise_tables(device)).flatten(2)
-        for row, stream in zip(group, streams, strict=True):
-            made[row, :, : sizes[row]] = stream[:, : sizes[row]]
+        words = torch.empty(draws, _DRAWN * channels * bins // 4, dtype=torch.int64, device="cpu")
+        words.random_(LOWEST, None, generator=rng.generator(like.device, rng.mix(int(keys[row])))).bitwise_or_(
+            ODD_BYTES
+        )
+        drawn = words.view(torch.int8).view(-1, channels, bins, 2).transpose(0, 1)
+        stream = noise_blocks(drawn, f_decay[row].float(), tables).flatten(1)
+        made[row, :, : sizes[row]] = stream[:, : sizes[row]]
     return noise
 
 
 # As one node of a compiled graph: generators cannot be traced.
-_traced_noise = torch.library.custom_op("ontheflyspec::colored_noise", _noise, mutates_args=())
+_traced_noise = torch.library.custom_op("ontheflyspec::colored_noise", _drawn_noise, mutates_args=())
 
 
 @_traced_noise.register_fake

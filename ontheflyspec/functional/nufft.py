@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ontheflyspec.functional import filterbanks
 from ontheflyspec.functional.filterbanks import FilterBlock, Run
+from ontheflyspec.precision import matmul
 
 NEIGHBOURS = 16
 """Bins that one frequency is interpolated from."""
@@ -87,7 +88,7 @@ def interpolate(spectra: Tensor, pieces: list[Run]) -> tuple[Tensor, Tensor]:
         pieces: of `runs`.
     """
     flat = torch.view_as_real(spectra).flatten(-2)
-    made = torch.cat([torch.matmul(flat[..., low : low + block.shape[0]], block) for block, low in pieces], -1)
+    made = torch.cat([matmul(flat[..., low : low + block.shape[0]], block) for block, low in pieces], -1)
     real, imaginary = made.reshape(*made.shape[:-1], made.shape[-1] // 2, 2).transpose(-2, -3).unbind(-1)
     return real, imaginary
 

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.stft import safe_power
+from ontheflyspec.kept import count_up
 from ontheflyspec.op import Op
+from ontheflyspec.precision import matmul
 
 BLOCK = 64
 """Steps of one triangular product; the states between blocks are found in the same way."""
@@ -34,11 +36,11 @@ def recursion(x: Tensor, log_decay: Tensor, before: Tensor) -> Tensor:
     count = -(-size // BLOCK)
     tiles = torch.nn.functional.pad(x, (0, count * BLOCK - size))
     tiles = tiles.reshape(*x.shape[:-1], count, BLOCK)
-    steps = torch.arange(BLOCK, device=x.device)
+    steps = count_up(BLOCK, x.device)
     lags = steps.unsqueeze(-1) - steps
     triangle = (log_decay.reshape(-1, 1, 1) * lags.clamp(min=0)).exp().masked_fill(lags < 0, 0)
     by_band = tiles.movedim(-3, 0)
-    inside = torch.bmm(by_band.reshape(log_decay.shape[0], -1, BLOCK), triangle.mT)
+    inside = matmul(by_band.reshape(log_decay.shape[0], -1, BLOCK), triangle.mT)
     inside = inside.reshape(by_band.shape).movedim(0, -3)
     states = before.unsqueeze(-1)
     if count > 1:

@@ -8,6 +8,8 @@ together. There are no decisions (peaks, transients) on the way.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -15,7 +17,10 @@ from torch.nn.functional import pad
 from ontheflyspec.batch import expand_mask
 from ontheflyspec.functional.phase_vocoder_tables import HOPS, StretchSettings, chirps, prepared
 from ontheflyspec.functional.signal_frames import zero_padding
-from ontheflyspec.op import Op, full_precision
+from ontheflyspec.functional.stft import real_ends_
+from ontheflyspec.kept import count_up, where
+from ontheflyspec.op import Op
+from ontheflyspec.precision import without_autocast
 
 WIDE = 256
 """Frames that are computed at a time, which bounds the memory."""
@@ -88,9 +93,16 @@ def read_middle(spectra: Tensor, points: int, n_fft: int, width: int) -> Tensor:
     return torch.cat([frames.narrow(-1, points - half, half), frames.narrow(-1, 0, half)], -1)
 
 
-@Op
+@partial(Op, on_host=("settings",))
 def vocode(
-    data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, settings: StretchSettings
+    data: Tensor,
+    lengths: Tensor,
+    *,
+    active: Tensor,
+    sizes: Tensor,
+    size: int,
+    settings: StretchSettings,
+    pace: Tensor,
 ) -> Tensor:
     """Stretches items in time, or shifts their pitch, by a phase vocoder; exactly 0 past each new end.
 
@@ -102,24 +114,26 @@ def vocode(
         active: bool ``[B]``; other items, whose lengths stay, come back bit for bit.
         sizes: samples of the result, int64 ``[B]`` on any device.
         size: samples of the longest.
-        settings: pace and pitch.
+        settings: pace and pitch, on the host.
+        pace: of the settings.
     """
     wave = zero_padding(data.unsqueeze(1) if data.dim() == 2 else data, lengths)
-    with full_precision(data.device):
-        made = zero_padding(_together(wave, size, settings), sizes) if size and len(wave) else wave
+    with without_autocast(data.device):
+        there = pace.to(data.device, non_blocking=True)
+        made = zero_padding(_together(wave, size, settings, there), sizes) if size and len(wave) else wave
     kept = pad(wave, (0, max(size - wave.shape[-1], 0)))[..., :size]
     chosen = active.to(data.device, non_blocking=True).unsqueeze(-1)
-    out = torch.where(expand_mask(chosen, made), made, kept)
+    out = where(expand_mask(chosen, made), made, kept)
     return out.squeeze(1) if data.dim() == 2 else out
 
 
-def _together(wave: Tensor, size: int, settings: StretchSettings) -> Tensor:
+def _together(wave: Tensor, size: int, settings: StretchSettings, pace: Tensor) -> Tensor:
     """Returns ``size`` samples of vocoded signals ``[B, C, T]``, all items at once."""
     hop, n_fft = settings.hop, settings.n_fft
     items, channels, bins = wave.shape[0], wave.shape[1], n_fft // 2 + 1
     scale = peak_scale(wave)
-    signal, tables = prepared(wave * scale, size, settings, 1)
-    rows = torch.arange(items * channels, device=wave.device).view(items, channels, 1) * signal.shape[-1]
+    signal, tables = prepared(wave * scale, size, settings, pace, 1)
+    rows = count_up(items * channels, wave.device).view(items, channels, 1) * signal.shape[-1]
     starts, flat = tables.starts + rows, signal.reshape(-1)
     read = None if settings.points is None else _chirps(settings.points.tolist(), n_fft, HOPS * hop, tables.signs)
     state = wave.new_zeros(2, items, bins)
@@ -138,7 +152,10 @@ def _together(wave: Tensor, size: int, settings: StretchSettings) -> Tensor:
             past, state = now[:, :, -1:], run[-1]
             turn = torch.complex(run[1:, 0], run[1:, 1]).transpose(0, 1).unsqueeze(1)
         turned = spectra * turn
-        frames = read_middle(turned, 0, n_fft, HOPS * hop) if read is None else _read_chirped(turned, *read)
+        if read is None:
+            frames = read_middle(real_ends_(turned, n_fft), 0, n_fft, HOPS * hop)
+        else:
+            frames = _read_chirped(turned, *read)
         faded = (frames * tables.fade).view(*frames.shape[:-1], HOPS, hop)
         added = sum(pad(faded[..., part, :], (0, 0, part, HOPS - 1 - part)) for part in range(HOPS))
         added = added + pad(carry, (0, 0, 0, frames.shape[-2]))
@@ -159,17 +176,14 @@ def peak_scale(wave: Tensor) -> Tensor:
 def _gathered(flat: Tensor, places: Tensor, shape: Tensor) -> Tensor:
     """Returns windowed frames ``[B, C, k, n_fft]`` that begin at places ``[B, C, k]`` of all signals in a row."""
     if flat.requires_grad:
-        return flat[places.unsqueeze(-1) + torch.arange(shape.shape[-1], device=flat.device)] * shape
+        return flat[places.unsqueeze(-1) + count_up(shape.shape[-1], flat.device)] * shape
     return flat.unfold(0, shape.shape[-1], 1)[places] * shape
 
 
 def _chirps(points: list[int], n_fft: int, width: int, signs: Tensor) -> list[Tensor]:
     """Returns `chirps` of all items, ``[B, 1, 1, ...]`` each, with the signs of the bins, in double precision."""
-    double = torch.complex64 if signs.device.type == "mps" else torch.complex128
-    bins, chirp, samples = (
-        torch.stack(one)[:, None, None].to(signs.device, double, non_blocking=True)
-        for one in zip(*(chirps(n_fft, m, width) for m in points), strict=True)
-    )
+    each = zip(*(chirps(signs.device, n_fft, m, width) for m in points), strict=True)
+    bins, chirp, samples = (torch.stack(one)[:, None, None] for one in each)
     return [bins * signs, chirp, samples]
 
 

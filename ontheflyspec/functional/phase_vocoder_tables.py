@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import NamedTuple
 
@@ -11,6 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ontheflyspec.functional.fft_sizes import fast_size
+from ontheflyspec.kept import count_up, kept
+from ontheflyspec.precision import complex_type, wide
 
 HOP_S = 0.0125
 """Seconds between frames of the result."""
@@ -40,8 +41,7 @@ def points_for(semitones: Tensor, n_fft: int) -> Tensor:
     return (torch.round(points / step) * step).long()
 
 
-@functools.lru_cache(512)
-def window(n_fft: int, points: int, width: int, early: float = 0.0) -> Tensor:
+def _window(n_fft: int, points: int, width: int, early: float) -> Tensor:
     """Returns the analysis window, float64 ``[n_fft]``, that becomes a Hann window of ``width`` samples at ``points``.
 
     Its middle lies ``early`` samples before the frame's middle.
@@ -51,21 +51,36 @@ def window(n_fft: int, points: int, width: int, early: float = 0.0) -> Tensor:
     return torch.where(place.abs() < 0.5, 0.5 + 0.5 * torch.cos(2 * math.pi * place), 0)
 
 
-@functools.lru_cache(512)
-def remainder(n_fft: int, points: int, hop: int) -> Tensor:
-    """Returns the phase factors of bins for the fraction of a sample by which a hop was rounded, complex128 ``[F]``."""
+@kept(1024)
+def window(
+    device: torch.device, dtype: torch.dtype, n_fft: int, points: int, width: int, early: float
+) -> tuple[Tensor, ...]:
+    """Returns `_window` on a device."""
+    return (_window(n_fft, points, width, early).to(dtype).to(device, non_blocking=True),)
+
+
+@kept(16)
+def fade(device: torch.device, dtype: torch.dtype, n_fft: int, width: int) -> tuple[Tensor, ...]:
+    """Returns the synthesis window, ``[width]``: of overlapping frames it makes their sum."""
+    whole = _window(width, width, width, 0.0) / (HOPS * 3 / 8 * n_fft)
+    return (whole.to(dtype).to(device, non_blocking=True),)
+
+
+@kept(512)
+def remainder(device: torch.device, dtype: torch.dtype, n_fft: int, points: int, hop: int) -> tuple[Tensor, ...]:
+    """Returns the phase factors of bins for the fraction of a sample by which a hop was rounded, complex ``[F]``."""
     back = hop * n_fft / points
     bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64, device="cpu")
     angle = bins * (2 * math.pi * (back - round(back)) / n_fft)
-    return torch.complex(torch.cos(angle), torch.sin(angle))
+    return (torch.complex(torch.cos(angle), torch.sin(angle)).to(dtype).to(device, non_blocking=True),)
 
 
-@functools.lru_cache(128)
-def chirps(n_fft: int, points: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+@kept(256)
+def chirps(device: torch.device, n_fft: int, points: int, width: int) -> tuple[Tensor, ...]:
     """Returns the factors of a chirp z-transform (Bluestein): an inverse transform of ``points`` points at any size.
 
     It gives ``width`` samples around 0 of spectra ``[F]``. Returned are the factors of the bins, ``[F]``, the spectrum
-    of the chirp, ``[L]``, and the factors of the samples, ``[width]``, all complex128.
+    of the chirp, ``[L]``, and the factors of the samples, ``[width]``, in the most precise complex type of the device.
     """
     bins = torch.arange(n_fft // 2 + 1, device="cpu")
     place = torch.arange(fast_size(len(bins) + width - 1), device="cpu")
@@ -77,7 +92,8 @@ def chirps(n_fft: int, points: int, width: int) -> tuple[Tensor, Tensor, Tensor]
 
     weight = torch.where(2 * bins < points, 2.0, torch.where(2 * bins == points, 1.0, 0.0)).double()
     weight[0] = 1
-    return chirp(bins) * weight, torch.fft.fft(chirp(place).conj()), chirp(place[:width])
+    made = chirp(bins) * weight, torch.fft.fft(chirp(place).conj()), chirp(place[:width])
+    return tuple(one.to(complex_type(wide(device))).to(device, non_blocking=True) for one in made)
 
 
 class StretchSettings(NamedTuple):
@@ -95,6 +111,13 @@ class StretchSettings(NamedTuple):
     points: Tensor | None
     hop: int
     n_fft: int
+
+    @property
+    def pace(self) -> Tensor:
+        """Samples of the signal for one of the result, and for a hop, rounded: float64 ``[B, 2]`` on the host."""
+        each = [self.n_fft] * len(self.tempo) if self.points is None else self.points.tolist()
+        back = torch.tensor([round(self.hop * self.n_fft / m) for m in each], dtype=torch.float64, device="cpu")
+        return torch.stack([self.tempo, back], 1)
 
     def of(self, rows: list[int]) -> StretchSettings:
         """Returns the settings of some items."""
@@ -122,33 +145,32 @@ class Tables(NamedTuple):
     fade: Tensor
 
 
-def prepared(wave: Tensor, size: int, settings: StretchSettings, chunk: int) -> tuple[Tensor, Tables]:
+def prepared(wave: Tensor, size: int, settings: StretchSettings, pace: Tensor, chunk: int) -> tuple[Tensor, Tables]:
     """Returns signals ``[B, C, T]`` with silence around them, and the tables for them.
 
     Args:
         wave: ``[B, C, T]``, 0 past each item's end.
         size: samples of the result.
         settings: pace and pitch.
+        pace: of the settings, on the device of the wave.
         chunk: the number of frames is a multiple of it.
     """
-    tempo, points, hop, n_fft = settings
+    (_, points, hop, n_fft), kind, there = settings, wave.dtype, wave.device
     count = -(-(-(-size // hop) + HOPS) // chunk) * chunk
-    steps = torch.arange(-1, count - 1, dtype=torch.float64, device="cpu") * hop
-    centres = torch.round(steps * tempo.unsqueeze(-1)).long()
+    tempo, back = pace[:, :1], pace[:, 1:].long()
+    centres = torch.round((count_up(count - 1, there) * hop) * tempo).long()
+    centres = torch.cat([-back, centres], 1)  # no phase is added to the frame at 0
     each = [n_fft] if points is None else points.tolist()
-    back = torch.tensor([[round(hop * n_fft / m)] for m in each], device="cpu")
-    centres = torch.cat([(-back).expand_as(centres[:, :1]), centres[:, 1:]], 1)  # no phase is added to the frame at 0
-    left = n_fft // 2 + int((back - centres[:, :1]).max())
-    signal = pad(wave, (left, n_fft))
+    left = n_fft // 2 + 2 * max(round(hop * n_fft / m) for m in each)
+    signal, width = pad(wave, (left, n_fft)), HOPS * hop
     starts = (torch.stack([centres, centres - back]) + (left - n_fft // 2)).clamp(max=signal.shape[-1] - n_fft)
-    width, kind, there = HOPS * hop, wave.dtype, wave.device
     early = [hop * n_fft / m - round(hop * n_fft / m) for m in each]
     windows = [
-        [window(n_fft, m, width, by) for m, by in zip(each, late, strict=True)] for late in ([0.0] * len(each), early)
+        torch.stack([window(there, kind, n_fft, m, width, by)[0] for m, by in zip(each, late, strict=True)])
+        for late in ([0.0] * len(each), early)
     ]
-    shapes = torch.stack([torch.stack(one) for one in windows])[:, :, None, None].to(there, kind, non_blocking=True)
-    rest = None if points is None else torch.stack([remainder(n_fft, m, hop) for m in each])
-    rest = None if rest is None else rest.to(there, kind.to_complex(), non_blocking=True)
-    signs = 1 - 2 * (torch.arange(n_fft // 2 + 1, device=there) % 2).to(kind)
-    fade = (window(width, width, width) / (HOPS * 3 / 8 * n_fft)).to(there, kind, non_blocking=True)
-    return signal, Tables(count, starts.to(there, non_blocking=True).unsqueeze(2), shapes, rest, signs, fade)
+    shapes = torch.stack(windows)[:, :, None, None]
+    turn = complex_type(kind)
+    rest = None if points is None else torch.stack([remainder(there, turn, n_fft, m, hop)[0] for m in each])
+    signs = 1 - 2 * (count_up(n_fft // 2 + 1, there) % 2).to(kind)
+    return signal, Tables(count, starts.unsqueeze(2), shapes, rest, signs, fade(there, kind, n_fft, width)[0])

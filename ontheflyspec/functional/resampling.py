@@ -8,11 +8,13 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d, pad
+from torch.nn.functional import pad
 
-from ontheflyspec.batch import as_float, per_item
+from ontheflyspec.batch import as_float, items_mask
 from ontheflyspec.functional.signal_frames import take, zero_padding
-from ontheflyspec.op import Op, full_precision
+from ontheflyspec.kept import count_up, kept, where
+from ontheflyspec.op import Op
+from ontheflyspec.precision import conv1d, matmul, without_autocast
 
 Lengths = TypeVar("Lengths", int, Tensor)
 
@@ -48,7 +50,7 @@ def kernel(old: int, new: int) -> Tensor:
     t = (position - centre) * cutoff
     shape = (1 - (t / ZEROS).square()).clamp(min=0.0).sqrt()
     window = torch.special.i0(BETA * shape) / torch.special.i0(position.new_tensor(BETA))
-    return torch.where(t.abs() < ZEROS, cutoff * torch.sinc(t) * window, 0)
+    return where(t.abs() < ZEROS, cutoff * torch.sinc(t) * window, 0)
 
 
 def resampled_length(lengths: Lengths, old: int, new: int) -> Lengths:
@@ -74,8 +76,8 @@ def resample(data: Tensor, lengths: Tensor | None, *, kernels: Tensor, old: int,
     steps = -(-size // step_out)
     right = (steps - 1) * step_in + kernels.shape[1] - reach - n
     padded = pad(zero_padding(as_float(data), lengths).reshape(-1, 1, n), (reach, right))
-    with full_precision(data.device):
-        out = conv1d(padded, kernels.unsqueeze(1), stride=step_in)
+    with without_autocast(data.device):
+        out = conv1d(padded, kernels.unsqueeze(1), step_in)
     out = out.transpose(1, 2).reshape(*data.shape[:-1], steps * step_out)[..., :size]
     return out if lengths is None else zero_padding(out, resampled_length(lengths, old, new))
 
@@ -93,15 +95,38 @@ def fraction(factor: float) -> Fraction:
     return round(factor * new), new
 
 
-@functools.lru_cache(64)
-def kept_kernel(old: int, new: int, dtype: torch.dtype) -> Tensor:
-    """Returns `kernel` from a cache."""
-    return kernel(old, new).to(dtype)
+@kept(128)
+def kept_kernel(device: torch.device, old: int, new: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """Returns `kernel` on a device."""
+    return (kernel(old, new).to(dtype).to(device, non_blocking=True),)
+
+
+def step_table(fractions: list[Fraction]) -> Tensor:
+    """Returns the plan of each item, int64 ``[B, 5]`` on the host.
+
+    Beside those of `plan` it has the samples of each filter, and where the filters begin among those of all different
+    fractions in a row.
+    """
+    starts, rows, end = dict[Fraction, int](), [], 0
+    for one in fractions:
+        step_in, step_out, reach = plan(*one)
+        width = step_in + 2 * reach
+        if one not in starts:
+            starts[one], end = end, end + step_out * width
+        rows.append((step_in, step_out, reach, width, starts[one]))
+    return torch.tensor(rows, dtype=torch.int64, device="cpu").reshape(-1, 5)
 
 
 @Op
 def change_speeds(
-    data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, fractions: list[Fraction]
+    data: Tensor,
+    lengths: Tensor,
+    *,
+    active: Tensor,
+    sizes: Tensor,
+    size: int,
+    fractions: list[Fraction],
+    plans: Tensor,
 ) -> Tensor:
     """Returns each item resampled by its own fraction, with zeros beyond its ends, exactly 0 past its new length.
 
@@ -112,30 +137,33 @@ def change_speeds(
         sizes: samples of the results, int64 ``[B]`` on any device.
         size: samples of the longest.
         fractions: old and new rate of each item, 1 to 1 if it is not active.
+        plans: of `step_table`.
     """
     if data.shape[-1] == 0 or size == 0:
         return data[..., :0]
     wave, device = zero_padding(data if data.dim() == 3 else data.unsqueeze(1), lengths), data.device
-    plans = [plan(*one) for one in fractions]
-    step_in, step_out, reach = torch.tensor(plans, device="cpu").T.unsqueeze(-1).to(device, non_blocking=True)
-    # Kernels of all items in one tensor, with zeros around the smaller ones.
-    table = [kept_kernel(*one, data.dtype) for one in fractions]
-    rows, width = max(one.shape[0] for one in table), max(one.shape[1] for one in table)
-    padded = [pad(one, (0, width - one.shape[1], 0, rows - one.shape[0])) for one in table]
-    kernels = torch.stack(padded).to(device, non_blocking=True)
+    known = [plan(*one) for one in fractions]
+    rows, width = max(one for _, one, _ in known), max(step_in + 2 * reach for step_in, _, reach in known)
+    columns = plans.to(device, non_blocking=True).unsqueeze(-1)
+    step_in, step_out, reach, own, start = columns.unbind(1)
+    # Filters of all items in one tensor, with zeros around the smaller ones.
+    filters = torch.cat([kept_kernel(device, *one, data.dtype)[0].flatten() for one in dict.fromkeys(fractions)])
+    row, column = count_up(rows, device).unsqueeze(-1), count_up(width, device)
+    inner = (row < step_out.unsqueeze(-1)) & (column < own.unsqueeze(-1))
+    kernels = where(inner, filters[where(inner, row * own.unsqueeze(-1) + column + start.unsqueeze(-1), 0)], 0)
     # The samples that each step of each item needs.
-    steps = max(-(-size // one) for _, one, _ in plans)
-    before, after = max(one for _, _, one in plans), max(steps * one for one, _, _ in plans) + width
+    steps = max(-(-size // one) for _, one, _ in known)
+    before, after = max(one for _, _, one in known), max(steps * one for one, _, _ in known) + width
     signal = pad(wave, (before, after))
-    first = torch.arange(steps, device=device) * step_in + (before - reach)
-    places = first.clamp(max=signal.shape[-1] - width).unsqueeze(-1) + torch.arange(width, device=device)
+    first = count_up(steps, device) * step_in + (before - reach)
+    places = first.clamp(max=signal.shape[-1] - width).unsqueeze(-1) + count_up(width, device)
     pieces = take(signal, places.flatten(1)).reshape(*signal.shape[:2], steps, width)
-    with full_precision(device):
-        made = torch.matmul(pieces, kernels.transpose(1, 2).unsqueeze(1)).flatten(-2)
+    with without_autocast(device):
+        made = matmul(pieces, kernels.transpose(1, 2).unsqueeze(1)).flatten(-2)
     # Each step gave `rows` samples, of which the first `step_out` count.
-    number = torch.arange(size, device=device)
+    number = count_up(size, device)
     inside = number < sizes.to(device, non_blocking=True).unsqueeze(-1)
-    source = torch.where(inside, number // step_out * rows + number % step_out, 0)
-    made = torch.where(inside.unsqueeze(1), take(made, source), 0)
-    kept = pad(wave, (0, max(size - wave.shape[-1], 0)))[..., :size]
-    return torch.where(per_item(active, wave) != 0, made, kept).reshape(*data.shape[:-1], size)
+    source = where(inside, number // step_out * rows + number % step_out, 0)
+    made = where(inside.unsqueeze(1), take(made, source), 0)
+    dry = pad(wave, (0, max(size - wave.shape[-1], 0)))[..., :size]
+    return where(items_mask(active, wave), made, dry).reshape(*data.shape[:-1], size)

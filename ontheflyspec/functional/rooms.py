@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import rng
+from ontheflyspec.kept import count_up, where
 
 _NEPERS = 3 * math.log(10)
 """Decrease of an amplitude's natural logarithm while its level falls by 60 dB."""
@@ -25,8 +26,8 @@ class Rooms(NamedTuple):
     Args:
         rt60: reverberation times, samples in which the level falls by 60 dB, above 0, float64 ``[B]`` on any device.
         drr_db: direct-to-reverberant ratios in dB, float64 ``[B]`` on any device.
-        keys: seeds of the items' generators, int64 ``[B]`` on any device.
-        longest: upper limit of ``rt60``, for compilers, which do not know the values of a table.
+        keys: of the items' random streams, int64 ``[B]`` on any device.
+        longest: upper limit of ``rt60``, for compilers and devices, whose values are not asked for.
     """
 
     rt60: Tensor
@@ -36,9 +37,9 @@ class Rooms(NamedTuple):
 
     def together(self, like: Tensor, active: Tensor) -> tuple[Tensor, int]:
         """Returns the responses of all active items, ``[B, 1, m]``, and the sample of their time 0."""
-        rt60, drr_db, keys = (one.cpu() for one in self[:3])
-        size = reverberation_samples(self.longest if torch.compiler.is_compiling() else max(rt60.tolist()))
-        return room_responses(like, rt60, drr_db, keys, active.cpu(), size).unsqueeze(1), 0
+        known = self.rt60.device.type == "cpu" and not torch.compiler.is_compiling()
+        size = reverberation_samples(max(self.rt60.tolist()) if known else self.longest)
+        return room_responses(like, *self[:3], active, size).unsqueeze(1), 0
 
     def alone(self, like: Tensor, row: int, most: int) -> tuple[Tensor, int]:
         """Returns the response of an item, ``[1, m]``, up to delay ``most``, and the sample of its time 0."""
@@ -51,19 +52,29 @@ def room_responses(like: Tensor, rt60: Tensor, drr_db: Tensor, keys: Tensor, act
     """Returns room impulse responses ``[B, size]``, each of energy 1; the first sample is the direct path.
 
     Noise of random signs (white, like Gaussian noise) follows it under an exponential envelope, whose energy falls by
-    exactly 60 dB in ``rt60`` samples and ends there. The number of random numbers of an item depends on its ``rt60``
-    alone.
+    exactly 60 dB in ``rt60`` samples and ends there. The CPU draws signs by generator, as many as ``rt60`` says, other
+    devices by counter.
 
     Args:
         like: for type and device.
-        rt60: as in `Rooms`, on the host.
-        drr_db: as in `Rooms`, on the host.
-        keys: as in `Rooms`, on the host.
-        active: bool ``[B]`` on the host; others get any response.
+        rt60: as in `Rooms`.
+        drr_db: as in `Rooms`.
+        keys: as in `Rooms`.
+        active: bool ``[B]``; others get any response.
         size: samples; longer responses are cut.
     """
+    rt60, drr_db, keys = (one.to(like.device, non_blocking=True) for one in (rt60, drr_db, keys))
+    if like.device.type != "cpu":
+        return _counted_responses(like, rt60, drr_db, keys, size)
     make = _traced_responses if torch.compiler.is_compiling() else _responses
     return make(like.detach(), rt60, drr_db, keys, active, size)
+
+
+def _counted_responses(like: Tensor, rt60: Tensor, drr_db: Tensor, keys: Tensor, size: int) -> Tensor:
+    steps = count_up(size, like.device)
+    inside = (steps > 0) & (steps <= torch.ceil(rt60).unsqueeze(-1))
+    signs = (rng.counted_bytes(keys, 1, size)[:, 0] & 2).to(like.dtype) - 1
+    return _decaying(where(inside, signs, 0), rt60, drr_db)
 
 
 def _responses(like: Tensor, rt60: Tensor, drr_db: Tensor, keys: Tensor, active: Tensor, size: int) -> Tensor:
@@ -72,15 +83,19 @@ def _responses(like: Tensor, rt60: Tensor, drr_db: Tensor, keys: Tensor, active:
         if wanted:
             end = min(reverberation_samples(seconds), size)
             signs[row, 1:end].random_(0, 2, generator=rng.generator(like.device, rng.mix(key))).mul_(2).sub_(1)
+    return _decaying(signs, rt60, drr_db)
+
+
+def _decaying(signs: Tensor, rt60: Tensor, drr_db: Tensor) -> Tensor:
+    """Returns responses of signs ``[B, size]``, 0 at and past their ends."""
     slope = -_NEPERS / rt60
     ratio, steps = torch.exp(drr_db * (math.log(10) / 10)), torch.ceil(rt60)
     energy = torch.expm1(2 * slope * steps) / torch.expm1(2 * slope) * torch.exp(2 * slope)
     level = -((1 + ratio) * energy).log() / 2
-    slope, level = (values.to(like.device, like.dtype, non_blocking=True).unsqueeze(-1) for values in (slope, level))
-    envelope = torch.exp(slope * torch.arange(size, device=like.device) + level)
-    direct = (ratio / (1 + ratio)).sqrt().to(like.device, like.dtype, non_blocking=True)
+    slope, level = (values.to(signs.dtype).unsqueeze(-1) for values in (slope, level))
+    envelope = torch.exp(slope * count_up(signs.shape[1], signs.device) + level)
     made = signs * envelope
-    made[:, 0] = direct
+    made[:, 0] = (ratio / (1 + ratio)).sqrt().to(signs.dtype)
     return made
 
 

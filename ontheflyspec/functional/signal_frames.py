@@ -8,13 +8,14 @@ from torch.nn.functional import pad
 
 from ontheflyspec.batch import expand_mask, length_mask
 from ontheflyspec.framing import Framing
+from ontheflyspec.kept import kept, where, zeros
 
 
 def zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Returns ``x`` with exactly 0 past each length of its last axis; ``x`` itself if all items are full (None)."""
     if lengths is None:
         return x
-    return x.masked_fill(~expand_mask(length_mask(lengths, x.shape[-1], x.device), x), 0)
+    return where(expand_mask(length_mask(lengths, x.shape[-1], x.device), x), x, 0)
 
 
 def ends(x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -32,9 +33,9 @@ def take(x: Tensor, places: Tensor) -> Tensor:
 
 def reflect(index: Tensor, n: Tensor) -> Tensor:
     """Returns positions in ``0 .. n - 1`` for any integers, reflected as by ``numpy.pad(mode="reflect")``."""
-    last = (n - 1).clamp(min=0)
-    folded = index.remainder((2 * last).clamp(min=1))
-    return torch.minimum(folded, 2 * last - folded).clamp(min=0)
+    period = (2 * n - 2).clamp(min=1)
+    folded = index.remainder(period)
+    return torch.minimum(folded, period - folded)
 
 
 def extend(x: Tensor, lengths: Tensor | None, left: int, right: int, pad_mode: str) -> Tensor:
@@ -52,12 +53,21 @@ def extend(x: Tensor, lengths: Tensor | None, left: int, right: int, pad_mode: s
     x = zero_padding(x, lengths)
     if pad_mode == "constant" or left + right == 0:
         return pad(x, (left, right))
-    n, after = ends(x, lengths), torch.arange(right, device=x.device)
-    head, tail = take(x, reflect(torch.arange(-left, 0, device=x.device), n)), take(x, reflect(n + after, n))
+    n, (first, after) = ends(x, lengths), _outside(x.device, left, right)
+    outside = torch.addcmul(first, n, after)
+    beyond = take(x, reflect(outside, n))
+    head, tail = beyond[..., :left], beyond[..., left:]
     if lengths is None:
         return torch.cat([head, x, tail], -1)
-    places = (left + n + after).reshape(-1, *[1] * (x.dim() - 2), right).expand_as(tail)
-    return torch.cat([head, x, torch.zeros_like(tail)], -1).scatter(-1, places, tail)
+    places = (outside[:, left:] + left).reshape(-1, *[1] * (x.dim() - 2), right).expand_as(tail)
+    return torch.cat([head, x, zeros(x).expand_as(tail)], -1).scatter_(-1, places, tail)
+
+
+@kept(64)
+def _outside(device: torch.device, left: int, right: int) -> tuple[Tensor, ...]:
+    """Returns places before the start and after an end at 0, int64 ``[left + right]``, and 1 for those after it."""
+    number = torch.arange(-left, right, device=device)
+    return number, (number >= 0).long()
 
 
 def frames(x: Tensor, lengths: Tensor | None, framing: Framing) -> tuple[Tensor, int]:

@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from ontheflyspec.batch import per_item
+from ontheflyspec.batch import items_mask, per_item
 from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.functional.statistics import valid_power
+from ontheflyspec.kept import where
 
 
 def db_to_amplitude(decibels: Tensor) -> Tensor:
@@ -19,9 +20,9 @@ def db_to_amplitude(decibels: Tensor) -> Tensor:
 
 def snr_scale(signal_power: Tensor, noise_power: Tensor, snr_db: Tensor) -> Tensor:
     """Returns the factor of noise at which it lies ``snr_db`` below the signal; 0 where either is silent."""
-    heard = (signal_power > 0) & (noise_power > 0)
-    ratio = torch.where(signal_power > 0, signal_power, 1).sqrt() / torch.where(heard, noise_power, 1).sqrt()
-    return torch.where(heard, ratio / db_to_amplitude(snr_db).to(ratio.dtype), 0)
+    heard = torch.minimum(signal_power, noise_power) > 0
+    ratio = where(heard, signal_power, 1).sqrt() / where(heard, noise_power, 1).sqrt()
+    return where(heard, ratio / db_to_amplitude(snr_db).to(ratio.dtype), 0)
 
 
 def mix(data: Tensor, lengths: Tensor, active: Tensor, noise: Tensor, power: Tensor, snr_db: Tensor) -> Tensor:
@@ -36,4 +37,4 @@ def mix(data: Tensor, lengths: Tensor, active: Tensor, noise: Tensor, power: Ten
         snr_db: float64 ``[B]``.
     """
     scale = snr_scale(valid_power(data, lengths), power, per_item(snr_db, data))
-    return zero_past(torch.where(per_item(active, data) != 0, data + noise * scale, data), lengths)
+    return zero_past(where(items_mask(active, data), data + noise * scale, data), lengths)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ontheflyspec.batch import expand_mask, length_mask
 from ontheflyspec.functional.stft import safe_sqrt
+from ontheflyspec.kept import where
 from ontheflyspec.op import Op
 
 Per = Literal["item", "feature"]
@@ -63,8 +64,9 @@ def _mean(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None,
     total = valid_sums(data, lengths, per=per, centre=centre, squared=squared).reshape(shape)
     if lengths is None:
         return total / max(data.shape[-1] * shared.numel() - ddof, 1)
-    count = (lengths * shared.numel() - ddof).clamp(min=1).to(data.device, non_blocking=True)
-    return total / count.reshape(-1, *[1] * (data.dim() - 1)).to(data.dtype)
+    count = lengths if shared.numel() == 1 else lengths * shared.numel()
+    count = (count - ddof if ddof else count).clamp(min=1).to(data.device, non_blocking=True)
+    return total / count.reshape(-1, *[1] * (data.dim() - 1))
 
 
 @Op
@@ -73,10 +75,10 @@ def valid_sums(data: Tensor, lengths: Tensor | None, *, per: Per, centre: Tensor
     mask = None
     if lengths is not None:
         mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
-        data = torch.where(mask, data, 0)
+        data = where(mask, data, 0)
     if centre is not None:
         data = data - centre
-        data = data if mask is None else torch.where(mask, data, 0)
+        data = data if mask is None else where(mask, data, 0)
     data = data * data if squared else data
     return data.flatten(1).sum(1) if per == "item" else data.movedim(-2, 1).flatten(2).sum(2)
 
@@ -96,11 +98,11 @@ def standardise(data: Tensor, lengths: Tensor | None, *, mean: Tensor, std: Tens
     if lengths is None:
         return (data - mean.to(data.dtype)) * scale
     mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
-    return torch.where(mask, (torch.where(mask, data, 0) - mean.to(data.dtype)) * scale, 0)
+    return where(mask, (where(mask, data, 0) - mean.to(data.dtype)) * scale, 0)
 
 
 def scale_for(std: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     """Returns ``1 / (std + eps)``, 0 where ``std + eps`` is 0."""
     scale = (std + eps).to(dtype)
     kept = scale > 0
-    return torch.where(kept, torch.where(kept, scale, 1).reciprocal(), 0)
+    return where(kept, where(kept, scale, 1).reciprocal(), 0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d
 
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional.signal_frames import frames
+from ontheflyspec.kept import where
+from ontheflyspec.precision import conv1d
 
 OUTPUTS = ("complex", "magnitude", "power", "phase")
 
@@ -29,7 +30,7 @@ def windowed(x: Tensor, lengths: Tensor | None, taper: Tensor, framing: Framing)
 def conv_parts(x: Tensor, lengths: Tensor | None, kernels: Tensor, framing: Framing) -> tuple[Tensor, Tensor]:
     """Returns STFT real and imaginary parts, ``[..., bins, N]``, by convolution with kernels ``[2 * bins, n_fft]``."""
     signal, count = frames(x, lengths, framing)
-    out = conv1d(signal.reshape(-1, 1, signal.shape[-1]), kernels.unsqueeze(1), stride=framing.hop_length)
+    out = conv1d(signal.reshape(-1, 1, signal.shape[-1]), kernels.unsqueeze(1), framing.hop_length)
     real, imaginary = out[..., :count].reshape(*x.shape[:-1], 2, kernels.shape[0] // 2, count).unbind(-3)
     return real, imaginary
 
@@ -37,26 +38,40 @@ def conv_parts(x: Tensor, lengths: Tensor | None, kernels: Tensor, framing: Fram
 def safe_sqrt(power: Tensor) -> Tensor:
     """Returns square roots whose gradient at 0 is 0 instead of infinite."""
     silent = power <= 0
-    return torch.where(silent, 1, power).sqrt().masked_fill(silent, 0)
+    return where(silent, 0, where(silent, 1, power).sqrt())
 
 
 def safe_power(x: Tensor, exponent: float | Tensor) -> Tensor:
     """Returns ``x ** exponent`` for x above 0, else 0, whose gradient at 0 is 0 instead of infinite."""
     nothing = x <= 0
-    return x.masked_fill(nothing, 1).pow(exponent).masked_fill(nothing, 0)
+    return where(nothing, 0, where(nothing, 1, x).pow(exponent))
 
 
-def present(real: Tensor, imaginary: Tensor, output: str) -> Tensor:
-    """Returns a spectrum as complex, magnitude, power or phase, see `OUTPUTS`; gradients are finite on silence."""
+Parts = tuple[Tensor, Tensor]
+"""Real and imaginary parts."""
+
+
+def present(spectrum: Tensor | Parts, output: str) -> Tensor:
+    """Returns a spectrum as complex, magnitude, power or phase, see `OUTPUTS`; gradients are finite on silence.
+
+    Args:
+        spectrum: complex, or its parts.
+        output: the form; a complex spectrum comes back itself as complex.
+    """
     if output == "complex":
-        return torch.complex(real, imaginary)
-    power = real.square() + imaginary.square()
+        return spectrum if isinstance(spectrum, Tensor) else torch.complex(*spectrum)
+    if isinstance(spectrum, Tensor):
+        squares = torch.view_as_real(spectrum).square()
+        power = squares[..., 0] + squares[..., 1]
+    else:
+        power = spectrum[0].square() + spectrum[1].square()
     if output == "power":
         return power
     if output == "magnitude":
         return safe_sqrt(power)
+    real, imaginary = (spectrum.real, spectrum.imag) if isinstance(spectrum, Tensor) else spectrum
     silent = power == 0
-    return torch.atan2(imaginary.masked_fill(silent, 0), real.masked_fill(silent, 1))
+    return torch.atan2(where(silent, 0, imaginary), where(silent, 1, real))
 
 
 def raise_power(power_spectrum: Tensor, exponent: float) -> Tensor:
@@ -66,3 +81,19 @@ def raise_power(power_spectrum: Tensor, exponent: float) -> Tensor:
     if exponent == 1:
         return safe_sqrt(power_spectrum)
     return safe_power(power_spectrum, exponent / 2)
+
+
+def real_ends_(spectra: Tensor, n_fft: int) -> Tensor:
+    """Zeros the imaginary parts at 0 Hz and at half the rate in place, for an inverse real Fourier transform.
+
+    Spectra of real signals have none there. What a transform makes of others is undefined on CUDA.
+
+    Args:
+        spectra: complex ``[..., bins]``.
+        n_fft: points of the transform.
+    """
+    imaginary = torch.view_as_real(spectra).select(-1, 1)
+    imaginary.select(-1, 0).zero_()
+    if n_fft % 2 == 0 and spectra.shape[-1] > n_fft // 2:
+        imaginary.select(-1, n_fft // 2).zero_()
+    return spectra

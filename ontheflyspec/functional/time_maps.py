@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from ontheflyspec.functional.noises import colored_noise
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.statistics import valid_power
 from ontheflyspec.functional.stft import safe_sqrt
+from ontheflyspec.kept import count_up, where
 from ontheflyspec.labels import TimeMap
 from ontheflyspec.op import Edit, Op, execute
 
@@ -68,14 +69,14 @@ def rearrange(data: Tensor, lengths: Tensor, *, sample_map: SampleMap, size: int
     """
     if data.shape[-1] == 0:
         data = pad(data, (0, 1))
-    table = torch.stack(sample_map).to(data.device, non_blocking=True)
-    steps = torch.arange(size, device=data.device)
-    source = torch.full((data.shape[0], size), -1, device=data.device)
-    for start, end, place, slope in table.unsqueeze(-1).unbind(2):
+    table = [part.to(data.device, non_blocking=True).unsqueeze(-1).unbind(1) for part in sample_map]
+    steps = count_up(size, data.device)
+    source: Any = -1  # for all
+    for start, end, place, slope in zip(*table, strict=True):
         read = start + (steps - place) * slope
-        source = torch.where((read >= start) & (read < end), read, source)
+        source = where((read >= start) & (read < end), read, source)
     index = expand_mask(source.clamp(min=0), data).expand(*data.shape[:-1], size)
-    return torch.where(expand_mask(source >= 0, data), data.gather(-1, index), 0)
+    return where(expand_mask(source >= 0, data), data.gather(-1, index), 0)
 
 
 @Op
@@ -90,15 +91,15 @@ def shift_samples(data: Tensor, lengths: Tensor, *, shift: Tensor, circular: boo
         fade: samples on each side of the seam over which the gain falls to 0 and rises again; 0 for none.
     """
     n, shift = (one.to(data.device, non_blocking=True).unsqueeze(-1) for one in (lengths, shift))
-    later, period = torch.arange(data.shape[-1], device=data.device), n.clamp(min=1)
+    later, period = count_up(data.shape[-1], data.device), n.clamp(min=1)
     source = (later - shift) % period if circular else later - shift
     valid = (later < n) & (source >= 0) & (source < n)
-    index = expand_mask(torch.where(valid, source, 0), data).expand(data.shape)
-    moved = torch.where(expand_mask(valid, data), data.gather(-1, index), 0)
+    index = expand_mask(where(valid, source, 0), data).expand(data.shape)
+    moved = where(expand_mask(valid, data), data.gather(-1, index), 0)
     if fade == 0:
         return moved
     seam = shift % period
-    return moved * expand_mask(torch.where(seam == 0, 1, seam_gain(later - seam, fade, data.dtype)), data)
+    return moved * expand_mask(where(seam == 0, 1, seam_gain(later - seam, fade, data.dtype)), data)
 
 
 def seam_gain(away: Tensor, fade: int, dtype: torch.dtype) -> Tensor:
@@ -120,11 +121,11 @@ def hide_spans(
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
-        lengths: int64 ``[B]``, on the host where there is noise, see `colored_noise`.
+        lengths: int64 ``[B]`` on any device.
         active: bool ``[B]``; other items, whose spans are empty, keep their valid part bit for bit.
         spans: first and last + 1 samples, within each item.
         fade: samples over which the sound fades out and in inside a span; 0 for none.
-        keys: seeds of the noise of each item, see `colored_noise`; None for silence.
+        keys: of the noise of each item, see `colored_noise`; None for silence.
     """
     start, end = (one.to(data.device, non_blocking=True) for one in spans)
     gain = span_gain(data.shape[-1], start, end, fade, data.dtype)
@@ -134,7 +135,7 @@ def hide_spans(
 
 def span_gain(size: int, start: Tensor, end: Tensor, fade: int, dtype: torch.dtype) -> Tensor:
     """Returns gains ``[B, size]``, 0 inside spans ``[B, k]`` from ``fade`` samples after their ends on, 1 outside."""
-    steps = torch.arange(size, device=start.device)
+    steps = count_up(size, start.device)
     depth = torch.minimum(steps - start.unsqueeze(-1), end.unsqueeze(-1) - 1 - steps).to(dtype) + 0.5
     hidden = (depth / fade).clamp(0, 1) if fade else (depth > 0).to(dtype)
     return (1 - hidden).amin(1)
@@ -142,9 +143,8 @@ def span_gain(size: int, start: Tensor, end: Tensor, fade: int, dtype: torch.dty
 
 def white_noise(data: Tensor, lengths: Tensor, keys: Tensor, active: Tensor) -> Tensor:
     """Returns white noise of the power of each active item's valid part, 0 for silent and inactive items."""
-    active = active.cpu()
-    white = torch.zeros(active.shape, dtype=torch.float64, device="cpu")
-    noise = colored_noise(data, lengths, white, keys.cpu(), active)
+    white = torch.zeros(active.shape, dtype=torch.float64, device=active.device)
+    noise = colored_noise(data, lengths, white, keys, active)
     return noise * safe_sqrt(valid_power(data, lengths))
 
 
@@ -157,7 +157,7 @@ def blend(data: Tensor, gain: Tensor, other: Tensor | None) -> Tensor:
         other: of the shape of ``data``, None for zeros.
     """
     gain = expand_mask(gain, data)
-    return torch.where(gain == 1, data, data * gain if other is None else data * gain + other * (1 - gain))
+    return where(gain == 1, data, data * gain if other is None else data * gain + other * (1 - gain))
 
 
 @Op
@@ -175,7 +175,7 @@ def trim_silence(
     """
     n, active = (one.to(data.device, non_blocking=True) for one in (lengths, active))
     first, last = loud_part(data.detach(), n, silence=silence)
-    start, end = torch.where(active, first, 0).unsqueeze(-1), torch.where(active, last, n).unsqueeze(-1)
+    start, end = where(active, first, 0).unsqueeze(-1), where(active, last, n).unsqueeze(-1)
     sizes = (end - start).squeeze(-1)
     size = int(sizes.max()) if sizes.device.type == "cpu" and len(sizes) else data.shape[-1]
     sample_map = SampleMap(start, end, torch.zeros_like(start), torch.ones_like(start))
@@ -199,12 +199,12 @@ def loud_part(data: Tensor, lengths: Tensor, *, silence: Silence) -> tuple[Tenso
     wave = zero_padding(data if data.dim() == 3 else data.unsqueeze(1), lengths)
     frames = pad(wave, (frame_length // 2, frame_length)).unfold(-1, frame_length, hop_length)
     level = torch.linalg.vector_norm(frames, dim=-1).amax(1).clamp(min=QUIET * frame_length**0.5)
-    number = torch.arange(level.shape[-1], device=wave.device)
+    number = count_up(level.shape[-1], wave.device)
     known = number <= lengths.unsqueeze(-1) // hop_length
-    level = torch.where(known, level, 0)
+    level = where(known, level, 0)
     share = 10 ** (-top_db / 20) * frame_length**0.5
     loud = known & (level > level.amax(-1, keepdim=True) / frame_length**0.5 * share)
-    first = torch.where(loud, number, level.shape[-1]).amin(-1) * hop_length
-    last = (torch.where(loud, number, -1).amax(-1) + 1) * hop_length
+    first = where(loud, number, level.shape[-1]).amin(-1) * hop_length
+    last = (where(loud, number, -1).amax(-1) + 1) * hop_length
     end = torch.minimum(last, lengths)
     return torch.minimum(first, end), end

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional.masks import Fill, Spans, common_device, mask_spans, zero_past
+from ontheflyspec.kept import count_up, where
 from ontheflyspec.op import Op
 
 
@@ -18,12 +19,12 @@ def warp_knots(at: Tensor, by: Tensor, sizes: Tensor, reach: float) -> tuple[Ten
         sizes: int64 ``[B]`` on any device; the point of items that are too short is their last step, which stays.
         reach: largest move in steps.
     """
-    where = common_device(sizes, at)
-    at, by, sizes = (values.to(where, non_blocking=True) for values in (at, by, sizes))
+    there = common_device(sizes, at)
+    at, by, sizes = (values.to(there, non_blocking=True) for values in (at, by, sizes))
     last = (sizes - 1).clamp(min=0).double()
     moves = (last > 2 * reach) & (by != 0)
     before = reach + at * (last - 2 * reach)
-    return torch.where(moves, before, last), torch.where(moves, before + by, last)
+    return where(moves, before, last), where(moves, before + by, last)
 
 
 def warp_positions(before: Tensor, after: Tensor, sizes: Tensor, size: int) -> Tensor:
@@ -38,11 +39,11 @@ def warp_positions(before: Tensor, after: Tensor, sizes: Tensor, size: int) -> T
     last = (sizes.to(before.device, non_blocking=True) - 1).clamp(min=0).double().unsqueeze(-1)
     before, after = before.unsqueeze(-1), after.unsqueeze(-1)
     steps = torch.arange(size, device=before.device, dtype=torch.float64)
-    early = steps * (before / torch.where(after > 0, after, 1))
+    early = steps * (before / where(after > 0, after, 1))
     rest = last - after
-    late = last - (last - steps) * ((last - before) / torch.where(rest > 0, rest, 1))
-    positions = torch.where(steps <= after, early, late)
-    positions = torch.where(before == after, steps, positions)
+    late = last - (last - steps) * ((last - before) / where(rest > 0, rest, 1))
+    positions = where(steps <= after, early, late)
+    positions = where(before == after, steps, positions)
     return torch.minimum(positions.clamp(min=0), last)
 
 
@@ -89,7 +90,7 @@ def neighbours(
 
 def blend(low: Tensor, high: Tensor, share: Tensor) -> Tensor:
     """Returns linear interpolations of two values, the first bit for bit for a share of 0."""
-    return torch.where(share == 0, low, low + (high - low) * share)
+    return where(share == 0, low, low + (high - low) * share)
 
 
 def tract_positions(alpha: Tensor, frequencies: Tensor, top: float, boundary: float) -> Tensor:
@@ -107,13 +108,13 @@ def tract_positions(alpha: Tensor, frequencies: Tensor, top: float, boundary: fl
     after = boundary * top * alpha.clamp(max=1).unsqueeze(-1)
     before = after / alpha.unsqueeze(-1)
     above = top - (top - frequencies) * ((top - before) / (top - after))
-    read = torch.where(frequencies <= after, frequencies / alpha.unsqueeze(-1), above)
+    read = where(frequencies <= after, frequencies / alpha.unsqueeze(-1), above)
     count = frequencies.shape[0]
     right = torch.searchsorted(frequencies, read.contiguous()).clamp(1, max(count - 1, 1))
     low, high = frequencies[(right - 1).clamp(max=count - 1)], frequencies[right.clamp(max=count - 1)]
-    share = (read - low) / torch.where(high > low, high - low, 1)
+    share = (read - low) / where(high > low, high - low, 1)
     positions = (right - 1 + share).clamp(0, max(count - 1, 0))
-    return torch.where((alpha == 1).unsqueeze(-1), torch.arange(count, device=alpha.device), positions)
+    return where((alpha == 1).unsqueeze(-1), count_up(count, alpha.device), positions)
 
 
 def region_gains(counts: Tensor, cuts: Tensor, gain_db: Tensor, n_bands: int, *, least: int, linear: bool) -> Tensor:
@@ -131,9 +132,9 @@ def region_gains(counts: Tensor, cuts: Tensor, gain_db: Tensor, n_bands: int, *,
     widths = torch.minimum(torch.full_like(counts, least), n_bands // counts)
     place = torch.arange(1, cuts.shape[1] + 1, device=cuts.device)
     free = (cuts * (n_bands - counts * widths + 1)).long()
-    inner = torch.where(place < counts, free, n_bands).sort(1).values + place * widths
+    inner = where(place < counts, free, n_bands).sort(1).values + place * widths
     edges = torch.cat([torch.zeros_like(counts), inner, torch.full_like(counts, n_bands)], 1).clamp(max=n_bands)
-    bands = torch.arange(n_bands, device=cuts.device)
+    bands = count_up(n_bands, cuts.device)
     region = (edges[:, 1:-1, None] <= bands).sum(1)
     if not linear:
         return gain_db.gather(1, region)

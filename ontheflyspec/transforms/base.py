@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ontheflyspec import pipeline
 from ontheflyspec.batch import PaddedBatch, as_float, check_input, check_rate, lift
 from ontheflyspec.framing import Framing
-from ontheflyspec.op import full_precision
 from ontheflyspec.pipeline import Pipeline
+from ontheflyspec.precision import without_autocast
+from ontheflyspec.transfer import Placed
 
 
 class Transform(nn.Module, ABC):
@@ -67,7 +68,7 @@ class Transform(nn.Module, ABC):
 
     def forward(self, x: Any) -> Any:
         """Transforms a Tensor, a batch, or a tuple or list that begins with a batch; see the class."""
-        return lift(type(self).__name__, x, self._on_batch, self._on_tensor)
+        return lift(type(self).__name__, x, self.applied, self._on_tensor)
 
     @overload
     def __call__(self, x: Tensor) -> Tensor: ...
@@ -98,10 +99,11 @@ class Transform(nn.Module, ABC):
             return self._makers[name]().to(like.device, non_blocking=True)
         return value
 
-    def _on_batch(self, batch: PaddedBatch) -> PaddedBatch:
+    def applied(self, batch: PaddedBatch, lengths: Tensor | None = None) -> PaddedBatch:
+        """Returns the batch transformed; ``lengths`` are its lengths where its data lie, if known already."""
         check(self, batch)
-        rate = self.output_rate(batch.rate)
-        return PaddedBatch(_made(self, batch.data, batch.lengths), self.output_lengths(batch.lengths), rate, batch.ids)
+        data = _made(self, batch.data, batch.lengths if lengths is None else lengths)
+        return PaddedBatch(data, self.output_lengths(batch.lengths), self.output_rate(batch.rate), batch.ids)
 
     def _on_tensor(self, data: Tensor) -> Tensor:
         check(self, data)
@@ -155,7 +157,8 @@ def check(step: Transform, x: Tensor | PaddedBatch) -> None:
 
 
 def _made(step: Transform, data: Tensor, lengths: Tensor | None) -> Tensor:
-    with full_precision(data.device):
+    lengths = None if lengths is None else Placed(data.device, lengths)(lengths)
+    with without_autocast(data.device):
         if data.shape[0] == 0:  # FFT libraries refuse to transform nothing
             row = torch.nn.functional.pad(data, (0, 0) * (data.dim() - 1) + (0, 1))
             return step.transform(row, None)[:0]

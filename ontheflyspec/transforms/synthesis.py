@@ -12,7 +12,8 @@ from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch, as_tensor, lift
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional.istft import sample_count
-from ontheflyspec.op import full_precision
+from ontheflyspec.precision import without_autocast
+from ontheflyspec.transfer import Placed
 from ontheflyspec.transforms.base import Transform, check
 
 
@@ -73,8 +74,9 @@ class InverseTransform(WaveTransform):
             check(self, batch)
             rate = self.output_rate(batch.rate)
             check_sizes(where, self.frames, batch, sizes)
-            with full_precision(batch.data.device):
-                data = self.waves(batch.data, batch.lengths, sizes, max(sizes.tolist(), default=0))
+            there = Placed(batch.data.device, batch.lengths, sizes)
+            with without_autocast(batch.data.device):
+                data = self.waves(batch.data, there(batch.lengths), there(sizes), max(sizes.tolist(), default=0))
             return PaddedBatch(data, sizes, rate, batch.ids)
 
         def on_tensor(data: Tensor) -> Tensor:

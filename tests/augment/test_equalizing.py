@@ -11,7 +11,6 @@ import torch
 from scipy import signal, stats
 
 import ontheflyspec as ofs
-import pretend
 from ontheflyspec.augment import HighShelf, LowShelf, PeakingEQ, PreEmphasis, SevenBandEQ
 from ontheflyspec.augment.base import Info, planned
 
@@ -120,10 +119,9 @@ def test_responses_of_the_ranges_ends_are_the_longest() -> None:
     for step in (PeakingEQ(), LowShelf(), HighShelf(), SevenBandEQ()):
         table = step.draw(torch.arange(400))
         known = planned(step, info, table).options
-        with pretend.session():
-            unknown = planned(step, info, {name: pretend.send(values) for name, values in table.items()}).options
-        assert known["tail"] is None
-        assert tails(known["sections"]).max() <= unknown["tail"]
+        few = planned(step, info._replace(shape=torch.Size([2, 9])), step.draw(torch.arange(2)))
+        assert few.options["tail"] == known["tail"], "it depends on the batch"
+        assert tails(known["sections"]).max() <= known["tail"]
 
 
 def test_responses_end_where_they_are_cut() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
@@ -94,14 +93,39 @@ def test_stream_does_not_depend_on_its_length(f_decay: float) -> None:
         assert np.array_equal(noise(1, size, f_decay), whole[:, :size])
 
 
-def test_lengths_of_a_device_give_the_same() -> None:
-    """Where lengths are not on the host, all of T is drawn; an item's samples stay the same."""
-    args: Any = (torch.tensor([0.5, 0.5]).double(), torch.tensor([3, 4]), torch.tensor([True, True]))
-    known = colored_noise(torch.zeros(2, 3, 9_000), torch.tensor([9_000, 200]), *args)
-    unknown = colored_noise(torch.zeros(2, 3, 9_000), torch.tensor([9_000, 200], device="meta"), *args)
-    assert torch.equal(known[0], unknown[0])
-    assert torch.equal(known[1, :, :200], unknown[1, :, :200])
-    assert not known[1, :, 200:].any()
+class Counted:
+    """The noise of a device, by counter, made on the CPU."""
+
+    @staticmethod
+    def noise(keys: list[int], size: int, f_decay: float = 0.0, channels: int = 1) -> torch.Tensor:
+        decays, like = torch.full((len(keys),), f_decay).double(), torch.zeros(len(keys), channels, size)
+        return noises._counted_noise(like, decays, torch.tensor(keys))
+
+
+def test_noise_by_counter_depends_on_key_channel_and_place() -> None:
+    """Not on the batch, its size, or what follows."""
+    together, alone = Counted.noise([5, 2**40 + 7, 5], 9_000, channels=2), Counted.noise([2**40 + 7], 3_000, channels=2)
+    assert torch.equal(together[0], together[2])
+    assert torch.equal(together[1, :, :3_000], alone[0])
+    rows = torch.cat([together[:2].flatten(0, 1), Counted.noise([6], 9_000)[0]]).numpy()
+    assert np.abs(np.corrcoef(rows) - np.eye(5)).max() < 0.05
+
+
+@pytest.mark.parametrize("f_decay", [0.0, 1.0, 2.0, -1.0])
+def test_noise_by_counter_has_its_spectrum_and_power(f_decay: float) -> None:
+    wave = Counted.noise(list(range(8)), 2**17, f_decay)[:, 0].double()
+    assert abs(wave.square().mean().item() - 1) < 0.05
+    power = torch.fft.rfft(wave.unflatten(1, (-1, 4_096)) * torch.hann_window(4_096)).abs().square().mean((0, 1))
+    bins = torch.arange(20, 1_500)
+    slope = np.polyfit(bins.log().numpy(), power[bins].log().numpy(), 1)[0]
+    assert abs(slope + f_decay) < 0.05
+
+
+def test_noise_by_counter_is_that_of_published_numbers() -> None:
+    """The first bytes of key 0 are the words of Philox-4x32-10 for the counter (0, 0, 0, 1)."""
+    words = rng.philox((0, 0, 0, 1), rng.round_keys((0, 0)))
+    expected = np.array(words, dtype="<u4").view(np.int8)
+    assert rng.counted_bytes(torch.tensor([0]), 1, 16)[0, 0].tolist() == expected.tolist()
 
 
 def test_channels_and_items_differ() -> None:

@@ -12,6 +12,7 @@ from torchdata.nodes import Loader, Mapper, ParallelMapper, SamplerWrapper
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import ontheflyspec as ofs
+from ontheflyspec import transfer
 from ontheflyspec.data import device as module
 
 LENGTHS = [7, 3, 9, 4, 4, 8, 1, 6, 2, 5, 9, 3]
@@ -262,7 +263,7 @@ class Recorder:
         self.log = []
         self.current = "consumer"
         self.done = set()
-        self.events = 0
+        self.events = self.streams = 0
         log, recorder = self.log, self
 
         class Event:
@@ -277,8 +278,9 @@ class Recorder:
                 log.append(f"host waits for event {self.number}")
 
         class Stream:
-            def __init__(self, device=None, name="side"):
-                self.name = name
+            def __init__(self, device=None, name=None):
+                recorder.streams += name is None
+                self.name = name or {1: "copies", 2: "work"}[recorder.streams]
 
             def wait_stream(self, other):
                 log.append(f"{self.name} waits for {other.name}")
@@ -316,6 +318,7 @@ class Recorder:
             torch.Tensor, "record_stream", lambda tensor, stream: log.append(f"{tensor.dim()}-d used on {stream.name}")
         )
         monkeypatch.setattr(module, "_placed", place)
+        module._streams.cache_clear()
 
     def transform(self, x):
         first = x[0] if type(x) is tuple else x
@@ -330,39 +333,68 @@ def test_cuda_runs_one_batch_ahead_in_the_right_order(monkeypatch):
     assert recorder.log == []
     first = next(running)
     assert recorder.log == [
-        "side waits for consumer",
-        "copy 0 on side",
-        "side records event 1",
-        "transform 0 on side",
-        "side records event 2",
-        "side waits for consumer",
-        "copy 1 on side",
-        "side records event 3",
-        "transform 1 on side",
-        "side records event 4",
+        "work waits for consumer",
+        "copy 0 on copies",
+        "copies records event 1",
+        "work waits for event 1",
+        "1-d used on work",
+        "2-d used on work",
+        "transform 0 on work",
+        "work records event 2",
+        "copy 1 on copies",
+        "copies records event 3",
+        "work waits for event 3",
+        "1-d used on work",
+        "2-d used on work",
+        "transform 1 on work",
+        "work records event 4",
         "consumer waits for event 2",
-        "2-d used on consumer",
         "1-d used on consumer",
+        "2-d used on consumer",
     ]
     assert int(first[0].data[0, 0]) == 0
     recorder.log.clear()
     assert [int(one.data[0, 0]) for one, _ in running] == [1, 2]
     assert recorder.log == [
-        "side waits for consumer",
-        "copy 2 on side",
-        "side records event 5",
-        "transform 2 on side",
-        "side records event 6",
+        "copy 2 on copies",
+        "copies records event 5",
+        "work waits for event 5",
+        "1-d used on work",
+        "2-d used on work",
+        "transform 2 on work",
+        "work records event 6",
         "consumer waits for event 4",
-        "2-d used on consumer",
         "1-d used on consumer",
+        "2-d used on consumer",
         "consumer waits for event 6",
-        "2-d used on consumer",
         "1-d used on consumer",
+        "2-d used on consumer",
         "host waits for event 1",
         "host waits for event 3",
         "host waits for event 5",
     ]
+
+
+def test_passes_share_their_streams(monkeypatch):
+    """A stream keeps the memory that it used: one more for each pass would strand it."""
+    recorder = Recorder(monkeypatch)
+    for _ in range(3):
+        list(module.stage(map(batch, range(2)), None, CUDA))
+    assert recorder.streams == 2
+
+
+@pytest.mark.parametrize(("pinned", "copies"), [(False, 1), (True, 0)])
+def test_what_goes_to_cuda_goes_through_pinned_memory(pinned, copies, monkeypatch):
+    """Else the host waits until the copy is done, which may stand behind others."""
+    made = []
+    monkeypatch.setattr(torch.Tensor, "is_pinned", lambda _: pinned)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: made.append(tensor) or tensor)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device, non_blocking: (tensor, device, non_blocking))
+    given = torch.ones(3)
+    there = transfer.sent(given, CUDA)
+    assert there[0] is given
+    assert there[1:] == (CUDA, True)
+    assert len(made) == copies
 
 
 def test_host_memory_is_kept_until_it_was_copied(monkeypatch):
@@ -395,7 +427,7 @@ def test_a_trained_front_end_runs_as_its_batch_is_handed_out(monkeypatch):
     running = module.stage(map(batch, range(3)), front_end, CUDA)
     assert int(next(running).data[0, 0]) == 110
     assert recorder.log.count("transform on consumer") == 1
-    assert "transform on side" not in recorder.log
+    assert "transform on work" not in recorder.log
     assert recorder.log.index("transform on consumer") > recorder.log.index("consumer waits for event 2")
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, List, Tuple
 
 import torch
@@ -67,11 +66,6 @@ def filter_rows(
             put_blocks(out[row].narrow(1, first * step, min(n - first * step, some * step)), made, 0)
 
 
-@functools.lru_cache(16)
-def _circle(size: int, dtype: torch.dtype) -> Tensor:
-    return filtering.circle(size, torch.empty(0, dtype=dtype, device="cpu"))
-
-
 @filtering.filter_items.kernel("rows")
 def filter_items_rows(like: Layout, lengths: Tensor, *, sections: Tensor, zero_phase: bool, **_: Any) -> Rows:
     """Writes filtered items; each response is as long as its own sections ring, whatever ``tail`` says."""
@@ -82,7 +76,9 @@ def filter_items_rows(like: Layout, lengths: Tensor, *, sections: Tensor, zero_p
         items = []
         for row in rows:
             shape = filtering.block_sizes(sizes[row], rings[row], zero_phase)
-            items.append((row, sizes[row], rings[row], shape, _circle(shape[0], like.dtype)))
+            items.append(
+                (row, sizes[row], rings[row], shape, filtering.circle(coefficients.device, shape[0], like.dtype)[0])
+            )
         filter_rows(out, waves, items, coefficients, zero_phase)
 
     return Rows(with_channels(write), cost=8)

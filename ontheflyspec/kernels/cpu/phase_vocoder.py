@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import Any, List, Optional
 
 import torch
 from torch import Tensor
@@ -79,7 +79,7 @@ def turned_items(
 
 @vocode.kernel("cpu")
 def vocode_groups(
-    data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, settings: StretchSettings
+    data: Tensor, lengths: Tensor, *, active: Tensor, sizes: Tensor, size: int, settings: StretchSettings, **_: Any
 ) -> Tensor:
     """Returns each item at its own pace or pitch, a few items of about one length at a time."""
     wave = data.unsqueeze(1) if data.dim() == 2 else data
@@ -110,7 +110,7 @@ def vocode_groups(
 def _side_by_side(wave: Tensor, size: int, settings: StretchSettings) -> Tensor:
     """Returns ``size`` samples of every signal ``[b, C, T]``, 0 past its end."""
     scale = peak_scale(wave)
-    signal, tables = prepared(wave * scale, size, settings, CHUNK)
+    signal, tables = prepared(wave * scale, size, settings, settings.pace, CHUNK)
     starts = tables.starts + torch.arange(wave.shape[1], device=wave.device).unsqueeze(-1) * signal.shape[-1]
     starts = starts.reshape(*starts.shape[:3], -1, CHUNK).transpose(2, 3)
     points = [0] * wave.shape[0] if settings.points is None else settings.points.tolist()

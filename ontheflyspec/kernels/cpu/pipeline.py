@@ -136,16 +136,19 @@ def _logarithms(scale: list[float]) -> Block:
 
 
 @frame_features.kernel("cpu")
-def features_in_blocks(data: Tensor, lengths: Tensor | None, pipelines: Sequence[Pipeline]) -> list[tuple[Tensor, int]]:
+def features_in_blocks(
+    data: Tensor, lengths: Tensor | None, valid: Tensor | None, pipelines: Sequence[Pipeline]
+) -> list[tuple[Tensor, int]]:
     """Returns features of every windowed frame after all nodes for which blocks of frames are enough."""
     framing, taper = pipelines[0].framing, pipelines[0].taper
     if framing is None or taper is None:  # a convolution
-        return frame_features.reference(data, lengths, pipelines)
+        return frame_features.reference(data, lengths, valid, pipelines)
     parts = [_Part(pipeline, taper) for pipeline in pipelines]
     if any(part.pipeline.source == "frames" and not part.blocks for part in parts):  # all frames at once
-        return frame_features.reference(data, lengths, pipelines)
+        return frame_features.reference(data, lengths, valid, pipelines)
     waves, sizes = single_channels(data, lengths)
-    ends, n_fft, count = [framing.count(n) for n in sizes], framing.n_fft, framing.count(data.shape[-1])
+    n_fft, count = framing.n_fft, framing.count(data.shape[-1])
+    ends = [count] * len(sizes) if valid is None else valid.repeat_interleave(len(sizes) // len(valid)).tolist()
     made = [taper.new_empty((*data.shape[:-1], part.n_features, count), dtype=part.dtype) for part in parts]
     outs = [out.flatten(0, -3) for out in made]
     hop, before, reflect = framing.hop_length, framing.before, framing.pad_mode == "reflect"

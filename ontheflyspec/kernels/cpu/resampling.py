@@ -67,7 +67,7 @@ def change_speeds_rows(like: Layout, lengths: Tensor, *, sizes: Tensor, fraction
             if old == new:
                 target.copy_(source)
                 continue
-            kernels, plan = resampling.kept_kernel(old, new, like.dtype), resampling.plan(old, new)
+            (kernels,), plan = resampling.kept_kernel(out.device, old, new, like.dtype), resampling.plan(old, new)
             for channel in range(data.shape[1]):
                 resample_signal(target[channel], source[channel], kernels, plan, BLOCK)
 

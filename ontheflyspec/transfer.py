@@ -1,0 +1,102 @@
+"""Transfer to devices that nobody waits for: through pinned memory, and all small tensors of a batch in one copy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ontheflyspec.batch import remember_masks
+from ontheflyspec.precision import wide
+from ontheflyspec.torch_internals import transforming
+
+_NO_TENSORS = {int, float, str, bool, type(None)}
+"""Types of most options."""
+
+
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """Returns a tensor on a device; on the way to CUDA through pinned memory, so that the host does not wait.
+
+    torch keeps that memory and uses it again only when the copy is done.
+    """
+    if device.type == "cuda" and x.device.type == "cpu" and not transforming() and not x.is_pinned():
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)
+
+
+def tensors_in(*values: Any) -> list[Tensor]:
+    """Returns all tensors in any nesting of tuples, lists and dicts."""
+    left, found = list(values), list[Tensor]()
+    for value in left:  # which grows meanwhile
+        if type(value) in _NO_TENSORS:
+            continue
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, (tuple, list)):
+            left += value
+    return found
+
+
+class Placed:
+    """Small tensors of the host where a batch lies: all sent in one copy, or as they are if it lies on the host.
+
+    Traced code gets them as they are, too: values of a trace have no memory that could be packed.
+
+    Args:
+        device: of the batch.
+        *values: any nesting of tensors; those on a device already stay.
+
+    Example:
+        >>> import torch
+        >>> from ontheflyspec.transfer import Placed
+        >>> lengths, gains = torch.tensor([3, 5]), torch.tensor([0.5, 2.0])
+        >>> there = Placed(torch.device("meta"), lengths, {"gains": gains})
+        >>> there(lengths).device.type, there({"gains": gains})["gains"].shape
+        ('meta', torch.Size([2]))
+    """
+
+    def __init__(self, device: torch.device, *values: Any) -> None:
+        self.device = device
+        self.given: list[Tensor] = []
+        """The tensors of the host, kept so that no other tensor takes over the identity of one."""
+        self.copies: dict[int, Tensor] = {}
+        if device.type != "cpu" and not transforming():
+            known = {id(x): x for x in tensors_in(*values) if x.device.type == "cpu" and x.dim()}
+            self.given = sorted(known.values(), key=Tensor.element_size, reverse=True)  # so that all lie aligned
+            if self.given:
+                self._send()
+
+    def __call__(self, value: Any) -> Any:
+        """Returns a value of `values`, or any nesting of such, with the copies in place of what was sent."""
+        if not self.copies or type(value) in _NO_TENSORS:
+            return value
+        if isinstance(value, Tensor):
+            return self.copies.get(id(value), value)
+        if isinstance(value, dict):
+            return {name: self(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [self(part) for part in value]
+        if isinstance(value, tuple):
+            parts = map(self, value)
+            return tuple(parts) if type(value) is tuple else type(value)(*parts)
+        return value
+
+    def _send(self) -> None:
+        """Packs the tensors, sends them, and takes the copies apart."""
+        rows = [self._exact(x).contiguous().reshape(-1).view(torch.uint8) for x in self.given]
+        size, pin = sum(map(len, rows)), self.device.type == "cuda"
+        packed = torch.empty(size, dtype=torch.uint8, device="cpu", pin_memory=pin)
+        there, begin = torch.cat(rows, out=packed).to(self.device, non_blocking=True), 0
+        for x, row in zip(self.given, rows, strict=True):
+            part = there[begin : begin + len(row)].view(self._exact(x[:0]).dtype)
+            copy = self.copies[id(x)] = part.view(x.shape)
+            begin += len(row)
+            if x.dtype == torch.int64 and x.dim() == 1:  # perhaps lengths
+                remember_masks(copy)
+
+    def _exact(self, x: Tensor) -> Tensor:
+        """Returns a tensor in a type that the device has."""
+        return x.to(wide(self.device)) if x.dtype == torch.float64 else x
