@@ -7,6 +7,7 @@ HYPOTHESIS_PROFILE=nightly explores: its seed is the day (UTC), so that a failur
 from __future__ import annotations
 
 import datetime
+import importlib
 import os
 
 import pytest
@@ -27,6 +28,7 @@ test_loader.py test_new_device.py test_rng.py test_statistics.py test_windows.py
 """
 """Files of which it takes the first case of every test; of those in the folder ``parity`` it takes one test."""
 
+importlib.import_module("programs")  # before anyone imports Triton, which it makes interpret
 torch.set_num_threads(1)  # each process has a core; tests of threads say how many they want
 
 

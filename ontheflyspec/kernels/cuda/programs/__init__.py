@@ -1,0 +1,1 @@
+"""Programs in Triton's language, which the kernels beside this folder launch; nobody else imports them."""
