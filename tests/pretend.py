@@ -161,7 +161,8 @@ def _count(func: Any, result: Any, args: Any, kwargs: dict[str, Any]) -> None:
             counts.copies, counts.sent = counts.copies + 1, counts.sent + sum(map(_moved, made))
         return
     kept = {_unwrap(one).untyped_storage().data_ptr() for one in given if one.numel()}
-    if not func._schema.is_mutable and made and all(one.untyped_storage().data_ptr() in kept for one in made):
+    shared = all(not one.numel() or one.untyped_storage().data_ptr() in kept for one in made)
+    if not func._schema.is_mutable and made and shared:
         for counts in _COUNTS:
             counts.views += 1
         return

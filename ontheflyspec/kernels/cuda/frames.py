@@ -11,15 +11,15 @@ from torch import Tensor
 from ontheflyspec.functional.filterbanks import filtered
 from ontheflyspec.kept import kept
 from ontheflyspec.kernels.cuda import launches
-from ontheflyspec.kernels.cuda.launches import Cost, on_cuda
+from ontheflyspec.kernels.cuda.launches import MOST_SIGNALS, Cost, on_cuda
 from ontheflyspec.pipeline import Pipeline, frame_features
 
 FRAMES, BANDS, COLUMNS = 64, 16, 32
 """Frames, filters and bins of one tile."""
 FORMS = {"complex": 0, "magnitude": 1, "power": 2}
 TYPES = (torch.int16, torch.float16, torch.bfloat16, torch.float32)
-LEAST_ROWS, MOST_SIGNALS = 256, 65_535
-"""Rows of the smallest Fourier transform, and signals that a grid has room for."""
+LEAST_ROWS = 256
+"""Rows of the smallest Fourier transform."""
 
 
 def rounded(rows: int) -> int:

@@ -19,6 +19,16 @@ _PROVEN: set[str] = set()
 """Operations of which a kernel has run."""
 
 
+MOST_SIGNALS = 65_535
+"""Signals that a grid has room for."""
+
+
+def parts_of(size: int, block: int) -> tuple[int, int]:
+    """Returns values of a part, a multiple of a block, and how many parts a signal has: up to 128, for sums."""
+    span = -(-size // (128 * block)) * block
+    return span, -(-size // span)
+
+
 class Cost(NamedTuple):
     """What launches read and write.
 
