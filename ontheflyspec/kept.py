@@ -70,6 +70,12 @@ def count_up(size: int, device: torch.device) -> Tensor:
     return _steps(device, max(1 << (size - 1).bit_length(), 4096))[0][:size]
 
 
+@kept(64)
+def full(device: torch.device, items: int, size: int) -> tuple[Tensor, ...]:
+    """Returns the lengths of full items, int64 ``[items]``."""
+    return (torch.full((items,), size, device=device),)
+
+
 @kept(16)
 def _zero(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
     return (torch.zeros((), dtype=dtype, device=device),)

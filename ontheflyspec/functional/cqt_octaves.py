@@ -95,26 +95,32 @@ def analyse(x: Tensor, bank: FilterBank, frames: int) -> list[Tensor]:
         frames: number of frames.
     """
     plan, hop_length = bank.plan, bank.framing.hop_length
-    # Every level gets a little more than it needs: whole rows, without zeros to be added at each.
-    needed = plan.sizes((frames - 1) * hop_length)
-    for group in plan.groups:
-        level, (first, size, stride) = group.level, _reading(group, plan.before[group.level], hop_length, frames)
-        needed[level] = max(needed[level], first + (group.period - 1) * stride // group.period + size)
-    rows = [0] * len(needed)
-    for level in range(len(plan.starts) - 1, -1, -1):
-        rows[level] = -(-needed[level + 1] // ROW)
-        width = bank.decimators[level].shape[1]
-        needed[level] = max(needed[level], plan.starts[level] + (rows[level] + 2) * width)
+    needed = level_sizes(bank, frames)
     signals = [torch.nn.functional.pad(x, (0, max(needed[0] - x.shape[1], 0)))]
-    for start, count, taps in zip(plan.starts, rows, bank.decimators, strict=False):
-        signals.append(decimate(signals[-1], start, count, taps))
+    for start, count, taps in zip(plan.starts, needed[1:], bank.decimators, strict=True):
+        signals.append(decimate(signals[-1], start, count // ROW, taps))
     return [
         _convolve(signals[group.level], kernel, group, plan.before[group.level], hop_length, frames)
         for group, kernel in zip(plan.groups, bank.kernels, strict=True)
     ]
 
 
-def _reading(group: Group, before: int, hop_length: int, count: int) -> tuple[int, int, int]:
+def level_sizes(bank: FilterBank, frames: int) -> list[int]:
+    """Returns samples of every level: a little more than needed, in whole rows, without zeros to be added at each."""
+    plan, hop_length = bank.plan, bank.framing.hop_length
+    sizes = plan.sizes((frames - 1) * hop_length)
+    for group in plan.groups:
+        first, size, _ = reading(group, plan.before[group.level], hop_length, frames)
+        last = (group.period - 1) * hop_length // group.step
+        sizes[group.level] = max(sizes[group.level], first + last + size)
+    for level in range(len(plan.starts) - 1, -1, -1):
+        rows = -(-sizes[level + 1] // ROW)
+        sizes[level + 1] = rows * ROW
+        sizes[level] = max(sizes[level], plan.starts[level] + (rows + 2) * bank.decimators[level].shape[1])
+    return sizes
+
+
+def reading(group: Group, before: int, hop_length: int, count: int) -> tuple[int, int, int]:
     """Returns the first sample that a group of bins reads, how many, and the samples between those of two frames."""
     stride = group.period * hop_length // group.step
     return before + group.low, (-(-count // group.period) - 1) * stride + group.width, stride
@@ -122,7 +128,7 @@ def _reading(group: Group, before: int, hop_length: int, count: int) -> tuple[in
 
 def _convolve(x: Tensor, kernel: Tensor, group: Group, before: int, hop_length: int, count: int) -> Tensor:
     """Returns filter outputs ``[R, 2 * bins, count]``."""
-    first, size, stride = _reading(group, before, hop_length, count)
+    first, size, stride = reading(group, before, hop_length, count)
     made = []
     for j in range(group.period):
         start = first + j * hop_length // group.step

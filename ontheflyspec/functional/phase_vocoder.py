@@ -18,12 +18,12 @@ from ontheflyspec.batch import expand_mask
 from ontheflyspec.functional.phase_vocoder_tables import HOPS, StretchSettings, chirps, prepared
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.stft import real_ends_
-from ontheflyspec.kept import count_up, where
+from ontheflyspec.kept import count_up, kept, where, zeros
 from ontheflyspec.op import Op
 from ontheflyspec.precision import without_autocast
 
-WIDE = 256
-"""Frames that are computed at a time, which bounds the memory."""
+WIDE, ROOM = 256, 1 << 25
+"""Frames that are computed at a time on a CPU, and samples of frames on a device: both bound the memory."""
 
 
 def turns(real: Tensor, imag: Tensor, state: Tensor) -> Tensor:
@@ -59,6 +59,10 @@ def turns(real: Tensor, imag: Tensor, state: Tensor) -> Tensor:
         now = out[k + 1]
         torch.mul(total, square_real, out=now)
     return out
+
+
+accumulated = Op(turns)
+"""`turns`, by a kernel where there is one: the frames of an item come one after the other."""
 
 
 def steps_between(now: Tensor, old: Tensor) -> Tensor:
@@ -121,9 +125,9 @@ def vocode(
     with without_autocast(data.device):
         there = pace.to(data.device, non_blocking=True)
         made = zero_padding(_together(wave, size, settings, there), sizes) if size and len(wave) else wave
-    kept = pad(wave, (0, max(size - wave.shape[-1], 0)))[..., :size]
+    dry = pad(wave, (0, size - wave.shape[-1])) if size > wave.shape[-1] else wave[..., :size]
     chosen = active.to(data.device, non_blocking=True).unsqueeze(-1)
-    out = where(expand_mask(chosen, made), made, kept)
+    out = where(expand_mask(chosen, made), made, dry)
     return out.squeeze(1) if data.dim() == 2 else out
 
 
@@ -135,20 +139,20 @@ def _together(wave: Tensor, size: int, settings: StretchSettings, pace: Tensor) 
     signal, tables = prepared(wave * scale, size, settings, pace, 1)
     rows = count_up(items * channels, wave.device).view(items, channels, 1) * signal.shape[-1]
     starts, flat = tables.starts + rows, signal.reshape(-1)
-    read = None if settings.points is None else _chirps(settings.points.tolist(), n_fft, HOPS * hop, tables.signs)
-    state = wave.new_zeros(2, items, bins)
-    state[0] = 1
-    past = wave.new_zeros(items, channels, 1, bins, dtype=wave.dtype.to_complex())
-    carry, parts = wave.new_zeros(items, channels, HOPS - 1, hop), []
-    for first in range(0, tables.n_frames, WIDE):
-        here, before = starts[..., first : first + WIDE]
+    read = None if settings.points is None else _chirps(settings.points.tolist(), n_fft, HOPS * hop, flat.device)
+    state = _upright(wave.device, wave.dtype)[0].expand(-1, items, bins)
+    parts, past, carry = list[Tensor](), None, None
+    wide = WIDE if wave.device.type == "cpu" else max(WIDE, ROOM // (items * channels * n_fft))
+    for first in range(0, tables.n_frames, wide):
+        here, before = starts[..., first : first + wide]
         spectra = torch.fft.rfft(_gathered(flat, here, tables.shapes[0]))
         with torch.no_grad():
+            past = zeros(spectra).expand_as(spectra[:, :, :1]) if past is None else past
             now = torch.cat([past, spectra], 2)
             old = torch.fft.rfft(_gathered(flat.detach(), before, tables.shapes[1]))
             step = steps_between(now[:, :, :-1].movedim(1, 0), old.movedim(1, 0))
             step = (step if tables.rest is None else step * tables.rest.unsqueeze(1)).transpose(0, 1)
-            run = turns(step.real.contiguous(), step.imag.contiguous(), state)
+            run = accumulated(step.real.contiguous(), step.imag.contiguous(), state)
             past, state = now[:, :, -1:], run[-1]
             turn = torch.complex(run[1:, 0], run[1:, 1]).transpose(0, 1).unsqueeze(1)
         turned = spectra * turn
@@ -157,12 +161,21 @@ def _together(wave: Tensor, size: int, settings: StretchSettings, pace: Tensor) 
         else:
             frames = _read_chirped(turned, *read)
         faded = (frames * tables.fade).view(*frames.shape[:-1], HOPS, hop)
-        added = sum(pad(faded[..., part, :], (0, 0, part, HOPS - 1 - part)) for part in range(HOPS))
-        added = added + pad(carry, (0, 0, 0, frames.shape[-2]))
+        added = faded.new_zeros(*faded.shape[:2], faded.shape[2] + HOPS - 1, hop)
+        for part in range(HOPS):
+            added[..., part : part + faded.shape[2], :].add_(faded[..., part, :])
+        if carry is not None:
+            added[..., : HOPS - 1, :].add_(carry)
         parts.append(added[..., : 1 - HOPS, :])
         carry = added[..., 1 - HOPS :, :]
     first = hop + HOPS * hop // 2
     return torch.cat(parts, -2).flatten(-2)[..., first : first + size] / scale
+
+
+@kept(8)
+def _upright(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """Returns the phase 0 as a cosine and a sine, ``[2, 1, 1]``."""
+    return (torch.tensor([1.0, 0.0], dtype=dtype, device="cpu").to(device, non_blocking=True).reshape(2, 1, 1),)
 
 
 def peak_scale(wave: Tensor) -> Tensor:
@@ -180,11 +193,10 @@ def _gathered(flat: Tensor, places: Tensor, shape: Tensor) -> Tensor:
     return flat.unfold(0, shape.shape[-1], 1)[places] * shape
 
 
-def _chirps(points: list[int], n_fft: int, width: int, signs: Tensor) -> list[Tensor]:
-    """Returns `chirps` of all items, ``[B, 1, 1, ...]`` each, with the signs of the bins, in double precision."""
-    each = zip(*(chirps(signs.device, n_fft, m, width) for m in points), strict=True)
-    bins, chirp, samples = (torch.stack(one)[:, None, None] for one in each)
-    return [bins * signs, chirp, samples]
+def _chirps(points: list[int], n_fft: int, width: int, device: torch.device) -> list[Tensor]:
+    """Returns `chirps` of all items, ``[B, 1, 1, ...]`` each."""
+    each = zip(*(chirps(device, n_fft, m, width) for m in points), strict=True)
+    return [torch.stack(one)[:, None, None] for one in each]
 
 
 def _read_chirped(spectra: Tensor, bins: Tensor, chirp: Tensor, samples: Tensor) -> Tensor:

@@ -66,6 +66,12 @@ def fade(device: torch.device, dtype: torch.dtype, n_fft: int, width: int) -> tu
     return (whole.to(dtype).to(device, non_blocking=True),)
 
 
+@kept(16)
+def signs(device: torch.device, dtype: torch.dtype, n_fft: int) -> tuple[Tensor, ...]:
+    """Returns the factors of the bins, 1 and -1, that rotate the middle of a frame to its start, ``[F]``."""
+    return (1 - 2 * (torch.arange(n_fft // 2 + 1, device=device) % 2).to(dtype),)
+
+
 @kept(512)
 def remainder(device: torch.device, dtype: torch.dtype, n_fft: int, points: int, hop: int) -> tuple[Tensor, ...]:
     """Returns the phase factors of bins for the fraction of a sample by which a hop was rounded, complex ``[F]``."""
@@ -79,8 +85,9 @@ def remainder(device: torch.device, dtype: torch.dtype, n_fft: int, points: int,
 def chirps(device: torch.device, n_fft: int, points: int, width: int) -> tuple[Tensor, ...]:
     """Returns the factors of a chirp z-transform (Bluestein): an inverse transform of ``points`` points at any size.
 
-    It gives ``width`` samples around 0 of spectra ``[F]``. Returned are the factors of the bins, ``[F]``, the spectrum
-    of the chirp, ``[L]``, and the factors of the samples, ``[width]``, in the most precise complex type of the device.
+    It gives ``width`` samples around the middle of frames whose spectra are ``[F]``. Returned are the factors of the
+    bins, ``[F]``, the spectrum of the chirp, ``[L]``, and the factors of the samples, ``[width]``, in the most precise
+    complex type of the device.
     """
     bins = torch.arange(n_fft // 2 + 1, device="cpu")
     place = torch.arange(fast_size(len(bins) + width - 1), device="cpu")
@@ -92,6 +99,7 @@ def chirps(device: torch.device, n_fft: int, points: int, width: int) -> tuple[T
 
     weight = torch.where(2 * bins < points, 2.0, torch.where(2 * bins == points, 1.0, 0.0)).double()
     weight[0] = 1
+    weight[1::2] *= -1  # the middle of a frame becomes its start
     made = chirp(bins) * weight, torch.fft.fft(chirp(place).conj()), chirp(place[:width])
     return tuple(one.to(complex_type(wide(device))).to(device, non_blocking=True) for one in made)
 
@@ -114,10 +122,10 @@ class StretchSettings(NamedTuple):
 
     @property
     def pace(self) -> Tensor:
-        """Samples of the signal for one of the result, and for a hop, rounded: float64 ``[B, 2]`` on the host."""
+        """Samples of the signal for one of the result, for a hop, rounded, and less than 0: float64 ``[B, 3]``."""
         each = [self.n_fft] * len(self.tempo) if self.points is None else self.points.tolist()
         back = torch.tensor([round(self.hop * self.n_fft / m) for m in each], dtype=torch.float64, device="cpu")
-        return torch.stack([self.tempo, back], 1)
+        return torch.stack([self.tempo, back, -back], 1)
 
     def of(self, rows: list[int]) -> StretchSettings:
         """Returns the settings of some items."""
@@ -157,20 +165,21 @@ def prepared(wave: Tensor, size: int, settings: StretchSettings, pace: Tensor, c
     """
     (_, points, hop, n_fft), kind, there = settings, wave.dtype, wave.device
     count = -(-(-(-size // hop) + HOPS) // chunk) * chunk
-    tempo, back = pace[:, :1], pace[:, 1:].long()
-    centres = torch.round((count_up(count - 1, there) * hop) * tempo).long()
-    centres = torch.cat([-back, centres], 1)  # no phase is added to the frame at 0
+    back, ahead = pace[:, 1:].long().unsqueeze(-1).unbind(1)
+    centres = torch.round((count_up(count - 1, there) * hop) * pace[:, :1]).long()
+    centres = torch.cat([ahead, centres], 1)  # no phase is added to the frame at 0
     each = [n_fft] if points is None else points.tolist()
     left = n_fft // 2 + 2 * max(round(hop * n_fft / m) for m in each)
     signal, width = pad(wave, (left, n_fft)), HOPS * hop
     starts = (torch.stack([centres, centres - back]) + (left - n_fft // 2)).clamp(max=signal.shape[-1] - n_fft)
     early = [hop * n_fft / m - round(hop * n_fft / m) for m in each]
-    windows = [
-        torch.stack([window(there, kind, n_fft, m, width, by)[0] for m, by in zip(each, late, strict=True)])
+    made = [
+        window(there, kind, n_fft, m, width, by)[0]
         for late in ([0.0] * len(each), early)
+        for m, by in zip(each, late, strict=True)
     ]
-    shapes = torch.stack(windows)[:, :, None, None]
+    shapes = torch.stack(made).reshape(2, len(each), 1, 1, n_fft)
     turn = complex_type(kind)
     rest = None if points is None else torch.stack([remainder(there, turn, n_fft, m, hop)[0] for m in each])
-    signs = 1 - 2 * (count_up(n_fft // 2 + 1, there) % 2).to(kind)
-    return signal, Tables(count, starts.unsqueeze(2), shapes, rest, signs, fade(there, kind, n_fft, width)[0])
+    tables = shapes, rest, signs(there, kind, n_fft)[0], fade(there, kind, n_fft, width)[0]
+    return signal, Tables(count, starts.unsqueeze(2), *tables)

@@ -11,7 +11,8 @@ import torch
 import ontheflyspec as ofs
 import pretend
 from ontheflyspec.batch import PaddedBatch
-from programs import interpret, kernels_of_cuda, needs_triton
+from ontheflyspec.functional.phase_vocoder import accumulated, turns
+from programs import interpret, kernels_of_cuda, launched_by, needs_triton
 from test_budgets import cost, log_mel, ragged
 
 RATE = 8_000
@@ -87,3 +88,27 @@ def test_what_they_cost(make: Any, most_kernels: int, most_us: float) -> None:
     assert found.kernels <= most_kernels
     assert found.copies == 1
     assert max(found.host_us, found.device_us) <= most_us
+
+
+@needs_triton
+def test_the_vocoders_recursion() -> None:
+    """Between two random states of the bins, for items of any number of bins."""
+    draws = torch.Generator().manual_seed(1)
+    for bins in (16, 33, 100):
+        real, imag = (torch.randn(20, 3, bins, generator=draws) for _ in range(2))
+        state = torch.nn.functional.normalize(torch.randn(2, 3, bins, generator=draws), dim=0)
+        given = [one.double() for one in (real, imag, state)]
+        with launched_by(interpret):
+            found = accumulated.kernels["cuda"].__wrapped__(real, imag, state)
+        assert (found - turns(*given)).abs().max() <= 1e-4  # each step turns by the phases of the one before
+
+
+@pytest.mark.parametrize("make", [A.PitchShift, A.TimeStretch], ids=["PitchShift", "TimeStretch"])
+def test_a_vocoder_is_one_launch_beside_its_transforms(make: Any) -> None:
+    with kernels_of_cuda():
+        found = cost(make(), ragged(4, 10.0, 16_000))
+    assert found.kernels <= 60
+    assert found.copies == 1
+    with kernels_of_cuda():
+        whole = cost(make(), ragged(32, 10.0, 16_000))
+    assert max(whole.host_us, whole.device_us) <= 3_000

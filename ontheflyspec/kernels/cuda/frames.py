@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional.filterbanks import filtered
-from ontheflyspec.kept import kept
+from ontheflyspec.kept import full, kept
 from ontheflyspec.kernels.cuda import launches
 from ontheflyspec.kernels.cuda.launches import MOST_SIGNALS, Cost, on_cuda
 from ontheflyspec.pipeline import Pipeline, frame_features
@@ -41,8 +41,8 @@ def features_in_three_launches(
         return frame_features.reference(data, lengths, valid, pipelines)
     items, size = data.shape[0], data.shape[-1]
     count, channels = framing.count(size), math.prod(data.shape[1:-1])
-    ends = _full(data.device, items, size)[0] if lengths is None else lengths.to(data.device, non_blocking=True)
-    frames = _full(data.device, items, count)[0] if valid is None else valid.to(data.device, non_blocking=True)
+    ends = full(data.device, items, size)[0] if lengths is None else lengths.to(data.device, non_blocking=True)
+    frames = full(data.device, items, count)[0] if valid is None else valid.to(data.device, non_blocking=True)
     spectra = _spectra(data.contiguous(), ends, taper, pipelines[0], count)
     return [_presented(spectra, frames, one, (*data.shape[:-1], count), channels) for one in pipelines]
 
@@ -53,12 +53,6 @@ def _needs_more(pipeline: Pipeline) -> bool:
 
 def _filters(pipeline: Pipeline) -> bool:
     return bool(pipeline.nodes) and pipeline.nodes[0].op is filtered and pipeline.source == "power"
-
-
-@kept(64)
-def _full(device: torch.device, items: int, size: int) -> tuple[Tensor, ...]:
-    """Returns lengths of full items."""
-    return (torch.full((items,), size, device=device),)
 
 
 def _spectra(data: Tensor, lengths: Tensor, taper: Tensor, pipeline: Pipeline, count: int) -> Tensor:
