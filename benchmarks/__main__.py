@@ -1,11 +1,11 @@
-"""``python -m benchmarks transforms|loader|musicnet|augment|laws [options]``; ``--help`` after the name lists them."""
+"""``python -m benchmarks transforms|loader|musicnet|augment|laws|gpu [options]``; ``--help`` behind lists them."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-NAMES = ("transforms", "loader", "musicnet", "augment", "laws")
+NAMES = ("transforms", "loader", "musicnet", "augment", "laws", "gpu")
 
 
 def main(arguments: list[str]) -> int:

@@ -15,6 +15,10 @@ Make = Callable[..., tuple[Tensor, ...]]
 """Makes constants for a device and hashable arguments."""
 
 
+CACHES: list[Callable[[], None]] = []
+"""What forgets the constants of each function."""
+
+
 class _Entry(NamedTuple):
     """Constants, and on CUDA the stream and the event of their making."""
 
@@ -46,6 +50,8 @@ def kept(maxsize: int) -> Callable[[Make], Make]:
                 return _Entry(tensors)
             stream = torch.cuda.current_stream(device)
             return _Entry(tensors, stream, stream.record_event())
+
+        CACHES.append(entry.cache_clear)
 
         @functools.wraps(make)
         def find(device: torch.device, *args: Any) -> tuple[Tensor, ...]:

@@ -19,6 +19,8 @@ _NOTHING = contextlib.nullcontext()
 _INSIDE: dict[str, list[Callable[[], None]]] = {"matmul": [], "conv": []}
 """What puts the user's switch back, once for every caller inside `without_tf32`."""
 _LOCK = threading.Lock()
+WITHOUT_DOUBLES = {"mps"}
+"""Types of devices that have no float64."""
 
 
 def without_autocast(device: torch.device) -> contextlib.AbstractContextManager[None]:
@@ -94,7 +96,7 @@ def _as_it_is() -> None:
 
 def wide(device: torch.device) -> torch.dtype:
     """Returns the most precise type of floats that a device has: float32 on MPS, float64 elsewhere."""
-    return torch.float32 if device.type == "mps" else torch.float64
+    return torch.float32 if device.type in WITHOUT_DOUBLES else torch.float64
 
 
 def complex_type(real: torch.dtype) -> torch.dtype:

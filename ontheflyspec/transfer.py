@@ -65,7 +65,7 @@ class Placed:
         self.copies: dict[int, Tensor] = {}
         if device.type != "cpu" and not transforming():
             known = {id(x): x for x in tensors_in(*values) if x.device.type == "cpu" and x.dim()}
-            self.given = sorted(known.values(), key=Tensor.element_size, reverse=True)  # so that all lie aligned
+            self.given = list(known.values())
             if self.given:
                 self._send()
 
@@ -86,17 +86,16 @@ class Placed:
 
     def _send(self) -> None:
         """Packs the tensors, sends them, and takes the copies apart."""
-        rows = [self._exact(x).contiguous().reshape(-1).view(torch.uint8) for x in self.given]
+        exact = [x.to(wide(self.device)) if x.dtype == torch.float64 else x for x in self.given]
+        order = sorted(range(len(exact)), key=lambda place: -exact[place].element_size())  # so that all lie aligned
+        rows = [exact[place].contiguous().reshape(-1).view(torch.uint8) for place in order]
         size, pin = sum(map(len, rows)), self.device.type == "cuda"
         packed = torch.empty(size, dtype=torch.uint8, device="cpu", pin_memory=pin)
         there, begin = torch.cat(rows, out=packed).to(self.device, non_blocking=True), 0
-        for x, row in zip(self.given, rows, strict=True):
-            part = there[begin : begin + len(row)].view(self._exact(x[:0]).dtype)
-            copy = self.copies[id(x)] = part.view(x.shape)
+        for place, row in zip(order, rows, strict=True):
+            x = exact[place]
+            copy = there[begin : begin + len(row)].view(x.dtype).view(x.shape)
+            self.copies[id(self.given[place])] = copy
             begin += len(row)
             if x.dtype == torch.int64 and x.dim() == 1:  # perhaps lengths
                 remember_masks(copy)
-
-    def _exact(self, x: Tensor) -> Tensor:
-        """Returns a tensor in a type that the device has."""
-        return x.to(wide(self.device)) if x.dtype == torch.float64 else x

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
+from ontheflyspec import kept, precision
 from ontheflyspec.functional import noises, rooms
 
 DEVICE = torch.device("lazy", 0)
@@ -140,6 +141,7 @@ class Counts:
 
 PICKS = {aten.gather, aten.index_select, aten.index, aten.scatter_}
 _COUNTS: list[Counts] = []
+_FORBIDDEN: set[torch.dtype] = set()
 
 
 @contextmanager
@@ -256,6 +258,8 @@ def _wrapped(func: Any, result: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     def wrap(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
+        if leaf.dtype in _FORBIDDEN:
+            raise Violation(f"{func} gives {leaf.dtype}, which the device does not have")
         owner = known.get(id(leaf))
         if owner is None:
             return Pretend(leaf.resolve_conj().resolve_neg())
@@ -284,6 +288,25 @@ def session() -> Iterator[None]:
     """Makes the accelerator there: steps are checked."""
     with Session():
         yield
+
+
+@contextmanager
+def without_doubles() -> Iterator[None]:
+    """Makes the accelerator one that has no float64."""
+
+    def forget() -> None:
+        for clear in kept.CACHES:
+            clear()
+
+    forget()
+    precision.WITHOUT_DOUBLES.add(DEVICE.type)
+    _FORBIDDEN.update((torch.float64, torch.complex128))
+    try:
+        yield
+    finally:
+        precision.WITHOUT_DOUBLES.discard(DEVICE.type)
+        _FORBIDDEN.clear()
+        forget()
 
 
 @contextmanager

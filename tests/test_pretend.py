@@ -124,6 +124,17 @@ def test_backward(machine: Any, case: Case) -> None:
     assert (found - source.grad).abs().max() <= 1e-4 * source.grad.abs().max()
 
 
+@every
+def test_devices_without_doubles(case: Case) -> None:
+    """As MPS: what is double on the host is float32 there, to the last bits of it."""
+    batch = MIXED.batch(case)
+    with pretend.without_doubles():
+        module, sent = pretend.send(copy.deepcopy(build(case))), batch._replace(data=pretend.send(batch.data))
+        with torch.no_grad(), pretend.session():
+            out = pretend.fetch(module(sent))
+    assert torch.view_as_real(out.data).isfinite().all() if out.data.is_complex() else out.data.isfinite().all()
+
+
 @everywhere
 @pytest.mark.parametrize("case", TRANSFORMS, ids=lambda case: case.name)
 def test_tensor(machine: Any, case: Case) -> None:

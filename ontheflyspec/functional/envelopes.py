@@ -12,6 +12,7 @@ from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.snr import db_to_amplitude
 from ontheflyspec.kept import count_up, where
 from ontheflyspec.op import Op
+from ontheflyspec.precision import wide
 
 SHAPES = ("linear", "exponential", "logarithmic", "quarter_sine", "half_sine")
 
@@ -63,10 +64,10 @@ def glide(data: Tensor, lengths: Tensor, *, active: Tensor, gains_db: Tensor, st
         width: samples of the transition, float64 ``[B]``; an item's length at most.
     """
     device = data.device
-    n, begin, wide = (x.to(device, non_blocking=True).double().unsqueeze(-1) for x in (lengths, start, width))
-    wide = torch.minimum(wide, n)
-    steps = count_up(data.shape[-1], device) - begin * (n - wide)
-    share = (steps / wide.clamp(min=1)).clamp(0, 1).to(data.dtype)
+    n, begin, span = (x.to(device, wide(device), non_blocking=True).unsqueeze(-1) for x in (lengths, start, width))
+    span = torch.minimum(span, n)
+    steps = count_up(data.shape[-1], device) - begin * (n - span)
+    share = (steps / span.clamp(min=1)).clamp(0, 1).to(data.dtype)
     first, last = (per_item(gain, share) for gain in gains_db.unbind(-1))
     factor = where(items_mask(active, share), db_to_amplitude(first + (last - first) * share), 1)
     return zero_padding(data * expand_mask(factor, data), lengths)

@@ -17,6 +17,7 @@ from ontheflyspec.functional.stft import safe_sqrt
 from ontheflyspec.kept import count_up, where
 from ontheflyspec.labels import TimeMap
 from ontheflyspec.op import Edit, Op, execute
+from ontheflyspec.precision import wide
 
 QUIET = 1e-5
 """Root mean square below which frames count as equally silent, as in librosa."""
@@ -39,8 +40,8 @@ class SampleMap(NamedTuple):
 
     def time_map(self, rate: float) -> TimeMap:
         """Returns the segments and their places in seconds."""
-        start, end, place = (one.double() / rate for one in self[:3])
-        return TimeMap(start, end, place, self.slope.double())
+        start, end, place, slope = (one.to(wide(one.device)) for one in self)
+        return TimeMap(start / rate, end / rate, place / rate, slope)
 
 
 class Silence(NamedTuple):
@@ -143,7 +144,7 @@ def span_gain(size: int, start: Tensor, end: Tensor, fade: int, dtype: torch.dty
 
 def white_noise(data: Tensor, lengths: Tensor, keys: Tensor, active: Tensor) -> Tensor:
     """Returns white noise of the power of each active item's valid part, 0 for silent and inactive items."""
-    white = torch.zeros(active.shape, dtype=torch.float64, device=active.device)
+    white = torch.zeros(active.shape, device=active.device)
     noise = colored_noise(data, lengths, white, keys, active)
     return noise * safe_sqrt(valid_power(data, lengths))
 

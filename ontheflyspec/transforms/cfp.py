@@ -13,6 +13,7 @@ from ontheflyspec import checks, windows
 from ontheflyspec.functional import cfp, filterbanks
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Node, Pipeline
+from ontheflyspec.precision import wide
 from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
 from ontheflyspec.transforms.stft import STFT, frequency_range
@@ -142,11 +143,11 @@ class CFP(FrameTransform):
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
         """Returns windowed frames, then the features of their spectra and cepstra."""
-        wide = torch.float32 if like.device.type == "mps" else torch.float64
-        window = self.window.to(wide) + self.window_rest.to(wide)
+        precise = wide(like.device)
+        window = self.window.to(precise) + self.window_rest.to(precise)
         kind = like if like.dtype == torch.float64 else self.over_bins
         banks = tuple((self.constant(name, kind), bands) for name, bands in self.bands.items())
-        options = {"banks": banks, "gamma": self.gamma, "kept": self.kept.to(wide), "output": self.output}
+        options = {"banks": banks, "gamma": self.gamma, "kept": self.kept.to(precise), "output": self.output}
         node = Node(cfp.combine, options, banks[0][0][:, 0])
         return Pipeline((node,), self.framing, "frames", window)
 
