@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import os
@@ -14,8 +15,10 @@ import pytest
 import torch
 from torch import Tensor
 
+import ontheflyspec as ofs
 import pretend
 from ontheflyspec import op as module
+from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.kernels.cuda import launches
 from ontheflyspec.op import OPS
 from pretend import Pretend
@@ -107,3 +110,46 @@ def compile_ahead(file: str, program: str, _: Any, __: Any, *args: Any, **consta
         source = ASTSource(fn=function, signature=signature, constexprs=constants)
         made = compile_program(source, target=GPUTarget("cuda", architecture, 32), options=options)
         assert "cubin" in made.asm
+
+
+# What is compared.
+
+RATE = 8_000
+SIZES = (700, 0, 1, 15, 300)
+
+
+def waves(channels: int | None = None, *, int16: bool = False) -> PaddedBatch:
+    """Items of unlike length, with NaN in the padding of floats."""
+    draws = torch.Generator().manual_seed(3)
+    shape = [] if channels is None else [channels]
+    made = [0.3 * torch.randn(*shape, size, generator=draws) for size in SIZES]
+    made[0][..., 350:] *= 1e-4
+    if int16:
+        return ofs.pad([(one * 8_000).round().to(torch.int16) for one in made], rate=RATE)
+    batch = ofs.pad(made, rate=RATE)
+    for row, size in zip(batch.data, SIZES, strict=True):
+        row[..., size:] = torch.nan
+    return batch
+
+
+def by_kernels(step: Any, batch: PaddedBatch) -> Tensor:
+    """Returns what the pretend accelerator makes with CUDA's kernels, in Triton's interpreter."""
+    with torch.no_grad(), pretend.session(), kernels_of_cuda(interpret):
+        out = pretend.send(copy.deepcopy(step))(batch._replace(data=pretend.send(batch.data))).data
+    result: Tensor = pretend.fetch(out)
+    return result
+
+
+def reference(step: Any, batch: PaddedBatch) -> Tensor:
+    """Returns what plain operations make in float64."""
+    data = batch.data.double() / 32768 if batch.data.dtype == torch.int16 else batch.data.double()
+    result: Tensor = step(batch._replace(data=data.requires_grad_())).data.detach()
+    return result
+
+
+def close(found: Tensor, expected: Tensor, lengths: Tensor, most: float = 1e-5) -> None:
+    """Within a share of each item's peak, exactly 0 past its end."""
+    for one, other, size in zip(found, expected, lengths.tolist(), strict=True):
+        assert not one[..., size:].any()
+        if size:
+            assert (one - other)[..., :size].abs().max() <= most * other[..., :size].abs().max()

@@ -1,6 +1,7 @@
 """What every case costs on the pretend accelerator: kernels, copies from the host and bytes; fails when one grows.
 
-``python tests/test_budgets.py`` writes what they cost today into budgets.json. The limits below are promises.
+``python tests/test_budgets.py`` writes what they cost today into budgets.json; with ``--table`` it prints rows of the
+table in docs/performance.md. The limits below are promises.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import copy
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +133,63 @@ def test_kernels_views_and_copies_are_told_apart() -> None:
     assert counts.host_us == pytest.approx(4 * 4.5 + 2 * 1.2 + 8)
 
 
+def modelled(name: str, step: Any, batch: PaddedBatch) -> str:
+    """Returns a row of the table in docs/performance.md: in plain operations, and by CUDA's kernels."""
+    from programs import kernels_of_cuda
+
+    plain = cost(step, batch)
+    with kernels_of_cuda():
+        fused = cost(step, batch)
+    floor = (batch.data.nbytes + build_output(step, batch).nbytes) / 3.0e6
+    cells = [name, floor]
+    for one in (plain, fused):
+        cells += [one.kernels, one.copies, one.bytes / 1e6, max(one.host_us, one.device_us)]
+    return "| " + " | ".join(cell if isinstance(cell, str) else f"{cell:.0f}" for cell in cells) + " |"
+
+
+def build_output(step: Any, batch: PaddedBatch) -> torch.Tensor:
+    with torch.no_grad():
+        result: torch.Tensor = step(batch).data
+    return result
+
+
+def table() -> Iterator[str]:
+    """Yields the rows for batches of 32 clips of up to 10 s."""
+    low, high = ragged(32, 10.0, 16_000), ragged(32, 10.0, 22_050)
+    bank = ofs.WaveformBank([torch.rand(80_000) - 0.5 for _ in range(8)], rate=16_000)
+    mel = log_mel(16_000, 400, 160, 80)
+    noise, masks = ofs.augment.AddColoredNoise(p=0.5), ofs.augment.SpecAugment(time_mask_param=20, freq_mask_param=10)
+    yield modelled("the README's chain", ofs.Compose([noise, *mel.steps, masks]), low)
+    yield modelled("log-mel + dB 400/160/80", mel, low)
+    yield modelled("log-mel + dB 1024/256/80, 22.05 kHz", log_mel(22_050, 1_024, 256, 80), high)
+    yield modelled("log-mel + dB 2048/512/128, 22.05 kHz", log_mel(22_050, 2_048, 512, 128), high)
+    options: dict[str, Any] = {"sample_rate": 16_000, "n_fft": 400, "hop_length": 160}
+    for name in ("STFT", "MelSpectrogram", "MFCC", "LFCC", "BarkSpectrogram", "Gammatonegram", "SpectralDescriptors"):
+        yield modelled(name, getattr(ofs, name)(**options), low)
+    for name in ("CQT", "VQT", "HarmonicCQT", "CFP", "Chroma", "Tonnetz"):
+        yield modelled(f"{name}, 22.05 kHz", getattr(ofs, name)(sample_rate=22_050), high)
+    yield modelled("Resample to 16 kHz", ofs.Resample(sample_rate=22_050, new_sample_rate=16_000), high)
+    features = mel(low)
+    for name in ("AmplitudeToDB", "Log", "Normalize", "Deltas"):
+        yield modelled(f"{name} of features", getattr(ofs, name)(), features)
+    yield modelled("PCEN of features", ofs.PCEN(sample_rate=16_000, hop_length=160), features)
+    special: dict[str, Any] = {"RandomCrop": {"seconds": 5.0}, "AdjustDuration": {"seconds": 8.0}}
+    for name in ofs.augment.__all__:
+        kind = getattr(ofs.augment, name)
+        try:
+            banked = name in ("AddBackgroundNoise", "ApplyImpulseResponse", "Babble", "ShortNoises")
+            step = kind(bank) if banked else kind(**special.get(name, {}))
+        except TypeError:  # no augmentation, or one that needs to know more
+            continue
+        if hasattr(step, "plan") and not name.startswith("Channel"):
+            yield modelled(f"augment.{name}", step, features if step.item_rank == 2 else low)
+
+
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
-    costs = {case.name: cost(build(case), SPEC.batch(case)) for case in CASES}
-    rows = {name: [one.kernels, one.copies] for name, one in costs.items()}
-    FILE.write_text("{\n" + ",\n".join(f'  "{name}": {row}' for name, row in rows.items()) + "\n}\n")
+    if sys.argv[1:] == ["--table"]:
+        for line in table():
+            print(line, flush=True)
+    else:
+        costs = {case.name: cost(build(case), SPEC.batch(case)) for case in CASES}
+        counts = {name: [one.kernels, one.copies] for name, one in costs.items()}
+        FILE.write_text("{\n" + ",\n".join(f'  "{name}": {row}' for name, row in counts.items()) + "\n}\n")

@@ -100,7 +100,9 @@ def test_the_vocoders_recursion() -> None:
         given = [one.double() for one in (real, imag, state)]
         with launched_by(interpret):
             found = accumulated.kernels["cuda"].__wrapped__(real, imag, state)
-        assert (found - turns(*given)).abs().max() <= 1e-4  # each step turns by the phases of the one before
+        apart = (found - turns(*given)).abs()
+        assert apart.mean() <= 1e-6
+        assert apart.max() <= 1e-3  # where three bins all but cancel, rounding decides on the phase
 
 
 @pytest.mark.parametrize("make", [A.PitchShift, A.TimeStretch], ids=["PitchShift", "TimeStretch"])

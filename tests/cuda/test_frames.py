@@ -11,13 +11,10 @@ from torch import Tensor
 
 import ontheflyspec as ofs
 import pretend
-from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.kernels.cuda.frames import rounded
-from programs import interpret, kernels_of_cuda, needs_triton
+from programs import RATE, by_kernels, close, interpret, kernels_of_cuda, needs_triton, reference, waves
 from test_budgets import cost, log_mel, ragged
 
-RATE = 8_000
-SIZES = (700, 0, 1, 15, 300)
 SHAPES: list[dict[str, Any]] = [
     {"n_fft": 64, "hop_length": 16},
     {"n_fft": 50, "hop_length": 20},
@@ -28,43 +25,6 @@ SHAPES: list[dict[str, Any]] = [
     {"n_fft": 64, "hop_length": 16, "center": False},
     {"n_fft": 400, "hop_length": 160},
 ]
-
-
-def waves(channels: int | None = None, *, int16: bool = False) -> PaddedBatch:
-    """Items of unlike length, with NaN in the padding of floats."""
-    draws = torch.Generator().manual_seed(3)
-    shape = [] if channels is None else [channels]
-    made = [0.3 * torch.randn(*shape, size, generator=draws) for size in SIZES]
-    made[0][..., 350:] *= 1e-4
-    if int16:
-        return ofs.pad([(one * 8_000).round().to(torch.int16) for one in made], rate=RATE)
-    batch = ofs.pad(made, rate=RATE)
-    for row, size in zip(batch.data, SIZES, strict=True):
-        row[..., size:] = torch.nan
-    return batch
-
-
-def by_kernels(step: Any, batch: PaddedBatch) -> Tensor:
-    """Returns what the pretend accelerator makes with CUDA's kernels, in Triton's interpreter."""
-    with torch.no_grad(), pretend.session(), kernels_of_cuda(interpret):
-        out = pretend.send(copy.deepcopy(step))(batch._replace(data=pretend.send(batch.data))).data
-    result: Tensor = pretend.fetch(out)
-    return result
-
-
-def reference(step: Any, batch: PaddedBatch) -> Tensor:
-    """Returns what plain operations make in float64."""
-    data = batch.data.double() / 32768 if batch.data.dtype == torch.int16 else batch.data.double()
-    result: Tensor = step(batch._replace(data=data.requires_grad_())).data.detach()
-    return result
-
-
-def close(found: Tensor, expected: Tensor, lengths: Tensor, most: float = 1e-5) -> None:
-    """Within a share of each item's peak, exactly 0 past its end."""
-    for one, other, size in zip(found, expected, lengths.tolist(), strict=True):
-        assert not one[..., size:].any()
-        if size:
-            assert (one - other)[..., :size].abs().max() <= most * other[..., :size].abs().max()
 
 
 def close_in_db(found: Tensor, expected: Tensor, lengths: Tensor) -> None:

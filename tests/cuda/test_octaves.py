@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from test_frames import RATE, by_kernels, close, reference, waves
 
 import ontheflyspec as ofs
 import pretend
-from programs import interpret, kernels_of_cuda, needs_triton
+from programs import RATE, by_kernels, close, interpret, kernels_of_cuda, needs_triton, reference, waves
 from test_budgets import cost, ragged
 
 OPTIONS: dict[str, Any] = {"sample_rate": RATE, "fmin": 200.0, "n_bins": 48, "hop_length": 64}

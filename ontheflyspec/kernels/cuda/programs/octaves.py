@@ -66,10 +66,10 @@ def level(
             if FORM == 1:
                 power = tl.sqrt(power)
             tl.store(out + to, power, mask=written)
-    else:
-        place = (number - tiles) * BLOCK + tl.arange(0, BLOCK)
+    else:  # with names of its own, as a name keeps its type
+        sample = (number - tiles) * BLOCK + tl.arange(0, BLOCK)
         value = tl.zeros([BLOCK], tl.float32)
         for tap in range(N_TAPS):
-            part = tl.load(own + start + FACTOR * place + tap, mask=place < lower_total, other=0.0)
-            value += part * tl.load(taps + tap * ROW)
-        tl.store(lower + row * lower_total + place, value, mask=place < lower_total)
+            read = tl.load(own + start + FACTOR * sample + tap, mask=sample < lower_total, other=0.0)
+            value += read * tl.load(taps + tap * ROW)
+        tl.store(lower + row * lower_total + sample, value, mask=sample < lower_total)
