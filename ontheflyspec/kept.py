@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ Make = Callable[..., tuple[Tensor, ...]]
 """Makes constants for a device and hashable arguments."""
 
 
+_LOCK = threading.Lock()
 CACHES: list[Callable[[], None]] = []
 """What forgets the constants of each function."""
 
@@ -42,22 +44,29 @@ def kept(maxsize: int) -> Callable[[Make], Make]:
     """
 
     def decorate(make: Make) -> Make:
-        @functools.lru_cache(maxsize)
-        def entry(device: torch.device, *args: Any) -> _Entry:
-            with torch.inference_mode(mode=False):
-                tensors = make(device, *args)
-            if device.type != "cuda":
-                return _Entry(tensors)
-            stream = torch.cuda.current_stream(device)
-            return _Entry(tensors, stream, stream.record_event())
-
-        CACHES.append(entry.cache_clear)
+        entries: dict[Any, _Entry] = {}
+        CACHES.append(entries.clear)
 
         @functools.wraps(make)
         def find(device: torch.device, *args: Any) -> tuple[Tensor, ...]:
-            if transforming() or (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
+            if transforming():
                 return make(device, *args)
-            return entry(device, *args).used()
+            capturing = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+            with _LOCK:
+                entry = entries.pop((device, args), None)
+                if entry is not None:
+                    entries[device, args] = entry  # as the newest
+            if entry is not None:
+                return entry.tensors if capturing else entry.used()
+            with torch.inference_mode(mode=False):
+                tensors = make(device, *args)
+            if not capturing:
+                stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
+                with _LOCK:
+                    entries[device, args] = _Entry(tensors, stream, stream and stream.record_event())
+                    while len(entries) > maxsize:
+                        del entries[next(iter(entries))]
+            return tensors
 
         return find
 

@@ -40,6 +40,11 @@ def tensors_in(*values: Any) -> list[Tensor]:
     return found
 
 
+def small_tensors(*values: Any) -> list[Tensor]:
+    """Returns the tensors of the host in any nesting, each once; numbers stay where they are."""
+    return list({id(x): x for x in tensors_in(*values) if x.device.type == "cpu" and x.dim()}.values())
+
+
 class Placed:
     """Small tensors of the host where a batch lies: all sent in one copy, or as they are if it lies on the host.
 
@@ -63,9 +68,10 @@ class Placed:
         self.given: list[Tensor] = []
         """The tensors of the host, kept so that no other tensor takes over the identity of one."""
         self.copies: dict[int, Tensor] = {}
+        self.table: Tensor | None = None
+        """All copies in a row, bytes."""
         if device.type != "cpu" and not transforming():
-            known = {id(x): x for x in tensors_in(*values) if x.device.type == "cpu" and x.dim()}
-            self.given = list(known.values())
+            self.given = small_tensors(*values)
             if self.given:
                 self._send()
 
@@ -84,18 +90,29 @@ class Placed:
             return tuple(parts) if type(value) is tuple else type(value)(*parts)
         return value
 
+    def overwrite(self, given: list[Tensor]) -> None:
+        """Sends other tensors of the same types and shapes in place of those that were sent."""
+        if self.table is not None:
+            self.table.copy_(self._packed(given)[0], non_blocking=True)
+
     def _send(self) -> None:
         """Packs the tensors, sends them, and takes the copies apart."""
-        exact = [x.to(wide(self.device)) if x.dtype == torch.float64 else x for x in self.given]
-        order = sorted(range(len(exact)), key=lambda place: -exact[place].element_size())  # so that all lie aligned
-        rows = [exact[place].contiguous().reshape(-1).view(torch.uint8) for place in order]
-        size, pin = sum(map(len, rows)), self.device.type == "cuda"
-        packed = torch.empty(size, dtype=torch.uint8, device="cpu", pin_memory=pin)
-        there, begin = torch.cat(rows, out=packed).to(self.device, non_blocking=True), 0
-        for place, row in zip(order, rows, strict=True):
-            x = exact[place]
-            copy = there[begin : begin + len(row)].view(x.dtype).view(x.shape)
+        if self.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            raise RuntimeError("a graph would read this memory of the host again when it holds something else")
+        packed, order = self._packed(self.given)
+        self.table, begin = packed.to(self.device, non_blocking=True), 0
+        for place, x in order:
+            copy = self.table[begin : begin + x.nbytes].view(x.dtype).view(x.shape)
             self.copies[id(self.given[place])] = copy
-            begin += len(row)
+            begin += x.nbytes
             if x.dtype == torch.int64 and x.dim() == 1:  # perhaps lengths
                 remember_masks(copy)
+
+    def _packed(self, given: list[Tensor]) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+        """Returns tensors in a row, bytes, pinned for CUDA; and each with its place, in types that the device has."""
+        exact = [x.to(wide(self.device)) if x.dtype == torch.float64 else x for x in given]
+        order = sorted(enumerate(exact), key=lambda one: -one[1].element_size())  # so that all lie aligned
+        rows = [x.contiguous().reshape(-1).view(torch.uint8) for _, x in order]
+        size, pin = sum(map(len, rows)), self.device.type == "cuda"
+        packed = torch.empty(size, dtype=torch.uint8, device="cpu", pin_memory=pin)
+        return torch.cat(rows, out=packed), order

@@ -155,7 +155,7 @@ AudioDataset.split(fraction, *, seed=0, stratify=True)
 BucketBatchSampler(lengths, *, max_samples, max_items=None, shuffle=True, seed=0, rank=None, world_size=None, \
 drop_last=False, pool=4096, quantise_samples=1)
 AudioLoader(dataset, sampler, *, transform=None, device='cpu', threads=None, dtype=None)
-DeviceLoader(loader, transform=None, *, device='auto')
+DeviceLoader(loader, transform=None, *, device='auto', graphs=False)
 plot_batch(batches, *, front_end, titles=None, max_items=4)
 """.strip().splitlines()
 

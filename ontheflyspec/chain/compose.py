@@ -12,6 +12,7 @@ from ontheflyspec import checks, rng
 from ontheflyspec.augment.base import Augment, as_lists, ids_of
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, with_targets
+from ontheflyspec.chain.graphs import Graphs
 from ontheflyspec.chain.run import Targets, run_all, steps_of
 from ontheflyspec.transforms.base import Transform
 
@@ -129,6 +130,10 @@ class Compose(Chain):
     def is_random(self) -> bool:
         """Returns whether a call now would draw."""
         return self.training and any(map(draws, steps_of(self)))
+
+    def by_graphs(self) -> Graphs:
+        """Returns what runs the chain by CUDA graphs, one for each rounded shape that comes again."""
+        return Graphs(self)
 
     @property
     def frequencies(self) -> Tensor:

@@ -44,7 +44,13 @@ class Ahead(NamedTuple):
 
 
 def run_all(
-    chain: Any, x: Any, params: Params, targets: Targets = (), first: int = 0, last: int | None = None
+    chain: Any,
+    x: Any,
+    params: Params,
+    targets: Targets = (),
+    first: int = 0,
+    last: int | None = None,
+    ahead: Ahead | None = None,
 ) -> tuple[Any, Targets]:
     """Runs the steps of a chain on a Tensor or a batch, neighbours together where possible.
 
@@ -55,14 +61,16 @@ def run_all(
         targets: of the items.
         first: place of the first step.
         last: place after the last step, None for all.
+        ahead: what is known of the steps already.
     """
-    steps, place, ahead = steps_of(chain)[:last], first, None
-    edited = {n for n, step in enumerate(steps) if str(n) in params and isinstance(step, Augment)} if params else set()
+    steps, place = steps_of(chain)[:last], first
+    edited = edited_places(steps, params)
     on_device = isinstance(x, PaddedBatch) and x.data.device.type != "cpu"
     while place < len(steps):
         step, count = steps[place], 1
         if on_device and isinstance(x, PaddedBatch) and not (ahead and ahead.holds(place, x)):
-            ahead = _look_ahead(steps, place, x, params, edited)
+            edits, infos = look_ahead(steps, place, Info.of(x, ""), params)
+            ahead = Ahead(edits, infos, Placed(x.data.device, needed_by(edits, infos)))
         if place in edited:
             while place + count in edited:
                 count += 1
@@ -77,9 +85,14 @@ def run_all(
     return x, targets
 
 
-def _look_ahead(steps: list[Any], first: int, batch: PaddedBatch, params: Params, edited: set[int]) -> Ahead:
-    """Returns what is known of the steps from a place on, up to one whose result only its samples tell."""
-    edits, infos = dict[int, Edit](), {first: Info.of(batch, "")}
+def edited_places(steps: list[Any], params: Params) -> set[int]:
+    """Returns the places of augmentations that have a table."""
+    return {n for n, step in enumerate(steps) if str(n) in params and isinstance(step, Augment)} if params else set()
+
+
+def look_ahead(steps: list[Any], first: int, info: Info, params: Params) -> tuple[dict[int, Edit], dict[int, Info]]:
+    """Returns edits and batches of `Ahead` from a place on, up to a step whose result only its samples tell."""
+    edits, infos, edited = dict[int, Edit](), {first: info}, edited_places(steps, params)
     for place, step in enumerate(steps[first:], first):
         info = infos[place]._replace(where=type(step).__name__)
         try:
@@ -94,8 +107,12 @@ def _look_ahead(steps: list[Any], first: int, batch: PaddedBatch, params: Params
                 break
         except (TypeError, ValueError):  # it is raised again, and tells the step, where that runs
             break
-    placed = Placed(batch.data.device, [info.lengths for info in infos.values()], *map(needed, edits.values()))
-    return Ahead(edits, infos, placed)
+    return edits, infos
+
+
+def needed_by(edits: dict[int, Edit], infos: dict[int, Info]) -> list[Any]:
+    """Returns all that edits and batches need of the host where the samples lie."""
+    return [[info.lengths for info in infos.values()], *map(needed, edits.values())]
 
 
 def _transformed_info(step: Transform, info: Info) -> Info:

@@ -185,7 +185,7 @@ def node_loader(threads):
 def ahead_on_the_cpu(monkeypatch):
     """Makes the plain path take one batch more than it hands out, as the CUDA path does."""
 
-    def ahead(batches, transform, device):
+    def ahead(batches, transform, device, graphs):
         waiting = []
         for one in batches:
             waiting.append(one)
