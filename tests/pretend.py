@@ -13,6 +13,7 @@ the host.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,6 +121,7 @@ class Counts:
         copies: from the host to the device.
         bytes: that kernels read and write.
         sent: bytes of the copies.
+        flop: of products, convolutions and Fourier transforms, and one for each value of other results.
     """
 
     kernels: int = 0
@@ -127,6 +129,7 @@ class Counts:
     copies: int = 0
     bytes: int = 0
     sent: int = 0
+    flop: float = 0.0
 
     @property
     def host_us(self) -> float:
@@ -176,6 +179,23 @@ def _count(func: Any, result: Any, args: Any, kwargs: dict[str, Any]) -> None:
     moved += (kernels - 1) * sum(map(_moved, made)) if kernels > 1 else 0
     for counts in _COUNTS:
         counts.kernels, counts.bytes = counts.kernels + kernels, counts.bytes + moved
+        counts.flop += _flop(packet, args, made) if kernels else 0
+
+
+def _flop(packet: Any, args: Any, made: list[Tensor]) -> float:
+    """Returns the floating point operations of one step."""
+    values = sum(one.numel() for one in made)
+    if packet in (aten.mm, aten.bmm):
+        return 2.0 * values * args[0].shape[-1]
+    if packet is aten.baddbmm:
+        return 2.0 * values * args[1].shape[-1]
+    if packet is aten.convolution:
+        return 2.0 * values * args[1][0].numel()
+    if packet in (aten._fft_r2c, aten._fft_c2r, aten._fft_c2c):
+        size = max(args[0].shape[args[1][0]], made[0].shape[args[1][0]])
+        rows = max(args[0].numel() // args[0].shape[args[1][0]], 1)
+        return (5.0 if packet is aten._fft_c2c else 2.5) * rows * size * math.log2(max(size, 2))
+    return float(values)
 
 
 def _moved(x: Tensor) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ontheflyspec import pipeline
 from ontheflyspec.augment.base import Augment, Info, checked, followed, planned
 from ontheflyspec.augment.ranges import Params
-from ontheflyspec.batch import PaddedBatch, check_rank
+from ontheflyspec.batch import PaddedBatch, check_lengths, check_rank, trust
 from ontheflyspec.op import Edit, execute, needed
 from ontheflyspec.pipeline import Pipeline
 from ontheflyspec.torch_internals import HOOKS, any_global_hook
@@ -66,11 +66,15 @@ def run_all(
     steps, place = steps_of(chain)[:last], first
     edited = edited_places(steps, params)
     on_device = isinstance(x, PaddedBatch) and x.data.device.type != "cpu"
+    if on_device and ahead is None and steps:
+        x = _trusted(steps[0], x)
     while place < len(steps):
         step, count = steps[place], 1
         if on_device and isinstance(x, PaddedBatch) and not (ahead and ahead.holds(place, x)):
             edits, infos = look_ahead(steps, place, Info.of(x, ""), params)
             ahead = Ahead(edits, infos, Placed(x.data.device, needed_by(edits, infos)))
+            for info in infos.values():
+                trust(info.lengths)
         if place in edited:
             while place + count in edited:
                 count += 1
@@ -83,6 +87,12 @@ def run_all(
                 x, count = _transformed(steps, place, x, ahead)
         place += count
     return x, targets
+
+
+def _trusted(step: Any, batch: PaddedBatch) -> PaddedBatch:
+    """Returns a batch whose lengths, checked here for the first step, no later step looks at."""
+    check_lengths(type(step).__name__, batch.lengths, batch.data.shape[0], batch.data.shape[-1])
+    return batch._replace(lengths=batch.lengths.view_as(batch.lengths))
 
 
 def edited_places(steps: list[Any], params: Params) -> set[int]:

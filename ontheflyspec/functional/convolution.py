@@ -17,6 +17,8 @@ from ontheflyspec.recordings import Waves
 
 BLOCK = 4096
 """Points of a transform: shorter ones have more overlap, longer ones leave the cache."""
+MOST_PARTS = 8
+"""Partitions of a response on a device, each of which is a kernel."""
 _LONG = 8192
 """Samples of a response above which blocks are twice as long, so that there are fewer partitions."""
 
@@ -94,8 +96,10 @@ def convolve(waves: Tensor, responses: Tensor, first: int, size: int) -> Tensor:
         tensor([ 1., 12., 20.])
     """
     responses = responses[..., : first + size]
-    shape = block_and_part(first + size, responses.shape[-1])
-    return overlapped(waves, responses, first + size, *shape).flatten(-2)[..., first : first + size]
+    block, part = block_and_part(first + size, responses.shape[-1])
+    while waves.device.type != "cpu" and responses.shape[-1] > MOST_PARTS * part:  # a device has room for long blocks
+        block, part = 2 * block, 2 * part
+    return overlapped(waves, responses, first + size, block, part).flatten(-2)[..., first : first + size]
 
 
 def block_and_part(size: int, taps: int) -> list[int]:

@@ -15,11 +15,14 @@ from torch import Tensor
 
 import ontheflyspec as ofs
 import pretend
+from case import Case, build
+from laws import Example
 from ontheflyspec import batch as module
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.chain import graphs
 from ontheflyspec.chain.graphs import Graphs, rounded
 from ontheflyspec.data import device as loaders
+from registry import CASES
 from test_budgets import log_mel
 
 RATE = 8_000
@@ -99,6 +102,22 @@ def test_targets_follow(captured: list[str]) -> None:
         assert found[1].items == wanted[1].items
         assert found[2] == "more"
     assert captured.count("replayed") == 2
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.random], ids=lambda case: case.name)
+def test_every_random_case_is_replayed_or_left(case: Case, captured: list[str]) -> None:
+    """Three batches of one shape: of what is captured, new draws come out of the same graph."""
+    step = build(case)
+    chain = pretend.send(copy.deepcopy(step) if isinstance(step, ofs.Compose) else ofs.Compose([copy.deepcopy(step)]))
+    by_graphs = chain.by_graphs()
+    for seed in range(3):
+        given = Example((160, 0, 1, 33, 128), spare=3).batch(case)
+        given = given._replace(data=given.data * (1 + seed), ids=given.ids + 1_000 * seed)
+        sent = given._replace(data=pretend.send(given.data))
+        with torch.no_grad(), pretend.session():
+            found, wanted = (pretend.fetch(step(sent)) for step in (by_graphs, chain))
+        assert found.data.shape == wanted.data.shape
+        assert (found.data - wanted.data).abs().max() <= 1e-5 * wanted.data.abs().max().clamp(min=1e-30)
 
 
 LEFT: dict[str, Any] = {

@@ -10,6 +10,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+import torch
+
 from ontheflyspec import checks
 from ontheflyspec.op import Op
 
@@ -77,11 +79,12 @@ def launch(file: str, program: str, grid: tuple[int, ...], cost: Cost, *args: An
         program: its name there.
         grid: how many run.
         cost: what they read and write.
-        *args: tensors and numbers.
+        *args: tensors and numbers, a tensor first.
         **constants: those that the program is compiled for.
     """
     if all(grid):
-        getattr(_programs(file), program)[grid](*args, **constants)
+        with torch.cuda.device(args[0].device):  # where Triton launches
+            getattr(_programs(file), program)[grid](*args, **constants)
 
 
 @functools.lru_cache
