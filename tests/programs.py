@@ -24,8 +24,14 @@ from ontheflyspec.op import OPS
 from pretend import Pretend
 
 THERE = importlib.util.find_spec("triton") is not None
-needs_triton = pytest.mark.skipif(not THERE, reason="no triton: pip install -e '.[triton-interpreter]'")
 Launch = Callable[..., None]
+
+
+def needs_triton(test: Any) -> Any:
+    """Marks a test that runs or compiles programs."""
+    reason = "no triton: pip install -e '.[triton-interpreter]'"
+    return pytest.mark.triton(pytest.mark.skipif(not THERE, reason=reason)(test))
+
 
 if THERE and "triton" not in sys.modules:  # its own functions are interpreted or compiled by what stands there now
     os.environ.setdefault("TRITON_INTERPRET", "1")

@@ -49,7 +49,7 @@ def test_log_mel(shape: dict[str, Any]) -> None:
 
 
 @needs_triton
-@pytest.mark.parametrize("shape", SHAPES[:3] + SHAPES[6:7], ids=lambda shape: "-".join(map(str, shape.values())))
+@pytest.mark.parametrize("shape", [SHAPES[1], SHAPES[6]], ids=lambda shape: "-".join(map(str, shape.values())))
 @pytest.mark.parametrize("output", ["complex", "magnitude", "power"])
 def test_spectra(shape: dict[str, Any], output: Any) -> None:
     stft, batch = ofs.STFT(sample_rate=RATE, output=output, **shape), waves(2)

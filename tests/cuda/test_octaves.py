@@ -12,7 +12,7 @@ import pretend
 from programs import RATE, by_kernels, close, interpret, kernels_of_cuda, needs_triton, reference, waves
 from test_budgets import cost, ragged
 
-OPTIONS: dict[str, Any] = {"sample_rate": RATE, "fmin": 200.0, "n_bins": 48, "hop_length": 64}
+OPTIONS: dict[str, Any] = {"sample_rate": RATE, "fmin": 300.0, "n_bins": 36, "hop_length": 128}
 STEPS: dict[str, Any] = {
     "three octaves and more": lambda output: ofs.CQT(**OPTIONS, output=output),
     "reflection": lambda output: ofs.CQT(**OPTIONS, pad_mode="reflect", output=output),
