@@ -70,7 +70,8 @@ def launched_by(launch: Launch) -> Iterator[None]:
 @contextmanager
 def kernels_of_cuda(launch: Launch = only_count) -> Iterator[None]:
     """Makes the pretend accelerator take CUDA's kernels."""
-    known = {op: op.kernels["cuda"] for op in OPS if "cuda" in op.kernels}
+    kernels = {op: op.kernels["cuda"] for op in OPS if "cuda" in op.kernels}
+    known = {op: kernel for op, kernel in kernels.items() if hasattr(kernel, "__wrapped__")}  # not those of a page
     for op, kernel in known.items():
         op.kernels["lazy"] = kernel.__wrapped__  # type: ignore[attr-defined]
     module.PLAIN.add(Pretend)
