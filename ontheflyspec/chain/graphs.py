@@ -82,7 +82,7 @@ class Graphs:
                 self.met = self.met if len(self.met) < 16 * MOST else set()
                 self.met.add(key)
                 return None
-            self.known[key] = self._captured(batch, shape, params)
+            self.known[key] = self._captured(batch, params, edits, infos)
         graph = self.known[key]
         if graph is None:
             return None
@@ -98,12 +98,13 @@ class Graphs:
         out = PaddedBatch(graph.out[..., :size].clone(), last.lengths, last.rate, batch.ids)
         return out, _moved(steps, batch, params, targets)
 
-    def _captured(self, batch: PaddedBatch, shape: torch.Size, params: Any) -> Captured | None:
-        """Returns a graph of the chain for a shape, None if it cannot be captured."""
-        data = batch.data.new_zeros(shape)
+    def _captured(
+        self, batch: PaddedBatch, params: Any, edits: dict[int, Edit], infos: dict[int, Info]
+    ) -> Captured | None:
+        """Returns a graph of the chain for a rounded shape and a plan, None if it cannot be captured."""
+        data = batch.data.new_zeros(infos[0].shape)
         data[..., : batch.data.shape[-1]].copy_(batch.data)
         rows = batch._replace(data=data)
-        edits, infos = look_ahead(steps_of(self.chain), 0, Info.of(rows, ""), params)
         values = needed_by(edits, infos)
 
         def run(placed: Placed) -> Tensor:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import List
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from ontheflyspec import rng
 from ontheflyspec.functional.snr import mix
 from ontheflyspec.functional.statistics import valid_power
+from ontheflyspec.kept import kept
 from ontheflyspec.op import Op
 
 NOISE_BLOCK = 4096
@@ -133,12 +133,16 @@ def _alike(like: Tensor, *_: Tensor) -> Tensor:
     return torch.empty_like(like)
 
 
-@functools.lru_cache(4)
 def noise_tables(device: torch.device) -> List[Tensor]:
     """Returns logarithms of bin numbers, twice, ``[bins, 2]``, and the fade-in and fade-out of blocks, ``[fade]``.
 
     The value for bin 0 does not matter, as noise has no DC.
     """
+    return list(_kept_tables(device))
+
+
+@kept(4)
+def _kept_tables(device: torch.device) -> tuple[Tensor, ...]:
     logs = torch.arange(NOISE_BLOCK // 2 + 1, device=device).float().clamp(min=1).log().unsqueeze(-1).repeat(1, 2)
     phase = (torch.arange(NOISE_FADE, device=device).float() + 0.5) * (math.pi / 2 / NOISE_FADE)
-    return [logs, phase.sin(), phase.cos()]
+    return logs, phase.sin(), phase.cos()
