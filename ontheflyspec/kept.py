@@ -37,36 +37,51 @@ class _Entry(NamedTuple):
         return self.tensors
 
 
-def kept(maxsize: int) -> Callable[[Make], Make]:
-    """Returns a decorator that keeps what a function makes, for so many devices and arguments.
+class Kept:
+    """Constants of the newest so many devices and keys; copies and pickles begin empty.
 
     What is made in a trace, or while a CUDA graph is captured, is not kept: it holds no values.
     """
 
+    def __init__(self, maxsize: int) -> None:
+        self.maxsize = maxsize
+        self.entries: dict[Any, _Entry] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Kept, (self.maxsize,)
+
+    def find(self, make: Make, device: torch.device, *args: Any) -> tuple[Tensor, ...]:
+        """Returns ``make(device, *args)``, made once for a device and hashable arguments."""
+        if transforming():
+            return make(device, *args)
+        capturing = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        with _LOCK:
+            entry = self.entries.pop((device, args), None)
+            if entry is not None:
+                self.entries[device, args] = entry  # as the newest
+        if entry is not None:
+            return entry.tensors if capturing else entry.used()
+        with torch.inference_mode(mode=False), torch.no_grad():
+            tensors = make(device, *args)
+        if not capturing:
+            stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
+            with _LOCK:
+                self.entries[device, args] = _Entry(tensors, stream, stream and stream.record_event())
+                while len(self.entries) > self.maxsize:
+                    del self.entries[next(iter(self.entries))]
+        return tensors
+
+
+def kept(maxsize: int) -> Callable[[Make], Make]:
+    """Returns a decorator that keeps what a function makes, for so many devices and arguments: see `Kept`."""
+
     def decorate(make: Make) -> Make:
-        entries: dict[Any, _Entry] = {}
-        CACHES.append(entries.clear)
+        constants = Kept(maxsize)
+        CACHES.append(constants.entries.clear)
 
         @functools.wraps(make)
         def find(device: torch.device, *args: Any) -> tuple[Tensor, ...]:
-            if transforming():
-                return make(device, *args)
-            capturing = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-            with _LOCK:
-                entry = entries.pop((device, args), None)
-                if entry is not None:
-                    entries[device, args] = entry  # as the newest
-            if entry is not None:
-                return entry.tensors if capturing else entry.used()
-            with torch.inference_mode(mode=False):
-                tensors = make(device, *args)
-            if not capturing:
-                stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
-                with _LOCK:
-                    entries[device, args] = _Entry(tensors, stream, stream and stream.record_event())
-                    while len(entries) > maxsize:
-                        del entries[next(iter(entries))]
-            return tensors
+            return constants.find(make, device, *args)
 
         return find
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ontheflyspec import pipeline
 from ontheflyspec.batch import PaddedBatch, as_float, check_input, check_rate, lift
 from ontheflyspec.framing import Framing
+from ontheflyspec.kept import Kept
 from ontheflyspec.pipeline import Pipeline
 from ontheflyspec.precision import without_autocast
 from ontheflyspec.transfer import Placed
@@ -22,7 +23,7 @@ class Transform(nn.Module, ABC):
 
     A subclass returns a `pipeline`, or computes in `transform` what cannot be one. A transform of waveforms to frames
     is a `FrameTransform`; others say in `output_lengths`, `output_rate` and `output_features` how the axes change.
-    Constants come from `keep`: float32 buffers that stay out of checkpoints, made anew in float64 for float64 input.
+    Constants come from `keep`: float32 buffers that stay out of checkpoints, in full precision for float64 input.
     """
 
     item_rank: ClassVar[int] = 1
@@ -36,7 +37,9 @@ class Transform(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self._makers: dict[str, Callable[[], Tensor]] = {}
+        self.makers: dict[str, Callable[[], Tensor]] = {}  # the exact constants, float64, by name
+        self._fixed: set[str] = set()
+        self._lost = Kept(64)
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline | None:  # noqa: ARG002
         """Returns the pipeline that the transform consists of, None if it computes in `transform`.
@@ -82,22 +85,32 @@ class Transform(nn.Module, ABC):
 
     def keep(self, name: str, maker: Callable[[], Tensor], *, trainable: bool = False) -> None:
         """Keeps the float64 constant that ``maker`` makes, as a buffer or as a parameter."""
-        self._makers[name] = maker
+        self.makers[name] = maker
         value = maker().to(torch.float32)
         if trainable:
             self.register_parameter(name, nn.Parameter(value))
         else:
+            self._fixed.add(name)
             self.register_buffer(name, value, persistent=False)
 
-    def constant(self, name: str, like: Tensor) -> Tensor:
-        """Returns a kept constant in the precision and on the device of ``like``."""
-        value = self._buffers.get(name)
+    def constant(self, name: str, dtype: torch.dtype) -> Tensor:
+        """Returns a kept constant, in float32 unless ``dtype`` is float64, exact in this.
+
+        Values that were put in a buffer's place (``torch.func.functional_call``, parametrisations) count in float64 as
+        in float32, gradients as well: only what rounding to float32 has lost of the original is added to them.
+        """
+        value: Tensor | None = self._buffers.get(name)
         if value is None:
-            parameter: Tensor = getattr(self, name)
-            return parameter.to(like.dtype)
-        if like.dtype == torch.float64:
-            return self._makers[name]().to(like.device, non_blocking=True)
-        return value
+            value = getattr(self, name)
+            assert isinstance(value, Tensor)
+        if dtype != torch.float64:
+            return value.float()
+        value = value.double()
+        return value + self._lost.find(self._rounded_off, value.device, name)[0] if name in self._fixed else value
+
+    def _rounded_off(self, device: torch.device, name: str) -> tuple[Tensor, ...]:
+        exact = self.makers[name]()
+        return ((exact - exact.float()).to(device, non_blocking=True),)
 
     def applied(self, batch: PaddedBatch, lengths: Tensor | None = None) -> PaddedBatch:
         """Returns the batch transformed; ``lengths`` are its lengths where its data lie, if known already."""

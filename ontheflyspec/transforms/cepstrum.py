@@ -178,5 +178,5 @@ def cosines(owner: FrameTransform, bands: Pipeline) -> Node:
     """Returns the node for the DCT of a pipeline's features, by the owner's matrix of cosines."""
     like = bands.nodes[-1].like
     assert like is not None
-    matrix = owner.constant("cosines", like)
+    matrix = owner.constant("cosines", like.dtype)
     return Node(dct.project, {"matrix": matrix}, matrix)

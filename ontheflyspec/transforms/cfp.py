@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from ontheflyspec import checks, windows
@@ -78,7 +77,6 @@ class CFP(FrameTransform):
     """
 
     window: Tensor
-    window_rest: Tensor
     kept: Tensor
     over_bins: Tensor
     over_lags: Tensor
@@ -125,9 +123,7 @@ class CFP(FrameTransform):
     def _keep_constants(self) -> None:
         n_fft = self.framing.n_fft
         frame = (self.framing.window, self.framing.win_length, n_fft)
-        # Buffers are float32, but powers below 1 need the window in float64: it is kept as a sum of two.
         self.keep("window", partial(_window, *frame))
-        self.keep("window_rest", partial(_window_rest, *frame))
         cut_lag, cut_bin = round(self.sample_rate / self.fmax), round(self.fmin * n_fft / self.sample_rate)
         self.keep("kept", partial(cfp.cuts, n_fft, cut_lag, cut_bin))
         options = (self.sample_rate, n_fft, self.fmin, self.fmax, self.bins_per_octave, self.filters == "published")
@@ -143,11 +139,11 @@ class CFP(FrameTransform):
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
         """Returns windowed frames, then the features of their spectra and cepstra."""
-        precise = wide(like.device)
-        window = self.window.to(precise) + self.window_rest.to(precise)
-        kind = like if like.dtype == torch.float64 else self.over_bins
-        banks = tuple((self.constant(name, kind), bands) for name, bands in self.bands.items())
-        options = {"banks": banks, "gamma": self.gamma, "kept": self.kept.to(precise), "output": self.output}
+        precise = wide(like.device)  # powers below 1 need the window in float64
+        window = self.constant("window", precise)
+        banks = tuple((self.constant(name, like.dtype), bands) for name, bands in self.bands.items())
+        kept = self.constant("kept", precise)
+        options = {"banks": banks, "gamma": self.gamma, "kept": kept, "output": self.output}
         node = Node(cfp.combine, options, banks[0][0][:, 0])
         return Pipeline((node,), self.framing, "frames", window)
 
@@ -156,9 +152,3 @@ def _window(name: str, win_length: int, n_fft: int) -> Tensor:
     """Returns a symmetric window of unit energy, float64 ``[n_fft]``."""
     values = windows.symmetric(name, win_length, n_fft)
     return values / values.square().sum().sqrt()
-
-
-def _window_rest(name: str, win_length: int, n_fft: int) -> Tensor:
-    """Returns the window minus its value in float32."""
-    values = _window(name, win_length, n_fft)
-    return values - values.float().double()

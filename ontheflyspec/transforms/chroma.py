@@ -186,11 +186,13 @@ class Chroma(FrameTransform):
             return super().transform(data, lengths)
         valid = None if lengths is None else self.output_lengths(lengths)
         bins = self.front.transform(data, lengths)
-        sums = dct.project(bins, valid, matrix=self.constant("filterbank", bins))
+        sums = dct.project(bins, valid, matrix=self.constant("filterbank", bins.dtype))
         sums = sums.masked_fill(sums < self.threshold, 0)
         if self.source == "cqt":
             return chroma.unit(sums, valid, norm=self.norm)
-        return chroma.energy_statistics(sums, valid, self.constant("weights", bins) if self.smooth else None, self.norm)
+        return chroma.energy_statistics(
+            sums, valid, self.constant("weights", bins.dtype) if self.smooth else None, self.norm
+        )
 
 
 def _norm(where: str, norm: float | None) -> float | None:

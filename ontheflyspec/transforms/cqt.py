@@ -128,8 +128,8 @@ class VQT(FrameTransform):
     def filter_bank(self, data: Tensor) -> cqt_octaves.FilterBank:
         """Returns filters and decimators in the precision of these samples."""
         like = as_float(data[..., :0])
-        kernels = [self.constant(f"kernels_{place}", like) for place in range(len(self.plan.groups))]
-        decimators = [self.constant(f"decimator_{level}", like) for level in range(len(self.plan.factors))]
+        kernels = [self.constant(f"kernels_{place}", like.dtype) for place in range(len(self.plan.groups))]
+        decimators = [self.constant(f"decimator_{level}", like.dtype) for level in range(len(self.plan.factors))]
         return cqt_octaves.FilterBank(kernels, decimators, self.plan, self.framing)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:

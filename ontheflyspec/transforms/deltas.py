@@ -61,4 +61,4 @@ class Deltas(Transform):
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline:  # noqa: ARG002
         """Returns the slopes of each band."""
-        return Pipeline((Node(deltas.slopes, {"weights": self.constant("weights", like)}),))
+        return Pipeline((Node(deltas.slopes, {"weights": self.constant("weights", like.dtype)}),))

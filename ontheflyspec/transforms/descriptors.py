@@ -158,10 +158,10 @@ class SpectralDescriptors(FrameTransform):
 
         The contrast needs the maximum of an item, so `transform` computes it when all frames are there.
         """
-        window = self.stft.constant("window", wave)
+        window = self.stft.constant("window", wave.dtype)
         parameters = {"bandwidth": self.p, "rolloff": self.roll_percent, "flatness": self.amin, "contrast": self.bands}
         rows = {name: parameters.get(name) for name in features}
-        options: dict[str, Any] = {"features": rows, "window": window, "hertz": self.constant("hertz", wave)}
+        options: dict[str, Any] = {"features": rows, "window": window, "hertz": self.constant("hertz", wave.dtype)}
         like = window.new_empty(sum(2 * len(self.bands) if name == "contrast" else 1 for name in features))
         node = Node(descriptors.frame_rows, options, like)
         return Pipeline((node,), self.framing, "frames", torch.ones_like(window))

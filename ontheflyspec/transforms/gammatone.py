@@ -111,7 +111,7 @@ class Gammatonegram(BandSpectrogram):
         if self.method == "fft":
             return super().transform(data, lengths)
         data = as_float(data)
-        responses, window = self.constant("responses", data), self.stft.constant("window", data)
+        responses, window = self.constant("responses", data.dtype), self.stft.constant("window", data.dtype)
         return gammatone.magnitudes(
             data, lengths, responses=responses, window=window, framing=self.stft.framing, power=self.power
         )

@@ -93,7 +93,7 @@ class GriffinLim(WaveTransform):
         """Returns the waves of ``[B, F, N]`` or ``[B, C, F, N]`` magnitudes."""
         check_bins("GriffinLim", self.frames.n_fft, data)
         data = as_float(data)
-        points = self.constant("points", data)
+        points = self.constant("points", data.dtype)
         if self.init == "random":
             first = griffin_lim.random_units(data.shape[-2], data.shape[-1], points)
         else:

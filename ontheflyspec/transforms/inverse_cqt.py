@@ -94,7 +94,7 @@ class InverseCQT(InverseTransform):
             rule = f"spectra of {self.vqt.n_bins} bins (n_bins)"
             raise ValueError(checks.message("InverseCQT", rule, data.shape[-2], "Use the options of the CQT."))
         like = data.real if data.dtype == torch.complex128 else self.gains
-        gains, bank = self.constant("gains", like), self.vqt.filter_bank(like)
+        gains, bank = self.constant("gains", like.dtype), self.vqt.filter_bank(like)
         scaled = [
             kernel / gains[group.first : group.last].repeat(2).unsqueeze(-1)
             for kernel, group in zip(bank.kernels, bank.plan.groups, strict=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from ontheflyspec import checks
@@ -79,7 +79,7 @@ class InverseMel(Transform):
         self.n_features = self.mel.stft.n_features
         self.output = checks.choice(where, "output", output, ("magnitude", "power"))
         self.n_iter = checks.integer(where, "n_iter", n_iter)
-        self.keep("inverse", partial(_inverse, self.mel))
+        self.keep("inverse", partial(_inverse, self.mel.makers["filterbank"]))
 
     def output_features(self, n_features: int) -> int:  # noqa: ARG002
         """Returns frequency bins."""
@@ -96,12 +96,12 @@ class InverseMel(Transform):
             rule = f"{self.mel.n_mels} mel bands (its n_mels)"
             raise ValueError(checks.message("InverseMel", rule, data.shape[-2], "Build it as the mel spectrogram was."))
         data = as_float(data)
-        weights, inverse = self.mel.constant("filterbank", data), self.constant("inverse", data)
+        weights, inverse = self.mel.constant("filterbank", data.dtype), self.constant("inverse", data.dtype)
         options: dict[str, Any] = {"bank": (weights, self.mel.bands), "inverse": inverse}
         spectra = nnls.nonnegative_least_squares(data, lengths, n_iter=self.n_iter, **options)
         return stft.raise_power(spectra, (2 if self.output == "magnitude" else 4) / self.mel.power)
 
 
-def _inverse(mel: MelSpectrogram) -> Tensor:
+def _inverse(filterbank: Callable[[], Tensor]) -> Tensor:
     """Returns `nnls.ridge_inverse` of the mel filters, float64 ``[n_mels, n_mels]``."""
-    return nnls.ridge_inverse(mel.constant("filterbank", torch.empty(0, dtype=torch.float64, device="cpu")))
+    return nnls.ridge_inverse(filterbank())

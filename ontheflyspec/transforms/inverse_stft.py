@@ -90,7 +90,7 @@ class InverseSTFT(InverseTransform):
         """Returns waves of ``sizes`` samples, of ``size`` in all; see `functional.istft.overlap_add`."""
         check_bins("InverseSTFT", self.frames.n_fft, data)
         like = data.real if data.dtype == torch.complex128 else self.window
-        options = {"window": self.constant("window", like), "inverse": self.constant("inverse", like)}
+        options = {"window": self.constant("window", like.dtype), "inverse": self.constant("inverse", like.dtype)}
         return istft.overlap_add(data, lengths, sizes=sizes, size=size, framing=self.frames, **options)
 
 

@@ -135,11 +135,11 @@ class LearnableFilterbank(FrameTransform):
         """Returns a parameter in float64 on the host."""
         if self.trainable:
             return self.get_parameter(name).detach().cpu().double()
-        return self.constant(name, torch.empty(0, dtype=torch.float64, device="cpu"))
+        return self.constant(name, torch.float64)
 
     def _filters(self, like: Tensor) -> Tensor:
         """Returns the impulse responses of the filters as their parameters are now."""
-        first, second = (self.constant(name, like) for name in self.names)
+        first, second = (self.constant(name, like.dtype) for name in self.names)
         if self.kind == "gabor":
             return learnable_filterbank.gabor_filters(first, second, self.filter_length)
         return learnable_filterbank.sinc_filters(first, second, self.sample_rate, self.filter_length)
@@ -149,7 +149,7 @@ class LearnableFilterbank(FrameTransform):
         size = self.framing.n_fft
         if self.pooling == "mean":
             return like.new_full((1, size), 1 / size)
-        return learnable_filterbank.gaussian_pools(self.constant("pool_widths", like), size)
+        return learnable_filterbank.gaussian_pools(self.constant("pool_widths", like.dtype), size)
 
 
 def _odd(name: str, value: int) -> int:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import as_float
 from ontheflyspec.functional import pcen
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import Transform
@@ -133,7 +132,7 @@ class PCEN(Transform):
         if self.n_bands is not None and n_features != self.n_bands:
             rule = f"features of n_bands = {self.n_bands} bands"
             raise ValueError(checks.message("PCEN", rule, n_features, "Change n_bands."))
-        gain, bias, power, weight = (self.constant(name, as_float(like[..., :0])) for name in PARAMETERS)
+        gain, bias, power, weight = (self.constant(name, like.dtype) for name in PARAMETERS)
         if self.trainable:
             bias, power = bias.clamp(min=LEAST), power.clamp(min=LEAST)
         options: dict[str, Any] = {"gain": gain.clamp(min=0), "smoothing": (weight, self.start), "eps": self.eps}

@@ -79,5 +79,5 @@ class Resample(Transform):
         if self.rates["old"] == self.rates["new"] or data.shape[-1] == 0:
             out = as_float(data).clone()
             return out if lengths is None else zero_past(out, lengths)
-        kernels = self.constant("kernels", data)
+        kernels = self.constant("kernels", data.dtype)
         return resampling.resample(data, lengths, kernels=kernels, **self.rates)

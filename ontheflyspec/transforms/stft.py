@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks, windows
-from ontheflyspec.batch import as_float
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional import filterbanks, nufft, stft
 from ontheflyspec.pipeline import Node, Pipeline
@@ -153,11 +152,11 @@ class STFT(FrameTransform):
     def spectra(self, like: Tensor) -> Pipeline:
         """Returns the pipeline to power spectra of frames, for data of the type of ``like``; others add nodes to it."""
         if self.backend == "conv":
-            return Pipeline((), self.framing, kernels=self.constant("kernels", as_float(like[..., :0])))
-        taper = self.constant("window", like)
+            return Pipeline((), self.framing, kernels=self.constant("kernels", like.dtype))
+        taper = self.constant("window", like.dtype)
         if self.freq_scale is None:
             return Pipeline((), self.framing, taper=taper)
-        between = nufft.runs(self.constant("interpolation", taper), self.bands)
+        between = nufft.runs(self.constant("interpolation", taper.dtype), self.bands)
         return Pipeline((), self.framing, taper=taper, between=between)
 
 
@@ -238,6 +237,6 @@ def filters(
         like: the samples to come, or others of their type and device.
     """
     spectra = stft.spectra(like)
-    weights = owner.constant("filterbank", like if spectra.kernels is None else spectra.kernels)
+    weights = owner.constant("filterbank", like.dtype if spectra.kernels is None else spectra.kernels.dtype)
     options = {"weights": weights, "bands": bands, "exponent": exponent}
     return spectra.then([Node(filterbanks.filtered, options, weights)])

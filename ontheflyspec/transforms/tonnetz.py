@@ -93,5 +93,5 @@ class Tonnetz(FrameTransform):
 
     def _circles(self, like: Tensor) -> Node:
         """Returns the node from chroma to places on the circles, in the precision of ``like``."""
-        matrix = self.constant("circles", like)
+        matrix = self.constant("circles", like.dtype)
         return Node(dct.project, {"matrix": matrix}, matrix[:, 0])

@@ -34,7 +34,7 @@ def test_as_near_as_scipy_for_each_item(music, options, noise, dtype):
     draws = torch.Generator().manual_seed(0)
     items = [mel(clip) for clip in (music.to(dtype), music[3_000:6_000].to(dtype) * 1e-3)]
     items = [item * (1 + noise * torch.randn(item.shape, generator=draws)).abs().to(dtype) for item in items]
-    weights = mel.constant("filterbank", items[0].double()).numpy()
+    weights = mel.constant("filterbank", torch.float64).numpy()
     out = ofs.InverseMel(sample_rate=RATE, output="power", **options)(ofs.pad(items, rate=16.0))
     power = options.get("power", 2.0)
     for ours, item in zip(out.unpad(), items, strict=True):
@@ -65,7 +65,7 @@ def test_what_it_finds_has_the_mel_bands_that_it_was_given(music):
     power = ofs.InverseMel(output="power", **options)(bands)
     magnitude = ofs.InverseMel(**options)(bands)
     assert torch.allclose(magnitude.square(), power)
-    again = mel.constant("filterbank", bands) @ power
+    again = mel.constant("filterbank", bands.dtype) @ power
     assert (again - bands).norm() <= 2e-3 * bands.norm()
 
 
@@ -97,7 +97,7 @@ def test_more_steps_leave_less(music):
     options = {"sample_rate": RATE, "n_fft": 512, "n_mels": 40}
     mel = ofs.MelSpectrogram(**options)
     bands = mel(music.double())
-    weights = mel.constant("filterbank", bands).numpy()
+    weights = mel.constant("filterbank", bands.dtype).numpy()
     shares = [
         left(weights, ofs.InverseMel(output="power", n_iter=n, **options)(bands).numpy(), bands.numpy()).mean()
         for n in (1, 8, 32, 128)

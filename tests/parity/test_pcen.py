@@ -144,7 +144,7 @@ def test_weights_of_any_time_constant_are_exact(seconds):
     context = decimal.Context(prec=50)
     square = context.power(decimal.Decimal(seconds) * 100, 2)
     wanted = (context.sqrt(1 + 4 * square) - 1) / (2 * square)
-    made = float(ofs.PCEN(**FRAMES, time_constant=seconds).constant("b", torch.zeros(1, dtype=torch.float64)))
+    made = float(ofs.PCEN(**FRAMES, time_constant=seconds).constant("b", torch.float64))
     assert made == pytest.approx(float(wanted), rel=1e-14)
 
 
