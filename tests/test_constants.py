@@ -5,12 +5,12 @@ import pickle
 
 import pytest
 import torch
-from registry import CASES
 from torch import nn
 from torch.nn.utils import parametrize
 
 import ontheflyspec as ofs
 from ontheflyspec.transforms.base import Transform
+from registry import CASES
 
 OPTIONS = {"sample_rate": 16_000, "n_fft": 256, "hop_length": 64, "n_mels": 20}
 WITH_CONSTANTS = [case for case in CASES if isinstance(case.make(), Transform)]
@@ -38,7 +38,7 @@ def test_what_rounding_lost_is_made_once_for_a_device():
     made = []
     for owner in owners(mel):
         for name, maker in owner.makers.items():
-            owner.makers[name] = lambda maker=maker: made.append(name) or maker()
+            owner.makers[name] = lambda name=name, maker=maker: made.append(name) or maker()
     assert torch.equal(mel(wave), first)
     assert not made
     for again in (copy.deepcopy(mel), pickle.loads(pickle.dumps(ofs.MelSpectrogram(**OPTIONS)))):

@@ -20,20 +20,21 @@ STEPS: dict[str, Any] = {
     "directly": lambda output: ofs.CQT(**OPTIONS, method="direct", output=output),
     "variable Q": lambda output: ofs.VQT(**OPTIONS, gamma=20.0, output=output),
 }
+LEAST = 1e-7  # rounding of samples near 1: a clip of one sample, reflected, is constant, and its bands nearly 0
 
 
 @needs_triton
 @pytest.mark.parametrize("name", STEPS)
 def test_magnitudes(name: str) -> None:
     step, batch = STEPS[name]("magnitude"), waves()
-    close(by_kernels(step, batch), reference(step, batch), step.output_lengths(batch.lengths), 1e-4)
+    close(by_kernels(step, batch), reference(step, batch), step.output_lengths(batch.lengths), 1e-4, LEAST)
 
 
 @needs_triton
 @pytest.mark.parametrize("output", ["complex", "power"])
 def test_other_forms_of_integers_in_stereo(output: str) -> None:
     step, batch = STEPS["three octaves and more"](output), waves(2, int16=True)
-    close(by_kernels(step, batch), reference(step, batch), step.output_lengths(batch.lengths), 1e-4)
+    close(by_kernels(step, batch), reference(step, batch), step.output_lengths(batch.lengths), 1e-4, LEAST)
 
 
 @needs_triton
@@ -41,7 +42,7 @@ def test_a_tensor() -> None:
     step, data = STEPS["reflection"]("magnitude"), torch.randn(2, 900)
     with torch.no_grad(), pretend.session(), kernels_of_cuda(interpret):
         found = pretend.fetch(pretend.send(STEPS["reflection"]("magnitude"))(pretend.send(data)))
-    close(found, step(data), torch.full((2,), found.shape[-1]), 1e-4)
+    close(found, step(data), torch.full((2,), found.shape[-1]), 1e-4, LEAST)
 
 
 def test_seven_octaves_are_few_launches() -> None:

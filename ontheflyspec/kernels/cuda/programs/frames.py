@@ -6,6 +6,8 @@ Values are float32 throughout, products included. What comes out past an item's 
 import triton
 import triton.language as tl
 
+from ontheflyspec.kernels.cuda.programs.shared import read_samples, write_spectra
+
 
 @triton.jit(do_not_specialize=["size", "count", "hop", "left"])
 def cut_frames(
@@ -15,22 +17,10 @@ def cut_frames(
     """Writes one windowed frame: reflected at the item's own ends, or 0 beyond them."""
     frame, row, step = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.arange(0, BLOCK)
     length = tl.load(lengths + row // channels).to(tl.int32)
-    place = frame * hop - left + step
-    if REFLECT:
-        period = tl.maximum(2 * length - 2, 1)
-        folded = place % period
-        folded = tl.where(folded < 0, folded + period, folded)
-        source = tl.minimum(folded, period - folded)
-        limit = tl.where(length > 0, length + N_FFT - left, -N_FFT)  # frames of an item of no samples are silent
-        used = (step < N_FFT) & (place < limit)
-    else:
-        source = place
-        used = (step < N_FFT) & (place >= 0) & (place < length)
-    value = tl.load(waves + row * size + source, mask=used, other=0).to(tl.float32)
-    if INT16:
-        value = value / 32768.0
-    weight = tl.load(taper + step, mask=step < N_FFT, other=0.0)
-    tl.store(out + (row * count + frame) * N_FFT + step, value * weight, mask=step < N_FFT)
+    wanted, after = step < N_FFT, N_FFT - left
+    value = read_samples(waves + row * size, frame * hop - left + step, wanted, length, after, REFLECT, INT16)
+    weight = tl.load(taper + step, mask=wanted, other=0.0)
+    tl.store(out + (row * count + frame) * N_FFT + step, value * weight, mask=wanted)
 
 
 @triton.jit(do_not_specialize=["count", "bins", "bands"])
@@ -77,11 +67,4 @@ def present(
     real, imaginary = tl.load(place, mask=known, other=0.0), tl.load(place + 1, mask=known, other=0.0)
     written = (frame < count)[:, None] & (column < bins)[None, :]
     to = (row * bins + column[None, :]) * count + frame[:, None]
-    if FORM == 0:
-        tl.store(out + 2 * to, real, mask=written)
-        tl.store(out + 2 * to + 1, imaginary, mask=written)
-    else:
-        power = real * real + imaginary * imaginary
-        if FORM == 1:
-            power = tl.sqrt(power)
-        tl.store(out + to, power, mask=written)
+    write_spectra(out, to, real, imaginary, written, FORM)

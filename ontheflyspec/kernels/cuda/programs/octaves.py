@@ -3,6 +3,8 @@
 import triton
 import triton.language as tl
 
+from ontheflyspec.kernels.cuda.programs.shared import read_samples, write_spectra
+
 
 @triton.jit(do_not_specialize=["size", "total", "left", "right"])
 def extend_waves(
@@ -12,19 +14,8 @@ def extend_waves(
     """Writes a part of a signal in float32, reflected at the item's own ends or with zeros around it."""
     row = tl.program_id(1).to(tl.int64)
     step = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    length, place = tl.load(lengths + row // channels).to(tl.int32), step - left
-    if REFLECT:
-        period = tl.maximum(2 * length - 2, 1)
-        folded = place % period
-        folded = tl.where(folded < 0, folded + period, folded)
-        source = tl.minimum(folded, period - folded)
-        used = place < tl.where(length > 0, length + right, -left - 1)
-    else:
-        source = place
-        used = (place >= 0) & (place < length)
-    value = tl.load(waves + row * size + source, mask=used, other=0).to(tl.float32)
-    if INT16:
-        value = value / 32768.0
+    length = tl.load(lengths + row // channels).to(tl.int32)
+    value = read_samples(waves + row * size, step - left, step < total, length, right, REFLECT, INT16)
     tl.store(out + row * total + step, value, mask=step < total)
 
 
@@ -58,14 +49,7 @@ def level(
             imaginary = tl.dot(part, weight, imaginary, input_precision="ieee")
         to = (row * bins_in_all + bin + band[None, :]) * count + frame[:, None]
         written = (frame < count)[:, None] & (band < BINS)[None, :]
-        if FORM == 0:
-            tl.store(out + 2 * to, real, mask=written)
-            tl.store(out + 2 * to + 1, imaginary, mask=written)
-        else:
-            power = real * real + imaginary * imaginary
-            if FORM == 1:
-                power = tl.sqrt(power)
-            tl.store(out + to, power, mask=written)
+        write_spectra(out, to, real, imaginary, written, FORM)
     else:  # with names of its own, as a name keeps its type
         sample = (number - tiles) * BLOCK + tl.arange(0, BLOCK)
         value = tl.zeros([BLOCK], tl.float32)
