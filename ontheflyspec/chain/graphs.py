@@ -74,7 +74,8 @@ class Graphs:
         params = self.chain.draw(batch.ids) if self.chain.is_random() else {}
         shape = torch.Size([*batch.data.shape[:-1], rounded(batch.data.shape[-1])])
         edits, infos = look_ahead(steps, 0, Info.of(batch, "")._replace(shape=shape), params)
-        values, key = needed_by(edits, infos), _key(batch, shape, edits, infos)
+        values = needed_by(edits, infos)
+        key = _key(batch, shape, edits, values)
         if len(infos) <= len(steps) or any(edit.op.on_host for edit in edits.values()):
             return None
         if key not in self.known:
@@ -82,7 +83,7 @@ class Graphs:
                 self.met = self.met if len(self.met) < 16 * MOST else set()
                 self.met.add(key)
                 return None
-            self.known[key] = self._captured(batch, params, edits, infos)
+            self.known[key] = self._captured(batch, params, edits, infos, values)
         graph = self.known[key]
         if graph is None:
             return None
@@ -99,13 +100,12 @@ class Graphs:
         return out, _moved(steps, batch, params, targets)
 
     def _captured(
-        self, batch: PaddedBatch, params: Any, edits: dict[int, Edit], infos: dict[int, Info]
+        self, batch: PaddedBatch, params: Any, edits: dict[int, Edit], infos: dict[int, Info], values: list[Any]
     ) -> Captured | None:
         """Returns a graph of the chain for a rounded shape and a plan, None if it cannot be captured."""
         data = batch.data.new_zeros(infos[0].shape)
         data[..., : batch.data.shape[-1]].copy_(batch.data)
         rows = batch._replace(data=data)
-        values = needed_by(edits, infos)
 
         def run(placed: Placed) -> Tensor:
             result: Tensor = run_all(self.chain, rows, params, ahead=Ahead(edits, infos, placed))[0].data
@@ -139,9 +139,9 @@ def _bound(step: Any) -> bool:
     return has_hooks(step) or any(parameter.requires_grad for parameter in step.parameters())
 
 
-def _key(batch: PaddedBatch, shape: torch.Size, edits: dict[int, Edit], infos: dict[int, Info]) -> Any:
+def _key(batch: PaddedBatch, shape: torch.Size, edits: dict[int, Edit], values: list[Any]) -> Any:
     """Returns all that a graph depends on but the values of its samples and its table."""
-    tensors = tensors_in(*needed_by(edits, infos))
+    tensors = tensors_in(*values)
     first = {id(x): place for place, x in reversed(list(enumerate(tensors)))}
     kinds = tuple((first[id(x)], x.dtype, x.shape) for x in tensors)
     plans = tuple((place, edit.op.name, edit.size, repr(_numbers(edit.options))) for place, edit in edits.items())
