@@ -74,6 +74,18 @@ def positive(where: str, name: str, value: Any) -> float:
     return result
 
 
+def flag(where: str, name: str, value: Any) -> bool:
+    """Returns ``value`` if it is True or False, or raises: no other value stands for a truth value."""
+    if not isinstance(value, bool):
+        raise TypeError(message(where, f"{name} to be True or False", repr(value), f"Pass a bool as {name}."))
+    return value
+
+
+def optional_rate(where: str, sample_rate: Any) -> float | None:
+    """Returns a sample rate in Hz or None, or raises."""
+    return None if sample_rate is None else positive(where, "sample_rate", sample_rate)
+
+
 def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
     """Returns ``value`` if it is one of ``options``, or raises naming them."""
     known = list(options)

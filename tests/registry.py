@@ -16,7 +16,7 @@ from torch import nn
 
 import ontheflyspec as ofs
 from case import BANDS, FOURIER, MEL, RATE, Case, centred, from_db, from_db_magnitude, uncentred
-from families import bands, constant_q, inverse, level, noise, pitch, shape, spectrogram, timing
+from families import bands, constant_q, fixed, inverse, level, noise, pitch, shape, spectrogram, timing
 
 
 def _stft() -> list[Case]:
@@ -226,15 +226,15 @@ def _chains() -> list[Case]:
     ]
 
 
-FAMILIES = (constant_q, inverse, bands, pitch, shape, noise, level, spectrogram, timing)
+FAMILIES = (constant_q, inverse, bands, pitch, shape, noise, level, fixed, spectrogram, timing)
 CASES: list[Case] = [*_stft(), *_mel(), *_mfcc(), *_post(), *_augmentations(), *_chains()]
 CASES += [case for family in FAMILIES for case in family.CASES]
 TRANSFORMS = [case for case in CASES if not case.random]
 RANDOM = [case for case in CASES if case.random]
 
 
-def public_steps() -> set[str]:
-    """Returns the names of all public transforms and augmentations."""
+def public_steps() -> set[type]:
+    """Returns all public transforms and augmentations."""
     from ontheflyspec.augment.base import Augment
     from ontheflyspec.chain.compose import Chain
     from ontheflyspec.transforms.base import Transform
@@ -244,5 +244,5 @@ def public_steps() -> set[str]:
         for name in space.__all__:
             value = getattr(space, name)
             if isinstance(value, type) and issubclass(value, Transform | Augment | Chain):
-                found.add(name)
-    return found - {"Transform", "Augment", "Chain", "Parallel"}
+                found.add(value)
+    return found - {Transform, Augment, ofs.Parallel}

@@ -38,6 +38,20 @@ Sometimes(steps, *, p=0.5, seed=0)
 FrameLabels(data, lengths, rate)
 Segments(items)
 ClipLabels(data, n_classes=None)
+Transform()
+Augment(*, p=1.0, seed=0)
+Gain(*, gain_db)
+PeakNormalize(*, peak_db=0.0)
+RMSNormalize(*, rms_db=-20.0)
+LoudnessNormalize(*, loudness_lufs=-23.0, sample_rate=None)
+LowPass(*, cutoff_hz, order=2, zero_phase=True, sample_rate=None)
+HighPass(*, cutoff_hz, order=2, zero_phase=True, sample_rate=None)
+BandPass(*, center_hz, bandwidth, order=2, zero_phase=True, sample_rate=None)
+Telephone(*, low_hz=300.0, high_hz=3400.0, order=4, mu=None, sample_rate=None)
+PreEmphasis(*, coefficient=0.97)
+MuLaw(*, mu=255.0)
+AdjustDuration(*, seconds, crop='start', position='start', sample_rate=None)
+TrimSilence(*, top_db=60.0, frame_length=2048, hop_length=512)
 STFT(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, pad_mode='reflect', \
 output='complex', backend='auto', trainable=False, freq_scale=None, fmin=None, fmax=None, n_bins=None)
 InverseSTFT(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
@@ -166,7 +180,12 @@ PUBLIC = {
     for name in space.__all__
     if not isinstance(getattr(space, name), ModuleType)
 }
-STEPS = {name: kind for name, kind in PUBLIC.items() if inspect.isclass(kind) and issubclass(kind, Transform | Augment)}
+BASES = {Transform, Augment}
+STEPS = {
+    name: kind
+    for name, kind in PUBLIC.items()
+    if inspect.isclass(kind) and issubclass(kind, Transform | Augment) and kind not in BASES
+}
 
 
 def signature(path: str) -> inspect.Signature:

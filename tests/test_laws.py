@@ -120,7 +120,11 @@ def test_axes(case: Case) -> None:
         assert times.dtype == torch.float64
         assert torch.allclose(times.diff(), torch.full_like(times[1:], 1 / out.rate))
         assert times[-1] <= 200 / RATE
-    if case.lengths == "formula" and (case.rank == 2 or not hasattr(module, "frequencies")):
+    if (
+        case.lengths == "formula"
+        and case.steps(1) != case.steps(9_000)
+        and (case.rank == 2 or not hasattr(module, "frequencies"))
+    ):
         old, new = case.steps(80_000), 80_000
         assert out.rate == pytest.approx(batch.rate * old / new, rel=1e-3)
 
@@ -182,7 +186,7 @@ def test_gradcheck(case: Case) -> None:
 
 
 def test_registry_is_complete() -> None:
-    covered = {type(build(case)).__name__ for case in CASES}
+    covered = {type(build(case)) for case in CASES}
     assert public_steps() - covered == set(), "public classes without a case in tests/registry.py"
     assert len({case.name for case in CASES}) == len(CASES)
 

@@ -38,8 +38,9 @@ BELOW: dict[str, set[str]] = {"ground": set(), "machinery": {"ground"}, "op": {"
 BELOW["functional"] = {*BELOW["op"], "op"}
 BELOW["pipeline"] = {*BELOW["functional"], "functional"}
 BELOW["kernels.cpu"] = {*BELOW["pipeline"], "pipeline"}
-BELOW["transforms"] = BELOW["augment"] = BELOW["data"] = {*BELOW["pipeline"], "pipeline"}
-BELOW["chain"] = {*BELOW["transforms"], "transforms.base", "augment.base", "augment.ranges"}
+BELOW["plans"] = BELOW["kernels.cpu"]
+BELOW["transforms"] = BELOW["augment"] = BELOW["data"] = {*BELOW["pipeline"], "pipeline", "plans"}
+BELOW["chain"] = {*BELOW["transforms"], "transforms.base", "transforms.edit", "augment.base", "augment.ranges"}
 ALWAYS = {"torch", "numpy", "typing_extensions"}
 
 

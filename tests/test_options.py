@@ -47,6 +47,8 @@ class Base:
     others: dict[str, Any]
 
 
+OTHER_RATE: dict[str, Any] = {"sample_rate": 2 * RATE}
+FIXED: dict[str, Any] = {"order": 3, "zero_phase": False, **OTHER_RATE}
 FRAMES: dict[str, Any] = {
     "sample_rate": 2 * RATE,
     "n_fft": 80,
@@ -203,7 +205,8 @@ OTHER_BURSTS = {"snr_db": 3.0, "gap_s": 0.02, "duration_s": 0.02, "fade_s": 0.00
 ORDER: dict[str, Any] = {**AGAIN, "order": 4, "zero_phase": False}
 SHELF: dict[str, Any] = {**AGAIN, "cutoff_hz": 1_000.0, "gain_db": 3.0, "q": 0.7}
 LENGTH = {"sample_rate": Raises(2 * RATE, "a batch of 16000 Hz")}
-TRIM: dict[str, Any] = {"frame_length": 64, "hop_length": 16, "top_db": 20.0, "p": 0.5, "seed": 2}
+QUIET: dict[str, Any] = {"frame_length": 64, "hop_length": 16}
+TRIM: dict[str, Any] = {**QUIET, "top_db": 20.0, "p": 0.5, "seed": 2}
 WARP: dict[str, Any] = {**AGAIN, "alpha": 0.8, "boundary": 0.3, "frequencies": [1.0, 2.0, 3.0, 4.0, 5.0, 8.0]}
 
 TABLE: dict[str, list[Base]] = {
@@ -373,10 +376,39 @@ TABLE: dict[str, list[Base]] = {
 }
 
 KINDS: dict[str, Any] = {
-    name: value
+    f"fixed {name}" if space is ofs and name in ofs.augment.__all__ else name: value
     for space, base in ((ofs, Transform), (ofs.augment, Augment))
     for name, value in vars(space).items()
-    if name in space.__all__ and isinstance(value, type) and issubclass(value, base)
+    if name in space.__all__ and isinstance(value, type) and issubclass(value, base) and value is not base
+}
+TABLE |= {
+    "fixed AdjustDuration": [
+        Base(
+            {"seconds": 0.1, "sample_rate": RATE},
+            {"seconds": 0.12, "crop": "end", "position": Same("end"), **OTHER_RATE},
+        ),
+        Base(
+            {"seconds": 0.2, "sample_rate": RATE},
+            {"seconds": 0.22, "crop": Same("end"), "position": "end", **OTHER_RATE},
+        ),
+    ],
+    "fixed BandPass": [
+        Base(
+            {"center_hz": 800.0, "bandwidth": 0.5, "sample_rate": RATE}, {**FIXED, "center_hz": 900.0, "bandwidth": 1.0}
+        ),
+    ],
+    "fixed Gain": [Base({"gain_db": 3.0}, {"gain_db": -3.0})],
+    "fixed HighPass": [Base({"cutoff_hz": 800.0, "sample_rate": RATE}, {**FIXED, "cutoff_hz": 900.0})],
+    "fixed LoudnessNormalize": [Base({"sample_rate": RATE}, {"loudness_lufs": -30.0, **OTHER_RATE})],
+    "fixed LowPass": [Base({"cutoff_hz": 800.0, "sample_rate": RATE}, {**FIXED, "cutoff_hz": 900.0})],
+    "fixed MuLaw": [Base({}, {"mu": 20.0})],
+    "fixed PeakNormalize": [Base({}, {"peak_db": -9.0})],
+    "fixed PreEmphasis": [Base({}, {"coefficient": 0.5})],
+    "fixed RMSNormalize": [Base({}, {"rms_db": -40.0})],
+    "fixed Telephone": [
+        Base({"sample_rate": RATE}, {"low_hz": 500.0, "high_hz": 2_000.0, "order": 2, "mu": 30.0, **OTHER_RATE}),
+    ],
+    "fixed TrimSilence": [Base({**QUIET, "top_db": 20.0}, {"frame_length": 200, "hop_length": 40, "top_db": 6.0})],
 }
 ROWS = [(kind, place) for kind, bases in TABLE.items() for place in range(len(bases))]
 FLIPS = [(kind, place, option) for kind, place in ROWS for option in TABLE[kind][place].others]
@@ -393,7 +425,7 @@ def sample(kind: str) -> Tensor:
     if KINDS[kind].item_rank == 2:
         bands = 33 if kind == "GriffinLim" else BANDS
         return torch.randn(2, bands, 60, generator=draws).square() * torch.linspace(0.1, 2, 60)
-    loud = torch.hann_window(1_200) if kind == "TrimSilence" else torch.linspace(0.05, 0.5, 1_200)
+    loud = torch.hann_window(1_200) if kind.endswith("TrimSilence") else torch.linspace(0.05, 0.5, 1_200)
     return torch.randn(2, 1_200, generator=draws) * loud
 
 
@@ -401,7 +433,7 @@ def shown(kind: str, options: dict[str, Any]) -> dict[str, Any]:
     """Returns what can be seen of a transform: its output, lengths, rate and frequencies."""
     module, data = KINDS[kind](**options), sample(kind)
     rate = RATE if module.item_rank == 1 else RATE / FOURIER["hop_length"]
-    if isinstance(module, Augment):
+    if isinstance(module, Augment) or kind.endswith("TrimSilence"):
         out = module(ofs.PaddedBatch(data, torch.tensor([data.shape[-1]] * 2), rate, torch.arange(2)))
         return {"data": out.data, "lengths": out.lengths}
     seen = {"data": module(data).detach(), "lengths": module.output_lengths(data.shape[-1])}

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from abc import abstractmethod
-from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, Span, mels, side_by_side, uniform
-from ontheflyspec.functional.filtering import butterworth, butterworth_band, filter_items, tails, warped
+from ontheflyspec.functional.filter_designs import LIMITS, Design, band, digital, longest
+from ontheflyspec.functional.filtering import butterworth, filter_items
 from ontheflyspec.op import Edit, Op
+from ontheflyspec.plans import Info, filtered
 from ontheflyspec.torch_internals import constant_in_traces
-
-LOWEST = 1.0
-"""Hz, the least frequency of a filter: its response goes on for seconds."""
-
-LIMITS = {"hz": (LOWEST, math.inf), "bandwidth": (0.01, 1.99), "db": (-60.0, 60.0), "q": (0.05, 100.0)}
-"""Lowest and highest value of a filter's parameters, by the last word of their names."""
-
-_LOWER_TOP = 0.44
-"""Share of the rate that the lower edge of a band lies at most at, so that it stays below the upper one."""
-
-Design = Callable[..., Tensor]
-"""Makes second-order sections of a rate in Hz and parameters, each float64 ``[B]``, or ``[B, k]`` for k bands."""
 
 
 class Filter(Augment):
@@ -84,14 +68,11 @@ class Filter(Augment):
         Raises:
             ValueError: a batch without a rate, or a frequency that can only be drawn at or above half of it.
         """
-        rate, design, (name, span) = info.known_rate("frequencies in Hz"), self.design(), next(iter(self.spans.items()))
+        rate, (name, span) = info.known_rate("frequencies in Hz"), next(iter(self.spans.items()))
         # Of several bands some may lie above half the rate: they count as right below it.
-        if isinstance(span[0], float) and span[0] >= rate / 2:
-            rule = f"{name} to begin below half the rate, {rate / 2:g} Hz"
-            remedy = f"Lower {name} or leave {info.where} out."
-            raise ValueError(checks.message(info.where, rule, f"{span[0]:g} Hz", remedy))
-        sections, tail = design(rate, *(params[one] for one in self.spans)), self._longest(rate)
-        return info.edit(op, params["active"], sections=sections, tail=tail, **options)
+        lowest = (name, span[0] if isinstance(span[0], float) else 0.0)
+        sections = self.design()(rate, *(params[one] for one in self.spans))
+        return filtered(info, op, params["active"], lowest, (sections, self._longest(rate)), **options)
 
     @constant_in_traces
     def _longest(self, rate: float) -> int:
@@ -100,19 +81,6 @@ class Filter(Augment):
         if key not in self._tails:
             self._tails[key] = longest(self.design(), rate, *self.spans.values())
         return self._tails[key]
-
-
-def longest(design: Design, rate: float, *spans: Any) -> int:
-    """Returns the samples of the longest response of a design, which has its parameters at ends of their spans."""
-    sides = zip(*itertools.product((0, 1), repeat=len(spans)), strict=True)
-    ends = [torch.tensor(span, dtype=torch.float64, device="cpu") for span in spans]
-    values = [end[..., list(side)].movedim(-1, 0) for end, side in zip(ends, sides, strict=True)]
-    return int(tails(design(rate, *values)).max())
-
-
-def digital(design: Callable[..., Tensor], rate: float, hertz: Tensor, *others: Tensor, **options: Any) -> Tensor:
-    """Returns the sections of a filter at frequencies in Hz, by a design on the scale of `warped`."""
-    return design(warped(hertz, rate), *others, **options)
 
 
 class _Butterworth(Filter):
@@ -259,21 +227,6 @@ class _Band(_Butterworth):
     def design(self) -> Design:
         """Returns the design of `band`."""
         return partial(band, order=self.order, kind=self.kind)
-
-
-def band(rate: float, center_hz: Tensor, bandwidth: Tensor, *, order: int, kind: str) -> Tensor:
-    """Returns the sections of a Butterworth band filter, see `butterworth_band`.
-
-    Args:
-        rate: Hz.
-        center_hz: middle of the band, float64 ``[B]``.
-        bandwidth: its width as a share of the middle, float64 ``[B]``.
-        order: half the number of poles.
-        kind: ``"pass"`` or ``"stop"``.
-    """
-    half = center_hz * bandwidth / 2
-    lower = warped((center_hz - half).clamp(min=LOWEST), rate, _LOWER_TOP)
-    return butterworth_band(lower, warped(center_hz + half, rate), order, kind)
 
 
 class BandPass(_Band):

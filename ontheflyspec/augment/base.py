@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,94 +12,11 @@ from torch import Tensor, nn
 from ontheflyspec import checks, rng
 from ontheflyspec.augment.ranges import Params, Range
 from ontheflyspec.batch import PaddedBatch, as_float, as_tensor, check_input, with_targets
-from ontheflyspec.functional.masks import Spans, gaps
-from ontheflyspec.functional.time_maps import SampleMap, rearrange
-from ontheflyspec.labels import Extent, Target, TimeMap, mixed
-from ontheflyspec.op import Edit, Op, execute
-from ontheflyspec.recordings import Bank, Waves, check_match, look_up
+from ontheflyspec.op import Edit, execute
+from ontheflyspec.plans import Info, followed
 
 LEAST = 2.0**-33
 """Distance of the extreme numbers of `rng.uniform` from 0 and from 1."""
-
-
-class Info(NamedTuple):
-    """Metadata of a batch, all that a plan may depend on: it is made before the samples are there.
-
-    Args:
-        lengths: steps of each item, int64 ``[B]`` on any device.
-        rate: steps per second, None if it is not known.
-        shape: ``[B, ..., T]`` of the data; ``[B]`` if lengths alone are asked for.
-        where: name that errors begin with.
-        device: of the data, None if lengths alone are asked for.
-    """
-
-    lengths: Tensor
-    rate: float | None
-    shape: torch.Size
-    where: str
-    device: torch.device | None = None
-
-    @classmethod
-    def of(cls, batch: PaddedBatch, where: str) -> Info:
-        """Returns the metadata of a batch."""
-        return cls(batch.lengths, batch.rate, batch.data.shape, where, batch.data.device)
-
-    @property
-    def size(self) -> int:
-        """Steps of the last axis, 0 if lengths alone are asked for."""
-        return self.shape[-1] if len(self.shape) > 1 else 0
-
-    @property
-    def channels(self) -> int:
-        """Channels of waveforms, 1 where they have no axis."""
-        return self.shape[1] if len(self.shape) > 2 else 1
-
-    @property
-    def bands(self) -> int:
-        """Bands of spectrograms, 0 if lengths alone are asked for."""
-        return self.shape[-2] if len(self.shape) > 2 else 0
-
-    def known_rate(self, what: str) -> float:
-        """Returns the rate, or raises that ``what`` needs one."""
-        return checks.known_rate(self.where, self.rate, what)
-
-    def waves(self, bank: Bank, files: Tensor) -> Waves:
-        """Returns the waves at positions ``files`` of a bank, counting round, or raises unless they fit the batch."""
-        check_match(self.where, bank, self.known_rate(f"a bank of {bank.rate:g} Hz"), self.channels, self.device)
-        return look_up(bank, files)
-
-    def edit(self, op: Op[..., Any], active: Tensor | None, **options: Any) -> Edit:
-        """Returns an edit by ``op`` that leaves lengths as they are."""
-        return Edit(op, options, active, self.lengths, self.size)
-
-    def rearranged(self, sample_map: SampleMap, lengths: Tensor, size: int) -> Edit:
-        """Returns an edit that moves segments of items into results of ``lengths``, with a last axis of ``size``."""
-        options = {"sample_map": sample_map, "size": size}
-        return Edit(rearrange, options, None, lengths, size, lambda: self.moved(sample_map))
-
-    def moved(self, sample_map: SampleMap) -> TimeMap:
-        """Returns the time map, in seconds, of a map in samples."""
-        return sample_map.time_map(self.known_rate("times in seconds"))
-
-    def around(self, hidden: Spans) -> TimeMap:
-        """Returns the time map, in seconds, of items that stay in place and lose the time of the hidden spans."""
-        first, last = gaps(*hidden, self.lengths)
-        return self.moved(SampleMap(first, last, first, torch.ones_like(first)))
-
-    def one_piece(self, slope: Tensor) -> TimeMap:
-        """Returns the time map of items stretched evenly: ``slope``, float64 ``[B]``, seconds for each of their own."""
-        end = self.lengths.double().unsqueeze(-1) / self.known_rate("times in seconds")
-        nothing = torch.zeros_like(end)
-        return TimeMap(nothing, end, nothing, slope.unsqueeze(-1))
-
-    def column(self, values: Tensor) -> Tensor:
-        """Returns values ``[B]`` as ``[B, 1]`` on the device of the lengths."""
-        return values.to(self.lengths.device, non_blocking=True).unsqueeze(-1)
-
-    def after(self, edit: Edit) -> Info:
-        """Returns the metadata of the batch after an edit."""
-        lengths = self.lengths if edit.lengths is None else edit.lengths
-        return self._replace(lengths=lengths, shape=torch.Size((*self.shape[:-1], edit.size)))
 
 
 class Augment(nn.Module, ABC):
@@ -114,6 +31,22 @@ class Augment(nn.Module, ABC):
     Args:
         p: probability that an item is changed.
         seed: of the draws, beside the id of the item and the place in a chain.
+
+    Raises:
+        ValueError: a probability outside 0..1.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> from ontheflyspec.augment.ranges import uniform
+        >>> from ontheflyspec.functional.masks import scale_items
+        >>> class Amplify(ofs.Augment):
+        ...     def ranges(self):
+        ...         return {"factor": uniform((2.0, 2.5))}
+        ...
+        ...     def plan(self, info, params):
+        ...         return info.edit(scale_items, None, factors=torch.where(params["active"], params["factor"], 1))
+        >>> Amplify()(torch.tensor([1.0, -3.0])) >= torch.tensor([2.0, -7.5])
+        tensor([True, True])
     """
 
     item_rank: int = 1
@@ -259,25 +192,6 @@ def changed(
     edit = planned(step, info, params)
     after, moved = execute({0: edit}, batch)
     return after, followed(targets, edit, info, Info.of(after, info.where), moved)
-
-
-def followed(
-    targets: Sequence[Any], edit: Edit, before: Info, after: Info, moved: TimeMap | None = None
-) -> Sequence[Any]:
-    """Returns targets after an edit; ``moved`` is its time map if only the operation itself knows it."""
-    if edit.mixed is not None:
-        return [mixed(before.where, target, *edit.mixed) for target in targets]
-    time = edit.time if moved is None else lambda: moved
-    if time is None or not any(isinstance(target, Target) for target in targets):
-        return list(targets)
-    time_map, spans = time(), [Extent(one.lengths, one.rate, one.shape[-1]) for one in (before, after)]
-    return [target.follow(time_map, *spans) if isinstance(target, Target) else target for target in targets]
-
-
-def last_axis(sizes: Tensor, bounds: Tensor) -> int:
-    """Returns the largest of the sizes if they are on the host, else of their upper bounds, which are there."""
-    known = sizes if sizes.device.type == "cpu" else bounds
-    return int(known.max()) if known.numel() else 0
 
 
 def ids_of(batch: PaddedBatch) -> Tensor:

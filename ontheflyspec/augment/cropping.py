@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
-
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Info, last_axis
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, fraction
-from ontheflyspec.batch import check_rate
-from ontheflyspec.functional.time_maps import SampleMap, Silence, trim_silence
+from ontheflyspec.functional.time_maps import Silence, trim_silence
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info, duration, fitted
 
 
 class _Fitted(Augment):
@@ -35,22 +33,9 @@ class _Fitted(Augment):
 
     def plan(self, info: Info, params: Params) -> Edit:
         """Returns the edit that crops or pads the active items."""
-        if info.rate is None and len(info.shape) == 1:
-            rule = "a sample_rate, to know lengths without a batch"
-            remedy = f"Make it with {info.where}(sample_rate=...)."
-            raise ValueError(checks.message(info.where, rule, "none", remedy))
-        rate = info.known_rate("a duration in seconds")
-        if self.sample_rate is not None:
-            check_rate(info.where, self.sample_rate, rate)
-        wanted, n = max(round(self.seconds * rate), 1), info.lengths.unsqueeze(-1)
-        size = torch.where(info.column(params["active"]), wanted if self.pads else n.clamp(max=wanted), n)
-        bound = torch.where(params["active"], wanted if self.pads else min(info.size, wanted), info.size)
-        free = (info.column(params["start"]) * ((n - size).abs() + 1)).long()
-        gap = (size - n).clamp(min=0)
-        place = {"start": torch.zeros_like(gap), "end": gap, "random": torch.minimum(free, gap)}[self.position]
-        start = torch.where(n > size, free, 0)
-        sample_map = SampleMap(start, start + torch.minimum(n, size), place, torch.ones_like(start))
-        return info.rearranged(sample_map, size.squeeze(-1), last_axis(size, bound))
+        wanted, drawn = duration(info, self.seconds, self.sample_rate), params["start"]
+        position = drawn if self.position == "random" else self.position
+        return fitted(info, params["active"], wanted, drawn, position, pads=self.pads)
 
 
 class RandomCrop(_Fitted):
@@ -89,7 +74,8 @@ class AdjustDuration(_Fitted):
 
     Args:
         seconds: duration of each result, rounded to whole samples.
-        position: where a shorter item lies among the silence: ``"start"``, ``"end"`` or ``"random"``.
+        position: where a shorter item lies among the silence: ``"start"``, ``"center"``, ``"end"`` or
+            ``"random"``.
         sample_rate: as in `RandomCrop`.
         p: probability that an item is changed.
         seed: of the draws, beside the id of the item and the place in a chain.
@@ -127,7 +113,7 @@ class AdjustDuration(_Fitted):
         seed: int = 0,
     ) -> None:
         super().__init__(seconds=seconds, sample_rate=sample_rate, p=p, seed=seed)
-        self.position = checks.choice("AdjustDuration", "position", position, ("start", "end", "random"))
+        self.position = checks.choice("AdjustDuration", "position", position, ("start", "center", "end", "random"))
 
 
 class TrimSilence(Augment):

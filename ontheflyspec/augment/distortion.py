@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.band_filters import Design, Filter
-from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.band_filters import Filter
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, Span, integers, uniform
 from ontheflyspec.functional.distortion import CLIP, CRUSH, MU_LAW, SATURATE, bend_items, filter_and_compand
-from ontheflyspec.functional.filtering import butterworth, warped
+from ontheflyspec.functional.filter_designs import Design, line
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info
 
 
 class Clip(Augment):
@@ -276,9 +276,3 @@ class Telephone(Filter):
             return super().plan(info, params)
         mu = torch.full_like(params["low_hz"], self.mu).unsqueeze(-1)
         return self.filtered(info, params, filter_and_compand, mu=mu)
-
-
-def line(rate: float, low_hz: Tensor, high_hz: Tensor, *, order: int) -> Tensor:
-    """Returns the sections of a Butterworth high-pass and a low-pass filter at edges in Hz, float64 ``[B]`` each."""
-    lower, upper = warped(low_hz, rate), warped(high_hz, rate)
-    return torch.cat([butterworth(lower, order, "high"), butterworth(upper, order, "low")], 1)

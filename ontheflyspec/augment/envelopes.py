@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, Span, fraction, uniform
 from ontheflyspec.functional.envelopes import SHAPES, fade, glide
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info
 
 
 class GainTransition(Augment):

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.band_filters import Design, Filter, digital
-from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.band_filters import Filter
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, Span, uniform
+from ontheflyspec.functional.filter_designs import Design, digital
 from ontheflyspec.functional.filtering import emphasise, peaking, shelf, warped
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info
 
 _HERTZ = ((42, 95), (91, 204), (196, 441), (421, 948), (909, 2045), (1957, 4404), (4216, 9486))
 _STEEPNESS = ((0.1, 0.999), *[(0.5, 5.0)] * 5, (0.1, 0.999))

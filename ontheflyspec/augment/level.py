@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, Span, uniform
 from ontheflyspec.functional.loudness import bring_to_level
 from ontheflyspec.functional.masks import scale_items
 from ontheflyspec.functional.snr import db_to_amplitude
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info
 
 
 class Gain(Augment):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, Span, fraction, integers, key, uniform
 from ontheflyspec.augment.spectrogram_masks import checked_fill
 from ontheflyspec.batch import as_tensor
@@ -16,6 +16,7 @@ from ontheflyspec.functional.channels import channel_orders, hide_channels, orde
 from ontheflyspec.functional.mixing import mix_pairs, partners, segments, swap_segments, symmetric_beta
 from ontheflyspec.labels import mix_labels
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info
 
 KINDS = {"wave": 1, "features": 2}
 """Axes of one item."""

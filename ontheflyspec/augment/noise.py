@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, Span, fraction, integers, key, place, side_by_side, uniform
 from ontheflyspec.functional.backgrounds import Bursts, Excerpts, add_backgrounds, add_bursts
 from ontheflyspec.functional.noises import add_colored_noise
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info
 from ontheflyspec.recordings import LOOP_FADE_S, Bank, checked_bank
 
 COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0, "blue": -1.0, "violet": -2.0}

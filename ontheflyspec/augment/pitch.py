@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Info, last_axis
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, Span, uniform
 from ontheflyspec.functional import phase_vocoder_tables as tables
 from ontheflyspec.functional.phase_vocoder import vocode
 from ontheflyspec.functional.resampling import change_speeds, fraction, step_table
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info, last_axis
 
 FASTEST = 8.0
 """Largest factor of `Speed`, and 1 over the smallest."""

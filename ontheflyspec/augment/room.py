@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, Span, key, place, uniform
 from ontheflyspec.functional.convolution import Responses, convolve_items
 from ontheflyspec.functional.rooms import Rooms
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info
 from ontheflyspec.recordings import Bank, checked_bank, look_up
 
 

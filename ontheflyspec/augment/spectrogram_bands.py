@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, Span, fraction, integers, uniform
 from ontheflyspec.augment.spectrogram_masks import checked_fill
 from ontheflyspec.batch import as_tensor
@@ -16,6 +16,7 @@ from ontheflyspec.functional.masks import raise_items, scale_items, shift_bands
 from ontheflyspec.functional.snr import db_to_amplitude
 from ontheflyspec.functional.warping import read_between, region_gains, tract_positions
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info
 
 
 class FrequencyShift(Augment):

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, fraction, integers
 from ontheflyspec.functional.masks import Spans, gaps, mask_holes, mask_spans, spans
 from ontheflyspec.functional.warping import mask_warped, warp_knots, warp_positions
 from ontheflyspec.labels import TimeMap
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info
 
 POLICY = ("time_warp_param", "freq_mask_param", "time_mask_param", "max_time_share", "n_time_masks", "n_freq_masks")
 """Options that a policy of the paper sets: its W, F, T, p, and twice its number of masks."""

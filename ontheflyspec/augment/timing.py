@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.augment.base import Augment, Info
+from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, Span, fraction, key, order, uniform
 from ontheflyspec.functional.masks import spans
 from ontheflyspec.functional.time_maps import SampleMap, hide_spans, shift_samples
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info
 
 
 class TimeShift(Augment):

@@ -15,6 +15,7 @@ from ontheflyspec.batch import PaddedBatch, with_targets
 from ontheflyspec.chain.graphs import Graphs
 from ontheflyspec.chain.run import Targets, run_all, steps_of
 from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.edit import EditTransform
 
 
 class Chain(nn.Module, ABC):
@@ -177,7 +178,8 @@ class Compose(Chain):
 
     def forward(self, x: Any) -> Any:
         """Runs the steps on what loaders yield; see the class."""
-        if isinstance(x, Tensor) and not self.is_random():
+        edits = any(isinstance(part, EditTransform) for part in self.modules())  # which need the chain's rate
+        if isinstance(x, Tensor) and not edits and not self.is_random():
             return run_all(self, x, {})[0]
         return super().forward(x)
 

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ontheflyspec.augment.base import Info, followed, ids_of
+from ontheflyspec.augment.base import ids_of
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.chain.run import Ahead, Targets, has_hooks, look_ahead, needed_by, run_all, steps_of
 from ontheflyspec.op import Edit
+from ontheflyspec.plans import Info, followed
 from ontheflyspec.transfer import Placed, small_tensors, tensors_in
 
 AN_OCTAVE = 8

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from ontheflyspec import pipeline
-from ontheflyspec.augment.base import Augment, Info, checked, followed, planned
+from ontheflyspec.augment.base import Augment, checked, planned
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, check_lengths, check_rank, trust
 from ontheflyspec.op import Edit, execute, needed
 from ontheflyspec.pipeline import Pipeline
+from ontheflyspec.plans import Info, followed
 from ontheflyspec.torch_internals import HOOKS, any_global_hook
 from ontheflyspec.transfer import Placed
 from ontheflyspec.transforms.base import FrameTransform, Transform, check
+from ontheflyspec.transforms.edit import EditTransform, planned_edit
 
 Targets = Sequence[Any]
 """Targets of a batch, in the order in which they stand beside it."""
@@ -75,13 +77,16 @@ def run_all(
             ahead = Ahead(edits, infos, Placed(x.data.device, needed_by(edits, infos)))
             for info in infos.values():
                 trust(info.lengths)
-        if place in edited:
+        if place in edited and isinstance(x, PaddedBatch):
             while place + count in edited:
                 count += 1
             x, targets = _augmented(chain, range(place, place + count), x, params, targets, ahead)
         elif str(place) in params:
             with named(chain, place):
                 x, targets = step.run(x, params[str(place)], targets)
+        elif isinstance(step, EditTransform) and targets:  # which hooks must see run
+            with named(chain, place):
+                x, *targets = step([x, *targets])
         else:
             with named(chain, place):
                 x, count = _transformed(steps, place, x, ahead)
@@ -96,8 +101,19 @@ def _trusted(step: Any, batch: PaddedBatch) -> PaddedBatch:
 
 
 def edited_places(steps: list[Any], params: Params) -> set[int]:
-    """Returns the places of augmentations that have a table."""
-    return {n for n, step in enumerate(steps) if str(n) in params and isinstance(step, Augment)} if params else set()
+    """Returns the places of augmentations that have a table, and of transforms that are edits."""
+    return {n for n, step in enumerate(steps) if _is_edit(step) or (str(n) in params and isinstance(step, Augment))}
+
+
+def _is_edit(step: Any) -> bool:
+    """Returns whether a transform is an edit, and no hook must see it run."""
+    return isinstance(step, EditTransform) and not has_hooks(step)
+
+
+def _planned(steps: Sequence[Any], place: int, info: Info, params: Params) -> Edit:
+    """Returns the edit of the step at a place."""
+    step = steps[place]
+    return planned_edit(step, info) if isinstance(step, EditTransform) else planned(step, info, params[str(place)])
 
 
 def look_ahead(steps: list[Any], first: int, info: Info, params: Params) -> tuple[dict[int, Edit], dict[int, Info]]:
@@ -107,7 +123,7 @@ def look_ahead(steps: list[Any], first: int, info: Info, params: Params) -> tupl
         info = infos[place]._replace(where=type(step).__name__)
         try:
             if place in edited:
-                edit = edits[place] = planned(step, info, params[str(place)])
+                edit = edits[place] = _planned(steps, place, info, params)
                 if edit.lengths is None:
                     break
                 infos[place + 1] = info.after(edit)
@@ -163,7 +179,7 @@ def _transformed(steps: list[Any], place: int, x: Any, ahead: Ahead | None) -> t
 def _augmented(
     chain: Any, places: range, batch: PaddedBatch, params: Params, targets: Targets, ahead: Ahead | None
 ) -> tuple[PaddedBatch, Targets]:
-    """Returns a batch and its targets after augmentations: all are planned, then done together."""
+    """Returns a batch and its targets after edits: all are planned, then done together."""
     edits: dict[int, Edit] = {}
     known, placed = (ahead.edits, ahead.placed) if ahead else (edits, None)
     within, info = partial(named, chain), None
@@ -175,7 +191,7 @@ def _augmented(
                 return batch, list(targets)
             check_rank(type(step).__name__, batch.data, step.item_rank, batched=True)
             before = (info or Info.of(batch, ""))._replace(where=type(step).__name__)
-            edit = edits[place] = known.get(place) or planned(step, before, params[str(place)])
+            edit = edits[place] = known.get(place) or _planned(chain.steps, place, before, params)
         info, moved = before.after(edit), None
         if edit.lengths is None:
             batch, moved = execute(edits, batch, within, placed)

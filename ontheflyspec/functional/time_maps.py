@@ -204,7 +204,8 @@ def loud_part(data: Tensor, lengths: Tensor, *, silence: Silence) -> tuple[Tenso
     known = number <= lengths.unsqueeze(-1) // hop_length
     level = where(known, level, 0)
     share = 10 ** (-top_db / 20) * frame_length**0.5
-    loud = known & (level > level.amax(-1, keepdim=True) / frame_length**0.5 * share)
+    quiet = level <= level.amax(-1, keepdim=True) / frame_length**0.5 * share  # nothing is, beside a NaN
+    loud = known > quiet
     first = where(loud, number, level.shape[-1]).amin(-1) * hop_length
     last = (where(loud, number, -1).amax(-1) + 1) * hop_length
     end = torch.minimum(last, lengths)

@@ -24,6 +24,19 @@ class Transform(nn.Module, ABC):
     A subclass returns a `pipeline`, or computes in `transform` what cannot be one. A transform of waveforms to frames
     is a `FrameTransform`; others say in `output_lengths`, `output_rate` and `output_features` how the axes change.
     Constants come from `keep`: float32 buffers that stay out of checkpoints, in full precision for float64 input.
+
+    Raises:
+        NotImplementedError: when called, a class with neither a pipeline nor a transform.
+
+    Example:
+        >>> import torch, ontheflyspec as ofs
+        >>> class Square(ofs.Transform):
+        ...     item_rank = 2
+        ...
+        ...     def transform(self, data, lengths):
+        ...         return data.square()
+        >>> Square()(torch.tensor([[3.0, -2.0]]))
+        tensor([[9., 4.]])
     """
 
     item_rank: ClassVar[int] = 1

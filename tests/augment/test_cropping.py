@@ -111,7 +111,9 @@ def test_rates_and_lengths() -> None:
     assert RandomCrop(seconds=0.01, sample_rate=2_000).output_lengths(7) == 7
     with pytest.raises(ValueError, match=r"TrimSilence: expected samples, which new lengths depend on, got lengths"):
         TrimSilence().output_lengths(100)
-    with pytest.raises(ValueError, match=r"AdjustDuration: expected position to be one of 'start' \| 'end'"):
+    with pytest.raises(
+        ValueError, match=r"AdjustDuration: expected position to be one of 'start' \| 'center' \| 'end'"
+    ):
         AdjustDuration(seconds=1.0, position="middle")
 
 
