@@ -108,6 +108,28 @@ def test_labels_follow_a_fixed_duration() -> None:
         assert moved.data.tolist() == out.data.tolist()
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda step: ofs.Compose([ofs.Compose([step])]),
+        lambda step: ofs.Compose([ofs.Compose([ofs.Compose([step]), ofs.augment.Gain()])]),
+        lambda step: ofs.Compose([ofs.OneOf([step]), ofs.Sometimes(ofs.Gain(gain_db=3.0), p=0.0)]),
+    ],
+)
+def test_labels_follow_through_nested_chains(wrap: Any) -> None:
+    given = ofs.pad([torch.arange(1.0, 9.0), torch.arange(1.0, 4.0)], rate=1)
+    labels = ofs.FrameLabels(given.data.clone(), given.lengths, 1.0)
+    _, moved = wrap(ofs.AdjustDuration(seconds=5.0, crop="end", position="end"))((given, labels))
+    assert moved.data.tolist() == [[4, 5, 6, 7, 8], [0, 0, 1, 2, 3]]
+
+
+def test_features_beside_each_other_move_no_labels() -> None:
+    given = ofs.pad([torch.arange(1.0, 9.0)], rate=1)
+    labels = ofs.FrameLabels(given.data.clone(), given.lengths, 1.0)
+    with pytest.raises(TypeError, match="Parallel: expected no steps inside that draw or change durations"):
+        ofs.Parallel(one=ofs.AdjustDuration(seconds=5.0), other=ofs.Gain(gain_db=1.0))((given, labels))
+
+
 def test_labels_follow_in_chains_with_hooks_too() -> None:
     given = ofs.pad([torch.arange(1.0, 9.0)], rate=1)
     labels = ofs.FrameLabels(given.data.clone(), given.lengths, 1.0)

@@ -195,7 +195,7 @@ def test_errors() -> None:
             (batch, ofs.FrameLabels(torch.zeros(2, 1, 40), torch.tensor([40, 20]), 10.0))
         )
     part = ofs.Parallel(a=ofs.Compose([Turn(), ofs.STFT(sample_rate=100, n_fft=16)]))
-    with pytest.raises(TypeError, match="Parallel: expected no random steps inside"):
+    with pytest.raises(TypeError, match="Parallel: expected no steps inside that draw or change durations"):
         ofs.Compose([part])((batch, ofs.Segments([[], []])))
 
 

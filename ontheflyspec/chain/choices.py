@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from ontheflyspec import checks, rng
 from ontheflyspec.augment.ranges import Params
-from ontheflyspec.batch import PaddedBatch, as_float, as_tensor
+from ontheflyspec.batch import as_float, as_tensor
 from ontheflyspec.chain.compose import Chain, Compose, checked_steps, draw_all, output_lengths, takes
-from ontheflyspec.chain.partition import one_each
+from ontheflyspec.chain.partition import one_each, partitions
 from ontheflyspec.chain.run import Targets
+from ontheflyspec.plans import Info
 
 
 class Choice(Chain):
@@ -39,12 +40,19 @@ class Choice(Chain):
         """Returns one turn after the other: places of steps, and which items take each, bool ``[B]``; no item two."""
         return [dict(enumerate(as_tensor(params["taken"], torch.bool).unbind(1)))]
 
-    def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[Any, Targets]:
+    def run(self, x: Any, params: Params, targets: Targets = (), ahead: Any = None) -> tuple[Any, Targets]:
         """Returns the batch, each item after the steps that it takes, and its targets."""
         batch = x._replace(data=as_float(x.data))
-        for turn in self.turns(params):
-            batch, targets = one_each(self, batch, params, turn, targets)
-        return batch, targets
+        turns = self.turns(params) if params else []
+        if ahead is None and batch.data.device.type != "cpu":
+            ahead = partitions(self, Info.of(batch, ""), params, turns)[0].sent(batch.data.device)
+        for place, turn in enumerate(turns):
+            batch, targets = one_each(self, batch, params, turn, targets, ahead.of_turn(place) if ahead else None)
+        return batch, list(targets)
+
+    def look_ahead(self, info: Info, params: Params) -> tuple[Any, Info | None]:
+        """Returns what is known of the turns, and the batch after them."""
+        return partitions(self, info, params, self.turns(params) if params else [])
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
         """Returns steps out for steps in; where they differ between choices, for one table of `draw`."""
@@ -62,10 +70,6 @@ class Choice(Chain):
             got, remedy = "choices that differ and no table", "Pass params=chain.draw(ids)."
             raise ValueError(checks.message(type(self).__name__, rule, got, remedy))
         return options[0]
-
-    def still(self, batch: PaddedBatch, targets: Targets) -> tuple[Any, Targets]:
-        """Returns the batch as it is."""
-        return batch._replace(data=as_float(batch.data)), list(targets)
 
 
 class OneOf(Choice):

@@ -13,7 +13,8 @@ from ontheflyspec.augment.base import Augment, as_lists, ids_of
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, with_targets
 from ontheflyspec.chain.graphs import Graphs
-from ontheflyspec.chain.run import Targets, run_all, steps_of
+from ontheflyspec.chain.run import Targets, look_ahead, run_all, steps_of
+from ontheflyspec.plans import Info
 from ontheflyspec.transforms.base import Transform
 from ontheflyspec.transforms.edit import EditTransform
 
@@ -44,8 +45,19 @@ class Chain(nn.Module, ABC):
         """Returns the table of items with these ids, with the tables of the random steps under their places."""
 
     @abstractmethod
-    def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[Any, Targets]:
-        """Returns a batch after the steps, random ones with the parameters of a table, and its targets."""
+    def run(self, x: Any, params: Params, targets: Targets = (), ahead: Any = None) -> tuple[Any, Targets]:
+        """Returns a batch after the steps, random ones with the parameters of a table, and its targets.
+
+        Args:
+            x: a batch.
+            params: the table; an empty one where nothing draws.
+            targets: of the batch.
+            ahead: what `look_ahead` has returned, None if it was not asked.
+        """
+
+    def look_ahead(self, info: Info, params: Params) -> tuple[Any, Info | None]:  # noqa: ARG002
+        """Returns what is known of a run before the samples are there, and the batch after it; None for unknown."""
+        return None, None
 
     @abstractmethod
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
@@ -76,14 +88,10 @@ class Chain(nn.Module, ABC):
 
         def change(batch: PaddedBatch, targets: Targets) -> tuple[Any, Targets]:
             if not self.is_random():
-                return self.still(batch, targets)
+                return self.run(batch, {}, targets)
             return self.run(batch, self.draw(ids_of(batch)), targets)
 
         return with_targets(self, x, change)
-
-    def still(self, batch: PaddedBatch, targets: Targets) -> tuple[Any, Targets]:
-        """Returns the batch and its targets after the steps where no step draws."""
-        return self.run(batch, {}, targets)
 
 
 class Compose(Chain):
@@ -118,9 +126,15 @@ class Compose(Chain):
         """Returns a table of tables: that of each random step under its place, as a string."""
         return draw_all(self.steps, ids, key)
 
-    def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[Any, Targets]:
+    def run(self, x: Any, params: Params, targets: Targets = (), ahead: Any = None) -> tuple[Any, Targets]:
         """Returns the batch after every step, and its targets."""
-        return run_all(self, x, params, targets)
+        return run_all(self, x, params, targets, ahead=ahead)
+
+    def look_ahead(self, info: Info, params: Params) -> tuple[Any, Info | None]:
+        """Returns what is known of the steps, up to one whose result only its samples tell, and the batch after all."""
+        steps = steps_of(self)
+        ahead = look_ahead(steps, 0, info, params)
+        return ahead, ahead.infos.get(len(steps))
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
         """Returns steps out for steps in, through all steps."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ontheflyspec.augment.base import ids_of
 from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.chain.run import Ahead, Targets, has_hooks, look_ahead, needed_by, run_all, steps_of
+from ontheflyspec.chain.run import Ahead, Targets, has_hooks, look_ahead, run_all, steps_of
 from ontheflyspec.op import Edit
 from ontheflyspec.plans import Info, followed
 from ontheflyspec.transfer import Placed, small_tensors, tensors_in
@@ -74,17 +74,17 @@ class Graphs:
         batch = batch if batch.ids is not None else batch._replace(ids=ids_of(batch))
         params = self.chain.draw(batch.ids) if self.chain.is_random() else {}
         shape = torch.Size([*batch.data.shape[:-1], rounded(batch.data.shape[-1])])
-        edits, infos = look_ahead(steps, 0, Info.of(batch, "")._replace(shape=shape), params)
-        values = needed_by(edits, infos)
+        ahead = look_ahead(steps, 0, Info.of(batch, "")._replace(shape=shape), params)
+        edits, infos, values = ahead.edits, ahead.infos, ahead.values()
         key = _key(batch, shape, edits, values)
-        if len(infos) <= len(steps) or any(edit.op.on_host for edit in edits.values()):
+        if len(infos) <= len(steps) or ahead.inner or any(edit.op.on_host for edit in edits.values()):
             return None
         if key not in self.known:
             if key not in self.met or len(self.known) >= MOST:
                 self.met = self.met if len(self.met) < 16 * MOST else set()
                 self.met.add(key)
                 return None
-            self.known[key] = self._captured(batch, params, edits, infos, values)
+            self.known[key] = self._captured(batch, params, ahead)
         graph = self.known[key]
         if graph is None:
             return None
@@ -100,16 +100,14 @@ class Graphs:
         out = PaddedBatch(graph.out[..., :size].clone(), last.lengths, last.rate, batch.ids)
         return out, _moved(steps, batch, params, targets)
 
-    def _captured(
-        self, batch: PaddedBatch, params: Any, edits: dict[int, Edit], infos: dict[int, Info], values: list[Any]
-    ) -> Captured | None:
+    def _captured(self, batch: PaddedBatch, params: Any, ahead: Ahead) -> Captured | None:
         """Returns a graph of the chain for a rounded shape and a plan, None if it cannot be captured."""
-        data = batch.data.new_zeros(infos[0].shape)
+        data, values = batch.data.new_zeros(ahead.infos[0].shape), ahead.values()
         data[..., : batch.data.shape[-1]].copy_(batch.data)
         rows = batch._replace(data=data)
 
         def run(placed: Placed) -> Tensor:
-            result: Tensor = run_all(self.chain, rows, params, ahead=Ahead(edits, infos, placed))[0].data
+            result: Tensor = run_all(self.chain, rows, params, ahead=ahead._replace(placed=placed))[0].data
             return result
 
         try:
@@ -160,8 +158,8 @@ def _numbers(value: Any) -> Any:
 
 def _moved(steps: list[Any], batch: PaddedBatch, params: Any, targets: Targets) -> Targets:
     """Returns targets after the edits of a chain, which are planned for the batch's own size."""
-    edits, infos = look_ahead(steps, 0, Info.of(batch, ""), params) if targets else ({}, {})
-    for place, edit in edits.items():
-        before = infos[place]._replace(where=type(steps[place]).__name__)
-        targets = followed(targets, edit, before, infos[place + 1])
+    ahead = look_ahead(steps, 0, Info.of(batch, ""), params)
+    for place, edit in ahead.edits.items() if targets else ():
+        before = ahead.infos[place]._replace(where=type(steps[place]).__name__)
+        targets = followed(targets, edit, before, ahead.infos[place + 1])
     return list(targets)

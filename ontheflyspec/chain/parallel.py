@@ -13,6 +13,7 @@ from ontheflyspec.chain import compose, run
 from ontheflyspec.chain.compose import Chain, Compose
 from ontheflyspec.chain.run import Fused, Targets
 from ontheflyspec.labels import Target
+from ontheflyspec.transforms.edit import EditTransform
 
 
 class Parallel(Chain):
@@ -84,15 +85,22 @@ class Parallel(Chain):
             return {name: made[0] for name, made in self.run(x[None], {})[0].items()}
         return self.run(x, {})[0]
 
-    def run(self, x: Any, params: Params, targets: Targets = ()) -> tuple[dict[str, Any], Targets]:
+    def run(
+        self,
+        x: Any,
+        params: Params,
+        targets: Targets = (),
+        ahead: Any = None,  # noqa: ARG002
+    ) -> tuple[dict[str, Any], Targets]:
         """Returns the features of a batch or a Tensor of items; those with equal framings share a Fourier transform.
 
-        Random features raise beside targets that follow: each feature would move them its own way.
+        Features that draw or change durations raise beside targets that follow: each would move them its own way.
         """
-        if params and any(isinstance(target, Target) for target in targets):
-            rule = "no random steps inside, or targets that nothing moves"
+        moves = params or any(isinstance(part, EditTransform) and part.changes_lengths for part in self.modules())
+        if moves and any(isinstance(target, Target) for target in targets):
+            rule = "no steps inside that draw or change durations, or targets that nothing moves"
             got = " and ".join(type(target).__name__ for target in targets if isinstance(target, Target))
-            raise TypeError(checks.message("Parallel", rule, got, "Put the augmentations before it."))
+            raise TypeError(checks.message("Parallel", rule, got, "Put these steps before it."))
         fronts: dict[str, tuple[Fused, list[Any]]] = {}
         for name, part in self.transforms.items():
             steps = [] if name in params or run.has_hooks(part) else _steps(part)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial, reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,10 @@ from ontheflyspec.augment.base import each_column
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, as_tensor
 from ontheflyspec.chain.compose import name
-from ontheflyspec.chain.run import Targets, run_all
+from ontheflyspec.chain.run import Ahead, Targets, look_ahead, run_all
 from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.labels import Target, check_count, merged, take
+from ontheflyspec.plans import Info
 from ontheflyspec.transfer import Placed
 from ontheflyspec.transforms.base import Transform
 
@@ -31,8 +32,100 @@ def fits_masks(steps: nn.ModuleList, taken: Tensor) -> bool:
     return not any(isinstance(part, Transform) for part in steps.modules())
 
 
+class Partition(NamedTuple):
+    """The split of a batch among the steps of one turn.
+
+    Args:
+        rows: of the items that take each step, by place; those of items without a step at -1.
+        items: the same as tensors, for those that have any.
+        lengths: of these items.
+        aheads: what is known of each step before it runs, by place.
+        after: the batch after the turn, None if only its samples tell.
+        placed: all values where the samples lie, None as long as they are not sent.
+    """
+
+    rows: dict[int, list[int]]
+    items: dict[int, Tensor]
+    lengths: dict[int, Tensor]
+    aheads: dict[int, Ahead]
+    after: Info | None = None
+    placed: Placed | None = None
+
+
+class Partitions(NamedTuple):
+    """What is known of the turns of a choice before it runs, see `chain.run.Ahead`."""
+
+    turns: list[Partition]
+    placed: Placed | None = None
+
+    def values(self) -> list[Any]:
+        """Returns all that the turns need of the host where the samples lie."""
+        return [[turn.items, turn.lengths, [ahead.values() for ahead in turn.aheads.values()]] for turn in self.turns]
+
+    def sent(self, device: torch.device) -> Partitions:
+        """Returns the same, with the values where the samples lie; no step looks at these lengths again."""
+        self.trusted()
+        return self._replace(placed=Placed(device, self.values()))
+
+    def trusted(self) -> None:
+        """Lets no step look at the lengths again."""
+        for turn in self.turns:
+            for ahead in turn.aheads.values():
+                ahead.trusted()
+
+    def of_turn(self, place: int) -> Partition | None:
+        """Returns what is known of a turn, None for nothing."""
+        return self.turns[place]._replace(placed=self.placed) if place < len(self.turns) else None
+
+
+def partitions(
+    chain: Any, info: Info, params: Params, turns: Sequence[Mapping[int, Tensor]]
+) -> tuple[Partitions, Info | None]:
+    """Returns what is known of the turns of a choice, and the batch after them; None if only its samples tell.
+
+    Args:
+        chain: has the ``steps``.
+        info: of the batch.
+        params: tables of the random steps by place.
+        turns: places of steps, and which items take each, bool ``[B]``.
+    """
+    known, after = Partitions([]), None
+    for turn in turns:
+        if fits_masks(chain.steps, next(iter(turn.values()))) or info.lengths.device.type != "cpu":
+            return known, None
+        split, ends = divided(turn, info.lengths), []
+        for place, index in split.items.items():
+            own = info._replace(lengths=split.lengths[place], shape=torch.Size((len(index), *info.shape[1:])))
+            if place >= 0:
+                table = _tables(params, place, split.rows[place])
+                split.aheads[place] = look_ahead(list(chain.steps)[: place + 1], place, own, table)
+            ends.append((index, split.aheads[place].infos.get(place + 1) if place >= 0 else own))
+        after = _merged_info(ends)
+        known.turns.append(split._replace(after=after))
+        if after is None:
+            return known, None
+        info = after
+    return known, info
+
+
+def divided(turn: Mapping[int, Tensor], lengths: Tensor) -> Partition:
+    """Returns the split of a batch of items of these lengths by masks, bool ``[B]`` for each place."""
+    taken_by = torch.stack(list(turn.values())).tolist()  # one transfer, if a device knows them
+    rows = {place: [row for row, on in enumerate(ons) if on] for place, ons in zip(turn, taken_by, strict=True)}
+    busy = {row for some in rows.values() for row in some}
+    rows[-1] = [row for row in range(len(taken_by[0])) if row not in busy]
+    items = {place: torch.tensor(some, dtype=torch.int64, device="cpu") for place, some in rows.items() if some}
+    held = {place: lengths if len(one) == len(lengths) else take(lengths, one) for place, one in items.items()}
+    return Partition(rows, items, held, {})
+
+
 def one_each(
-    chain: Any, batch: PaddedBatch, params: Params, turn: Mapping[int, Tensor], targets: Targets
+    chain: Any,
+    batch: PaddedBatch,
+    params: Params,
+    turn: Mapping[int, Tensor],
+    targets: Targets,
+    known: Partition | None = None,
 ) -> tuple[PaddedBatch, Targets]:
     """Returns the batch after at most one step for each item; items that take none pass unchanged.
 
@@ -44,6 +137,7 @@ def one_each(
         params: tables of the random steps by place.
         turn: places of steps, and which items take each, bool ``[B]``; no item takes two.
         targets: of all items.
+        known: what `partitions` has found for this turn.
     """
     if fits_masks(chain.steps, next(iter(turn.values()))):
         for place, taken in turn.items():
@@ -55,29 +149,51 @@ def one_each(
     for target in targets:
         if isinstance(target, Target):
             check_count(target, count)
-    taken_by = torch.stack(list(turn.values())).tolist()  # one transfer, if a device knows them
-    ways = {place: [row for row, on in enumerate(ons) if on] for place, ons in zip(turn, taken_by, strict=True)}
-    busy = {row for rows in ways.values() for row in rows}
-    rest = [row for row in range(count) if row not in busy]
-    index = {place: torch.tensor(rows, dtype=torch.int64, device="cpu") for place, rows in {**ways, -1: rest}.items()}
-    placed = Placed(batch.data.device, index)
-    for place, rows in ways.items():
-        if rows:
-            table, own = params.get(str(place)), _targets_of(targets, rows)
-            given = {} if table is None else {str(place): each_column(table, partial(_rows, rows=rows))}
-            out, own = run_all(chain, _select(batch, index[place], placed), given, own, place, place + 1)
-            parts.append((name(chain.steps, place), index[place], out))
-            moved.append((rows, own))
-    if rest or not parts:
-        left = _select(batch, index[-1], placed)
-        own_data = left.data.clone() if left is batch else left.data
-        parts.append(("items without a step", index[-1], left._replace(data=zero_past(own_data, left.lengths))))
-        moved.append((rest, _targets_of(targets, rest)))
+    split = known or divided(turn, batch.lengths)
+    placed = split.placed or Placed(batch.data.device, split.items, split.lengths)
+    for place, index in split.items.items():
+        rows = split.rows[place]
+        own, ahead = _targets_of(targets, rows), split.aheads.get(place)
+        part = _select(batch, index, placed)._replace(lengths=split.lengths[place])
+        if place < 0:
+            data = part.data.clone() if part.data is batch.data else part.data
+            out = part._replace(data=zero_past(data, placed(part.lengths)))
+        else:
+            ahead = ahead and ahead._replace(placed=placed)
+            out, own = run_all(chain, part, _tables(params, place, rows), own, place, place + 1, ahead)
+        parts.append((name(chain.steps, place) if place >= 0 else "items without a step", index, out))
+        moved.append((rows, own))
+    if not parts:
+        return batch, targets
     together = [
         merged([(rows, own[place]) for rows, own in moved]) if isinstance(target, Target) else target
         for place, target in enumerate(targets)
     ]
-    return _merge(type(chain).__name__, parts, placed)._replace(ids=batch.ids), together
+    made = _merge(type(chain).__name__, parts, placed)._replace(ids=batch.ids)
+    return made if split.after is None else made._replace(lengths=split.after.lengths), together
+
+
+def _tables(params: Params, place: int, rows: list[int]) -> Params:
+    """Returns the table of the step at a place for some items, under its place; nothing if it has none."""
+    table = params.get(str(place))
+    return {} if table is None else {str(place): each_column(table, partial(_rows, rows=rows))}
+
+
+def _merged_info(parts: list[tuple[Tensor, Info | None]]) -> Info | None:
+    """Returns the metadata of items that are merged; None where something is unknown, or they do not fit together."""
+    infos = [info for _, info in parts if info is not None]
+    if len(infos) < len(parts) or not parts:
+        return None
+    first = infos[0]
+    if len(infos) == 1:
+        return first
+    if any(other.shape[1:-1] != first.shape[1:-1] or other.rate != first.rate for other in infos):
+        return None
+    lengths = torch.zeros(sum(len(index) for index, _ in parts), dtype=torch.int64, device="cpu")
+    for (index, _), info in zip(parts, infos, strict=True):
+        lengths.index_copy_(0, index, info.lengths)
+    size = max(info.size for info in infos)
+    return first._replace(lengths=lengths, shape=torch.Size((len(lengths), *first.shape[1:-1], size)))
 
 
 def _targets_of(targets: Targets, rows: list[int]) -> Targets:
@@ -85,10 +201,11 @@ def _targets_of(targets: Targets, rows: list[int]) -> Targets:
 
 
 def _select(batch: PaddedBatch, rows: Tensor, placed: Placed) -> PaddedBatch:
+    """Returns some items of a batch, with the lengths of all."""
     if len(rows) == batch.data.shape[0]:
         return batch
     ids = None if batch.ids is None else take(batch.ids, rows)
-    return PaddedBatch(batch.data.index_select(0, placed(rows)), take(batch.lengths, rows), batch.rate, ids)
+    return PaddedBatch(batch.data.index_select(0, placed(rows)), batch.lengths, batch.rate, ids)
 
 
 def _rows(_: str, values: Any, rows: list[int]) -> Any:

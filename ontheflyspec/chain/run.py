@@ -30,14 +30,38 @@ class Ahead(NamedTuple):
     """What is known of steps before they run, and what they need of the host where the samples lie, sent at once.
 
     Args:
-        edits: of augmentations, by place.
+        edits: by place.
         infos: of the batch before the step at a place.
-        placed: the lengths of all these batches, and what the edits need.
+        inner: what is known of the steps of chains, by place: an `Ahead` for a `Compose`, another kind for choices.
+        placed: all `values`, None as long as they are not sent.
     """
 
     edits: dict[int, Edit]
     infos: dict[int, Info]
-    placed: Placed
+    inner: dict[int, Any]
+    placed: Placed | None = None
+
+    def values(self) -> list[Any]:
+        """Returns all that edits, batches and the steps of chains need of the host where the samples lie."""
+        inner = [one.values() for one in self.inner.values()]
+        return [[info.lengths for info in self.infos.values()], *map(needed, self.edits.values()), inner]
+
+    def sent(self, device: torch.device) -> Ahead:
+        """Returns the same, with the values where the samples lie; no step looks at these lengths again."""
+        return self._replace(placed=Placed(device, self.values())).trusted()
+
+    def trusted(self) -> Ahead:
+        """Returns the same; no step looks at the lengths again."""
+        for info in self.infos.values():
+            trust(info.lengths)
+        for one in self.inner.values():
+            one.trusted()
+        return self
+
+    def within(self, place: int) -> Any:
+        """Returns what is known of the steps of the chain at a place, None for nothing."""
+        inner = self.inner.get(place)
+        return None if inner is None else inner._replace(placed=self.placed)
 
     def holds(self, place: int, batch: PaddedBatch) -> bool:
         """Returns whether a batch before the step at a place is what was expected."""
@@ -73,19 +97,20 @@ def run_all(
     while place < len(steps):
         step, count = steps[place], 1
         if on_device and isinstance(x, PaddedBatch) and not (ahead and ahead.holds(place, x)):
-            edits, infos = look_ahead(steps, place, Info.of(x, ""), params)
-            ahead = Ahead(edits, infos, Placed(x.data.device, needed_by(edits, infos)))
-            for info in infos.values():
-                trust(info.lengths)
+            ahead = look_ahead(steps, place, Info.of(x, ""), params).sent(x.data.device)
         if place in edited and isinstance(x, PaddedBatch):
             while place + count in edited:
                 count += 1
             x, targets = _augmented(chain, range(place, place + count), x, params, targets, ahead)
-        elif str(place) in params:
+        elif str(place) in params or _is_chain(step, x):
             with named(chain, place):
-                x, targets = step.run(x, params[str(place)], targets)
-        elif isinstance(step, EditTransform) and targets:  # which hooks must see run
-            with named(chain, place):
+                x, targets = step.run(x, params.get(str(place), {}), targets, ahead and ahead.within(place))
+        elif (
+            isinstance(x, PaddedBatch)
+            and targets
+            and (isinstance(step, EditTransform) or not isinstance(step, Transform))
+        ):
+            with named(chain, place):  # which hooks must see run
                 x, *targets = step([x, *targets])
         else:
             with named(chain, place):
@@ -105,6 +130,11 @@ def edited_places(steps: list[Any], params: Params) -> set[int]:
     return {n for n, step in enumerate(steps) if _is_edit(step) or (str(n) in params and isinstance(step, Augment))}
 
 
+def _is_chain(step: Any, x: Any) -> bool:
+    """Returns whether a step is a chain that runs on a batch, and no hook must see it run."""
+    return isinstance(x, PaddedBatch) and not isinstance(step, Transform | Augment) and not has_hooks(step)
+
+
 def _is_edit(step: Any) -> bool:
     """Returns whether a transform is an edit, and no hook must see it run."""
     return isinstance(step, EditTransform) and not has_hooks(step)
@@ -116,9 +146,9 @@ def _planned(steps: Sequence[Any], place: int, info: Info, params: Params) -> Ed
     return planned_edit(step, info) if isinstance(step, EditTransform) else planned(step, info, params[str(place)])
 
 
-def look_ahead(steps: list[Any], first: int, info: Info, params: Params) -> tuple[dict[int, Edit], dict[int, Info]]:
-    """Returns edits and batches of `Ahead` from a place on, up to a step whose result only its samples tell."""
-    edits, infos, edited = dict[int, Edit](), {first: info}, edited_places(steps, params)
+def look_ahead(steps: list[Any], first: int, info: Info, params: Params) -> Ahead:
+    """Returns what is known from a place on, up to a step whose result only its samples tell."""
+    edits, infos, edited, inner = dict[int, Edit](), {first: info}, edited_places(steps, params), dict[int, Any]()
     for place, step in enumerate(steps[first:], first):
         info = infos[place]._replace(where=type(step).__name__)
         try:
@@ -129,16 +159,18 @@ def look_ahead(steps: list[Any], first: int, info: Info, params: Params) -> tupl
                 infos[place + 1] = info.after(edit)
             elif isinstance(step, Transform):
                 infos[place + 1] = _transformed_info(step, info)
-            else:
+            elif isinstance(step, Augment) or has_hooks(step):
                 break
+            else:
+                known, after = step.look_ahead(info, params.get(str(place), {}))
+                if known is not None:
+                    inner[place] = known
+                if after is None:
+                    break
+                infos[place + 1] = after
         except (TypeError, ValueError):  # it is raised again, and tells the step, where that runs
             break
-    return edits, infos
-
-
-def needed_by(edits: dict[int, Edit], infos: dict[int, Info]) -> list[Any]:
-    """Returns all that edits and batches need of the host where the samples lie."""
-    return [[info.lengths for info in infos.values()], *map(needed, edits.values())]
+    return Ahead(edits, infos, inner)
 
 
 def _transformed_info(step: Transform, info: Info) -> Info:
@@ -157,7 +189,7 @@ def _transformed_info(step: Transform, info: Info) -> Info:
 def _transformed(steps: list[Any], place: int, x: Any, ahead: Ahead | None) -> tuple[Any, int]:
     """Returns a Tensor or a batch after a transform, or after several as one pipeline, and how many they were."""
     step, run = steps[place], fused(steps, place, x)
-    if ahead is None or not isinstance(x, PaddedBatch):
+    if ahead is None or ahead.placed is None or not isinstance(x, PaddedBatch):
         if run is None:
             return step(x), 1
         single = isinstance(x, Tensor) and x.dim() == step.item_rank

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from ontheflyspec.batch import items_mask
 from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.functional.snr import mix, snr_scale
-from ontheflyspec.functional.statistics import valid_power
+from ontheflyspec.functional.statistics import running_sum, valid_power
 from ontheflyspec.kept import count_up, where
 from ontheflyspec.op import Op
 from ontheflyspec.precision import wide
@@ -146,7 +146,7 @@ def add_bursts(data: Tensor, lengths: Tensor, *, active: Tensor, bursts: Bursts)
     found = waves.read(first.gather(1, which), sizes.gather(1, which), where(inside, place, 0)).to(dtype)
     noise = where(inside.unsqueeze(1), found * rise.unsqueeze(1), 0)
     lasting = torch.minimum(durations, ends - starts).clamp(min=0)
-    running = pad(noise.square().mean(1).to(wide(device)).cumsum(1), (1, 0))
+    running = pad(running_sum(noise.square().mean(1).to(wide(device)), 1), (1, 0))
     first, last = (place.clamp(0, data.shape[-1]) for place in (starts, starts + lasting))
     power = ((running.gather(1, last) - running.gather(1, first)) / lasting.clamp(min=1)).to(dtype)
     scale = snr_scale(valid_power(data, lengths).flatten(1), power, snr_db)

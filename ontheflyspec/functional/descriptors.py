@@ -13,6 +13,7 @@ from ontheflyspec.framing import Framing
 from ontheflyspec.functional.decibels import decibels
 from ontheflyspec.functional.scales import bin_frequencies
 from ontheflyspec.functional.signal_frames import ends, take, zero_padding
+from ontheflyspec.functional.statistics import running_sum
 from ontheflyspec.functional.stft import present, raise_power, safe_sqrt
 from ontheflyspec.kept import count_up
 from ontheflyspec.op import Op
@@ -70,7 +71,7 @@ def frame_rows(
         if "centroid" in features or "bandwidth" in features:
             rows |= _centroid_and_bandwidth(magnitude, hertz, features.get("bandwidth", 2.0))
         if "rolloff" in features:
-            below = magnitude.cumsum(-2)
+            below = running_sum(magnitude, -2)
             index = (below < features["rolloff"] * below[..., -1:, :]).sum(-2, keepdim=True)
             rows["rolloff"] = hertz[index.flatten(), 0].reshape(index.shape)
         if "contrast" in features:

@@ -15,6 +15,25 @@ from ontheflyspec.op import Op
 Per = Literal["item", "feature"]
 
 
+def running_sum(x: Tensor, axis: int) -> Tensor:
+    """Returns cumulative sums along an axis, on CUDA under ``torch.use_deterministic_algorithms``, too.
+
+    There torch refuses ``cumsum`` of floats, whose parallel sums may differ from call to call.
+    """
+    refused = x.device.type == "cuda" and torch.are_deterministic_algorithms_enabled()
+    return summed_by_doubling(x, axis) if refused else x.cumsum(axis)
+
+
+def summed_by_doubling(x: Tensor, axis: int) -> Tensor:
+    """Returns cumulative sums along an axis, each of two halves that were summed before, always in the same order."""
+    x = x.movedim(axis, -1)
+    reach, size = 1, x.shape[-1]
+    while reach < size:
+        x = torch.cat([x[..., :reach], x[..., reach:] + x[..., : size - reach]], -1)
+        reach *= 2
+    return x.movedim(-1, axis)
+
+
 def valid_mean(data: Tensor, lengths: Tensor | None, *, per: Per = "item") -> Tensor:
     """Returns the mean of the valid part of each item, or of each of its features (axis -2).
 

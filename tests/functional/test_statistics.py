@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ontheflyspec.functional.statistics import valid_mean, valid_power, valid_variance
+from ontheflyspec.functional.statistics import running_sum, summed_by_doubling, valid_mean, valid_power, valid_variance
 
 LENGTHS = (0, 1, 7, 300)
 SHAPES = [((), "item"), ((3,), "item"), ((2, 5), "item"), ((5,), "feature"), ((2, 5), "feature")]
@@ -65,3 +65,11 @@ def test_alone_is_bitwise_the_same() -> None:
     for place, length in enumerate(lengths.tolist()):
         alone = valid_power(data[place : place + 1, :, :length].clone(), None)
         assert torch.equal(alone, whole[place : place + 1])
+
+
+@pytest.mark.parametrize("axis", [-1, -2])
+def test_running_sums_by_doubling(axis: int) -> None:
+    """What stands in for ``cumsum`` where torch refuses it: on CUDA under deterministic algorithms."""
+    x = torch.rand(2, 37, 41, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(running_sum(x, axis), x.cumsum(axis))
+    torch.testing.assert_close(summed_by_doubling(x, axis), x.cumsum(axis), rtol=1e-12, atol=0.0)
