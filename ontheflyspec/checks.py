@@ -13,6 +13,8 @@ from numbers import Integral, Real
 from types import FrameType
 from typing import Any, TypeVar
 
+import numpy as np
+
 Number = TypeVar("Number", int, float)
 _WHOLES: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("wholes", default=())
 """Classes whose constructors run inside that of another class, which their messages are to name; outermost first."""
@@ -76,9 +78,9 @@ def positive(where: str, name: str, value: Any) -> float:
 
 def flag(where: str, name: str, value: Any) -> bool:
     """Returns ``value`` if it is True or False, or raises: no other value stands for a truth value."""
-    if not isinstance(value, bool):
+    if not isinstance(value, bool | np.bool_):
         raise TypeError(message(where, f"{name} to be True or False", repr(value), f"Pass a bool as {name}."))
-    return value
+    return bool(value)
 
 
 def optional_rate(where: str, sample_rate: Any) -> float | None:

@@ -53,14 +53,15 @@ MuLaw(*, mu=255.0)
 AdjustDuration(*, seconds, crop='start', position='start', sample_rate=None)
 TrimSilence(*, top_db=60.0, frame_length=2048, hop_length=512)
 STFT(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, pad_mode='reflect', \
-output='complex', backend='auto', trainable=False, freq_scale=None, fmin=None, fmax=None, n_bins=None)
+symmetric=False, normalized=False, drop_last=False, output='complex', backend='auto', trainable=False, \
+freq_scale=None, fmin=None, fmax=None, n_bins=None)
 InverseSTFT(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
-freq_scale=None)
+symmetric=False, normalized=False, drop_last=False, freq_scale=None)
 GriffinLim(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
-pad_mode='reflect', n_iter=32, momentum=0.99, init='random')
+pad_mode='reflect', symmetric=False, normalized=False, drop_last=False, n_iter=32, momentum=0.99, init='random')
 MelSpectrogram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
-pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, backend='auto', \
-trainable=False)
+pad_mode='reflect', symmetric=False, normalized=False, drop_last=False, n_mels=128, fmin=0.0, fmax=None, \
+mel_scale='slaney', norm='slaney', power=2.0, backend='auto', trainable=False)
 CQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, filter_scale=1.0, window='hann', \
 norm=1, pad_mode='constant', output='complex', filters='librosa', method='auto', trainable=False)
 InverseCQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, gamma=0.0, filter_scale=1.0, \
@@ -68,19 +69,20 @@ window='hann', norm=1, filters='librosa', n_iter=16)
 VQT(*, sample_rate, hop_length=512, fmin=32.703, n_bins=84, bins_per_octave=12, gamma=None, filter_scale=1.0, \
 window='hann', norm=1, pad_mode='constant', output='complex', filters='librosa', method='auto', trainable=False)
 BarkSpectrogram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
-pad_mode='reflect', n_bands=24, fmin=0.0, fmax=None, bark_scale='traunmuller', norm=None, power=2.0, backend='auto', \
-trainable=False)
+pad_mode='reflect', symmetric=False, normalized=False, drop_last=False, n_bands=24, fmin=0.0, fmax=None, \
+bark_scale='traunmuller', norm=None, power=2.0, backend='auto', trainable=False)
 Deltas(*, width=9, order=1)
 MFCC(*, sample_rate, n_mfcc=20, lifter=0.0, top_db=80.0, n_fft=2048, win_length=None, hop_length=None, window='hann', \
-center=True, pad_mode='reflect', n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, \
-backend='auto', trainable=False)
+center=True, pad_mode='reflect', symmetric=False, normalized=False, drop_last=False, n_mels=128, fmin=0.0, fmax=None, \
+mel_scale='slaney', norm='slaney', power=2.0, backend='auto', trainable=False)
 Gammatonegram(*, sample_rate, n_fft=2048, win_length=None, hop_length=None, window='hann', center=True, \
-pad_mode='reflect', n_bins=64, fmin=20.0, fmax=None, norm=None, power=2.0, method='fft', backend='auto', \
-trainable=False)
+pad_mode='reflect', symmetric=False, normalized=False, drop_last=False, n_bins=64, fmin=20.0, fmax=None, norm=None, \
+power=2.0, method='fft', backend='auto', trainable=False)
 InverseMel(*, sample_rate, n_fft=2048, n_mels=128, fmin=0.0, fmax=None, mel_scale='slaney', norm='slaney', power=2.0, \
 output='magnitude', n_iter=128)
 LFCC(*, sample_rate, n_lfcc=40, n_filter=128, log='db', top_db=80.0, n_fft=2048, win_length=None, hop_length=None, \
-window='hann', center=True, pad_mode='reflect', fmin=0.0, fmax=None, power=2.0, backend='auto', trainable=False)
+window='hann', center=True, pad_mode='reflect', symmetric=False, normalized=False, drop_last=False, fmin=0.0, \
+fmax=None, power=2.0, backend='auto', trainable=False)
 PCEN(*, sample_rate=None, hop_length=None, gain=0.98, bias=2.0, power=0.5, time_constant=None, eps=1e-06, b=None, \
 start='one', trainable=False, n_bands=None)
 SpectralDescriptors(*, sample_rate, features=('centroid', 'bandwidth', 'rolloff', 'flatness', 'contrast', 'rms', \

@@ -91,7 +91,7 @@ class _Butterworth(Filter):
     def __init__(self, *, order: int, zero_phase: bool, p: float, seed: int) -> None:
         super().__init__(p=p, seed=seed)
         self.order = checks.integer(type(self).__name__, "order", order, high=8)
-        self.zero_phase = bool(zero_phase)
+        self.zero_phase = checks.flag(type(self).__name__, "zero_phase", zero_phase)
 
     def design(self) -> Design:
         """Returns the design of `butterworth`."""

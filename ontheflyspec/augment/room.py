@@ -52,7 +52,7 @@ class ApplyImpulseResponse(Augment):
     def __init__(self, bank: Bank, *, tail: bool = False, p: float = 1.0, seed: int = 0) -> None:
         super().__init__(p=p, seed=seed)
         self.bank = checked_bank("ApplyImpulseResponse", bank)
-        self.tail = self.changes_lengths = bool(tail)
+        self.tail = self.changes_lengths = checks.flag("ApplyImpulseResponse", "tail", tail)
         self.sample_rate = bank.rate
         peaks, gains, waves = [], [], look_up(bank, torch.arange(len(bank), device="cpu"))
         for begin, size in zip(waves.begins.tolist(), waves.sizes.tolist(), strict=True):

@@ -185,7 +185,9 @@ class AudioDataset(Dataset[Any]):
         where = "AudioDataset.split"
         fraction = checks.number(where, "fraction", fraction, low=0.0, high=1.0)
         seed = checks.integer(where, "seed", seed, low=-(2**63), high=2**63 - 1)
-        first, second = labels.divide(where, self._clips, self.targets if stratify else None, fraction, seed)
+        first, second = labels.divide(
+            where, self._clips, self.targets if checks.flag(where, "stratify", stratify) else None, fraction, seed
+        )
         return self.subset(first), self.subset(second)
 
     def __len__(self) -> int:

@@ -119,7 +119,7 @@ class DeviceLoader:
         if isinstance(transform, nn.Module):
             transform.to(self.device)
         self.graphs: Step | None = None
-        if graphs:
+        if checks.flag("DeviceLoader", "graphs", graphs):
             if not isinstance(transform, HasGraphs):
                 rule, got = "a Compose with graphs=True", type(transform).__name__
                 raise TypeError(checks.message("DeviceLoader", rule, got, "Put the steps into one, or leave graphs."))

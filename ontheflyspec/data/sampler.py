@@ -104,8 +104,8 @@ class BucketBatchSampler(Sampler[list[int]]):
         self.rules = Rules(
             checks.integer(WHERE, "max_samples", max_samples),
             None if max_items is None else checks.integer(WHERE, "max_items", max_items),
-            bool(shuffle),
-            bool(drop_last),
+            checks.flag(WHERE, "shuffle", shuffle),
+            checks.flag(WHERE, "drop_last", drop_last),
             checks.integer(WHERE, "pool", pool),
             checks.integer(WHERE, "quantise_samples", quantise_samples),
         )

@@ -91,14 +91,18 @@ class Source:
         max_failures: int | None = None,
         progress: bool = True,
     ) -> None:
-        self.where, self.sample_rate, self.mono = where, audio.whole_rate(where, sample_rate), bool(mono)
+        self.where, self.sample_rate, self.mono = (
+            where,
+            audio.whole_rate(where, sample_rate),
+            checks.flag(where, "mono", mono),
+        )
         longest = None if max_seconds is None else checks.positive(where, "max_seconds", max_seconds)
         self.max_samples = None if longest is None else max(1, round(longest * self.sample_rate))
         """Samples of the longest clip, None for any."""
         self.random_crop = checks.choice(where, "crop", crop, ("random", "start")) == "random"
         self.skip = checks.choice(where, "on_error", on_error, ("raise", "skip")) == "skip"
         self.max_failures = None if max_failures is None else checks.integer(where, "max_failures", max_failures, low=0)
-        self.table, found = scan(paths, stop_at_fault=not self.skip, progress=progress)
+        self.table, found = scan(paths, stop_at_fault=not self.skip, progress=checks.flag(where, "progress", progress))
         if found and not self.skip:
             raise faults.error(where, paths[min(found)], found[min(found)], may_skip=True)
         self.begins: Ints | None = None

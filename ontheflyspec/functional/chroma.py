@@ -91,7 +91,7 @@ def fold_matrix(n_bins: int, bins_per_octave: int, n_chroma: int, fmin: float, b
 
 def cens_weights(win_length: int) -> Tensor:
     """Returns smoothing weights of CENS, float64 ``[win_length]``: a symmetric Hann window without its zeros, sum 1."""
-    weights = windows.symmetric("hann", win_length + 2, win_length + 2)[1:-1]
+    weights = windows.window("hann", win_length + 2, win_length + 2, symmetric=True)[1:-1]
     return weights / weights.sum()
 
 

@@ -41,7 +41,7 @@ class Wavelets(NamedTuple):
         frequencies: Hz of the bins, float64 ``[n_bins]``.
         lengths: samples of the windows, float64 ``[n_bins]``, see `filter_lengths`.
         sample_rate: Hz of the signal.
-        window: name of the window.
+        window: of `windows.parse`, one of `windows.SHAPES`.
         norm: order of the norm that each filter is divided by, None for none.
         filters: the library whose definition they follow, ``"librosa"`` or ``"nnaudio"``.
     """
@@ -49,7 +49,7 @@ class Wavelets(NamedTuple):
     frequencies: Tensor
     lengths: Tensor
     sample_rate: float
-    window: str
+    window: windows.Window
     norm: float | None
     filters: str
 
@@ -149,7 +149,7 @@ def filter_lengths(
 def plan(wavelets: Wavelets, hop_length: int, *, octaves: bool) -> Plan:
     """Returns groups of bins, on signals decimated as far as that pays (not at all without ``octaves``)."""
     rate, sizes = wavelets.sample_rate, wavelets.lengths.tolist()
-    edges = wavelets.frequencies + REACH.get(wavelets.window, math.inf) * rate / wavelets.lengths
+    edges = wavelets.frequencies + _reach(wavelets.window) * rate / wavelets.lengths
     # A frame's centre lies between the samples of a decimated signal in no more than `PERIOD` ways.
     deepest = (hop_length & -hop_length).bit_length() - 1 + PERIOD.bit_length() - 1
     room = torch.log2(KEPT * rate / edges).floor().clamp(0, deepest if octaves else 0).int().tolist()
@@ -245,9 +245,9 @@ def _norms(wavelets: Wavelets) -> Tensor:
     return result
 
 
-def _norm(window: str, count: int, norm: float) -> float:
+def _norm(window: windows.Window, count: int, norm: float) -> float:
     """Returns the norm of a window of so many samples, in closed form where there is one."""
-    weights = windows.COSINES.get(window, ())
+    weights = windows.COSINES.get(window, ()) if isinstance(window, str) else ()
     if norm == 1 and weights and count > len(weights):
         return weights[0] * count
     if norm == 2 and weights and count > 2 * len(weights):
@@ -258,3 +258,8 @@ def _norm(window: str, count: int, norm: float) -> float:
         return float(windows.at(window, torch.tensor([count // 2 / count], dtype=torch.float64)))
     samples = windows.at(window, torch.arange(count, dtype=torch.float64) / count)
     return float(torch.linalg.vector_norm(samples, norm))
+
+
+def _reach(window: windows.Window) -> float:
+    """Returns the units of 1 / length beyond which a window's spectrum counts as 0."""
+    return REACH.get(window, math.inf) if isinstance(window, str) else math.inf

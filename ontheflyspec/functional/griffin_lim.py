@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,34 +46,42 @@ class RoundTrip(NamedTuple):
         waves: the inverse: takes complex spectra, frames and samples of each item (None if all are full), and samples
             of the result.
         spectra: the transform: takes waves, which may be overwritten, and samples of each item.
-        samples: takes a number of frames, returns samples.
     """
 
     waves: Callable[[Tensor, Tensor | None, Tensor | None, int], Tensor]
     spectra: Callable[[Tensor, Tensor | None], Tensor]
-    samples: Callable[[Any], Any]
 
 
 @Op
 def griffin_lim(
-    magnitude: Tensor, lengths: Tensor | None, *, first: Tensor, trip: RoundTrip, n_iter: int, momentum: float
+    magnitude: Tensor,
+    lengths: Tensor | None,
+    *,
+    sizes: Tensor | None,
+    size: int,
+    first: Tensor,
+    trip: RoundTrip,
+    n_iter: int,
+    momentum: float,
 ) -> Tensor:
     """Returns waves for magnitudes by the (fast) Griffin-Lim algorithm; gradients take its phases as constants.
 
     Args:
         magnitude: ``[B, ..., F, N]``, not negative.
         lengths: int64 ``[B]`` on any device, None if all items are full.
+        sizes: samples of each item, likewise; None for ``size``.
+        size: samples of the result.
         first: initial phases, ``[F, N, 2]``, as from `random_units`.
         trip: from spectra to waves and back.
         n_iter: iterations.
         momentum: of the fast algorithm, 0 for the original one.
 
-    Shape: ``[B, ..., trip.samples(N)]``, 0 past each item's samples.
+    Shape: ``[B, ..., size]``, 0 past each item's samples.
     """
-    sizes, size = None, trip.samples(magnitude.shape[-1])
     if lengths is not None:
         lengths = lengths.to(magnitude.device, non_blocking=True)  # once, not in every round
-        magnitude, sizes = zero_padding(magnitude, lengths), trip.samples(lengths)
+        sizes = None if sizes is None else sizes.to(magnitude.device, non_blocking=True)
+        magnitude = zero_padding(magnitude, lengths)
     step, share, before = first, torch.ones_like(magnitude[..., :1, :1]), None
     with torch.no_grad():
         for _ in range(n_iter if size else 0):

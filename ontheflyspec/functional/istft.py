@@ -21,9 +21,12 @@ FLOOR = 1e-10
 def sample_count(frames: Any, framing: Framing) -> Any:
     """Returns the number of samples for a number of frames, an int for an int, a tensor for a tensor.
 
-    ``(n - 1) * hop_length`` if centred, else ``n_fft + (n - 1) * hop_length``; 0 for 0 frames.
+    ``(n - 1) * hop_length`` if centred, ``n * hop_length`` for ``center="same"``, else
+    ``n_fft + (n - 1) * hop_length``; 0 for 0 frames. Where the last frame was dropped, one frame more counts.
     """
-    return ((frames - 1) * framing.hop_length + (0 if framing.center else framing.n_fft)) * (frames > 0)
+    beyond = framing.hop_length if framing.center == "same" else 0 if framing.center else framing.n_fft
+    beyond = beyond + (framing.hop_length if framing.drop_last and framing.center != "same" else 0)
+    return ((frames - 1) * framing.hop_length + beyond) * (frames > 0)
 
 
 def window_sums(window: Tensor, hop_length: int) -> Tensor:

@@ -26,6 +26,10 @@ BETA = 11.0
 """Shape parameter of the Kaiser window: about 110 dB of attenuation."""
 STEP = 128
 """Samples by which a product moves on, at least, where the factor permits."""
+LARGEST = 2**24
+"""Most taps of filters in one piece."""
+ROWS = 128
+"""Samples out that one part of larger filters makes."""
 
 Plan = tuple[int, int, int]
 """Samples in and samples out of one step, and samples before the step that its filters need."""
@@ -44,10 +48,34 @@ def plan(old: int, new: int) -> Plan:
 def kernel(old: int, new: int) -> Tensor:
     """Returns the polyphase filters, float64 ``[step_out, step_in + 2 * reach]``: row j for sample j of each step."""
     step_in, step_out, reach = plan(old, new)
+    return _taps(old, new, torch.arange(step_out, dtype=torch.float64), -reach, step_in + 2 * reach)
+
+
+def parts(old: int, new: int) -> list[int]:
+    """Returns the first sample in for every `ROWS` samples out of a step, where its filters fit only in parts.
+
+    Rates of large terms have filters that are 0 but for a narrow band: each part holds `ROWS` rows of it. Empty for
+    filters in one piece.
+    """
+    step_in, step_out, reach = plan(old, new)
+    if step_out * (step_in + 2 * reach) <= LARGEST:
+        return []
+    return [place * step_in // step_out for place in range(0, step_out, ROWS)]
+
+
+def kernel_parts(old: int, new: int) -> Tensor:
+    """Returns the polyphase filters in `parts`, float64 ``[parts, ROWS, width]``."""
+    step_in, step_out, reach = plan(old, new)
+    width, rows = -(-ROWS * step_in // step_out) + 2 * reach + 1, torch.arange(ROWS, dtype=torch.float64)
+    starts = enumerate(parts(old, new))
+    return torch.stack([_taps(old, new, rows + place * ROWS, start - reach, width) for place, start in starts])
+
+
+def _taps(old: int, new: int, rows: Tensor, first: int, width: int) -> Tensor:
+    """Returns the filters of some samples out of a step, ``[rows, width]``, from sample ``first`` in on."""
     cutoff = ROLLOFF * min(1.0, new / old)
-    position = torch.arange(-reach, step_in + reach, dtype=torch.float64)
-    centre = torch.arange(step_out, dtype=torch.float64).unsqueeze(-1) * (old / new)
-    t = (position - centre) * cutoff
+    position = torch.arange(first, first + width, dtype=torch.float64)
+    t = (position - rows.unsqueeze(-1) * (old / new)) * cutoff
     shape = (1 - (t / ZEROS).square()).clamp(min=0.0).sqrt()
     window = torch.special.i0(BETA * shape) / torch.special.i0(position.new_tensor(BETA))
     return where(t.abs() < ZEROS, cutoff * torch.sinc(t) * window, 0)
@@ -65,19 +93,27 @@ def resample(data: Tensor, lengths: Tensor | None, *, kernels: Tensor, old: int,
     Args:
         data: ``[B, T]`` or ``[B, C, T]``, floats or int16, at least one sample.
         lengths: int64 ``[B]`` on any device, None if all items are full.
-        kernels: filters of `kernel`.
+        kernels: filters of `kernel`, or of `kernel_parts` where there are `parts`.
         old: rate of the data.
         new: rate of the result.
 
     Shape: ``[..., ceil(T * new / old)]``.
     """
     n, (step_in, step_out, reach) = data.shape[-1], plan(old, new)
-    size = resampled_length(n, old, new)
+    size, starts = resampled_length(n, old, new), parts(old, new)
     steps = -(-size // step_out)
-    right = (steps - 1) * step_in + kernels.shape[1] - reach - n
+    right = (steps - 1) * step_in + (starts or [0])[-1] + kernels.shape[-1] - reach - n
     padded = pad(zero_padding(as_float(data), lengths).reshape(-1, 1, n), (reach, right))
     with without_autocast(data.device):
-        out = conv1d(padded, kernels.unsqueeze(1), step_in)
+        if starts:
+            reached = (steps - 1) * step_in + kernels.shape[-1]
+            made = [
+                conv1d(padded[..., start : start + reached], part.unsqueeze(1), step_in)
+                for start, part in zip(starts, kernels, strict=True)
+            ]
+            out = torch.cat(made, 1)[:, :step_out]
+        else:
+            out = conv1d(padded, kernels.unsqueeze(1), step_in)
     out = out.transpose(1, 2).reshape(*data.shape[:-1], steps * step_out)[..., :size]
     return out if lengths is None else zero_padding(out, resampled_length(lengths, old, new))
 

@@ -34,6 +34,7 @@ class MFCC(FrameTransform):
         window: as in `MelSpectrogram`.
         center: as in `MelSpectrogram`.
         pad_mode: as in `MelSpectrogram`.
+        symmetric, normalized, drop_last: as in `MelSpectrogram`.
         n_mels: as in `MelSpectrogram`.
         fmin: as in `MelSpectrogram`.
         fmax: as in `MelSpectrogram`.
@@ -105,6 +106,7 @@ class LFCC(BandSpectrogram):
         window: as in `STFT`.
         center: as in `STFT`.
         pad_mode: as in `STFT`.
+        symmetric, normalized, drop_last: as in `STFT`.
         fmin: Hz of the lowest filter's lower edge.
         fmax: Hz of the highest filter's upper edge (None: ``sample_rate / 2``).
         power: exponent of the magnitude; decibels are ``10 log10`` of the bands.

@@ -14,7 +14,7 @@ from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.precision import wide
 from ontheflyspec.transforms.base import FrameTransform
-from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
+from ontheflyspec.transforms.options import NOT_FRAMES, ONLY_SPECTRA, FrameOptions
 from ontheflyspec.transforms.stft import STFT, frequency_range
 
 FRAMES: dict[str, Any] = {"n_fft": None, "win_length": 2049, "hop_length": 320, "window": "blackmanharris"}
@@ -81,7 +81,7 @@ class CFP(FrameTransform):
     over_bins: Tensor
     over_lags: Tensor
 
-    @hands_on(STFT, without=(*NOT_FRAMES, "backend", "trainable"), **FRAMES)
+    @hands_on(STFT, without=(*NOT_FRAMES, *ONLY_SPECTRA, "backend", "trainable"), **FRAMES)
     def __init__(
         self,
         *,
@@ -148,7 +148,7 @@ class CFP(FrameTransform):
         return Pipeline((node,), self.framing, "frames", window)
 
 
-def _window(name: str, win_length: int, n_fft: int) -> Tensor:
+def _window(shape: windows.Window, win_length: int, n_fft: int) -> Tensor:
     """Returns a symmetric window of unit energy, float64 ``[n_fft]``."""
-    values = windows.symmetric(name, win_length, n_fft)
+    values = windows.window(shape, win_length, n_fft, symmetric=True)
     return values / values.square().sum().sqrt()

@@ -15,7 +15,7 @@ from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import FrameTransform
 from ontheflyspec.transforms.cqt import CQT
-from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
+from ontheflyspec.transforms.options import NOT_FRAMES, ONLY_SPECTRA, FrameOptions
 from ontheflyspec.transforms.stft import STFT, filters
 
 Source = Literal["stft", "cqt", "cens"]
@@ -88,7 +88,7 @@ class Chroma(FrameTransform):
 
     filterbank: Tensor
 
-    @hands_on(STFT, first=("source", "n_chroma"), without=NOT_FRAMES, **FRAMES)
+    @hands_on(STFT, first=("source", "n_chroma"), without=(*NOT_FRAMES, *ONLY_SPECTRA), **FRAMES)
     def __init__(
         self,
         *,
@@ -111,7 +111,7 @@ class Chroma(FrameTransform):
         self.source = checks.choice(where, "source", source, ("stft", "cqt", "cens"))
         self.n_features = self.n_chroma = checks.integer(where, "n_chroma", n_chroma)
         self.norm = _norm(where, norm)
-        self.tuning, self.base_c = checks.number(where, "tuning", tuning), bool(base_c)
+        self.tuning, self.base_c = checks.number(where, "tuning", tuning), checks.flag(where, "base_c", base_c)
         spectral: dict[str, Any] = {**frames}
         shared = {name: spectral.pop(name) for name in ("sample_rate", "hop_length", "pad_mode", "trainable")}
         octaves = {"fmin": fmin, "n_octaves": n_octaves, "bins_per_octave": bins_per_octave, "threshold": threshold}

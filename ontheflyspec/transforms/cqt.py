@@ -84,7 +84,7 @@ class VQT(FrameTransform):
         bins_per_octave: int = 12,
         gamma: float | None = None,
         filter_scale: float = 1.0,
-        window: str = "hann",
+        window: Any = "hann",
         norm: float | None = 1,
         pad_mode: PadMode = "constant",
         output: Output = "complex",
@@ -102,12 +102,13 @@ class VQT(FrameTransform):
         check_top(where, "top bin", self.sample_rate, self.fmin, self.n_bins, self.bins_per_octave)
         self.gamma = None if gamma is None else checks.number(where, "gamma", gamma, low=0.0)
         self.filter_scale = checks.positive(where, "filter_scale", filter_scale)
-        window = checks.choice(where, "window", window, windows.NAMES)
+        window = windows.parse(where, window)
+        checks.choice(where, "window", window if isinstance(window, str) else window[0], windows.SHAPES)
         norm = norm if norm is None or norm == math.inf else checks.number(where, "norm", norm, low=1.0)
         ends = checks.choice(where, "pad_mode", pad_mode, ("reflect", "constant"))
         self.output: Any = checks.choice(where, "output", output, stft.OUTPUTS)
         kind = checks.choice(where, "filters", filters, ("librosa", "nnaudio"))
-        self.trainable = bool(trainable)
+        self.trainable = checks.flag(where, "trainable", trainable)
         self.method = chosen_way(where, "method", method, ("octaves", "direct"), trainable=self.trainable)
         self.framing = Framing(self.sample_rate, 1, hop_length, 1, window, pad_mode=ends)
         shape = (self.sample_rate, self.bins_per_octave, self.filter_scale, self.gamma, kind)

@@ -15,7 +15,7 @@ from ontheflyspec.functional import descriptors, scales
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import FrameTransform
-from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
+from ontheflyspec.transforms.options import NOT_FRAMES, ONLY_SPECTRA, FrameOptions
 from ontheflyspec.transforms.stft import STFT
 
 FEATURES = ("centroid", "bandwidth", "rolloff", "flatness", "contrast", "rms", "zero_crossing_rate")
@@ -87,7 +87,7 @@ class SpectralDescriptors(FrameTransform):
         (torch.Size([2, 2, 126]), ['centroid', 'rms'])
     """
 
-    @hands_on(STFT, first=OPTIONS, without=(*NOT_FRAMES, "backend", "trainable"))
+    @hands_on(STFT, first=OPTIONS, without=(*NOT_FRAMES, *ONLY_SPECTRA, "backend", "trainable"))
     def __init__(
         self,
         *,

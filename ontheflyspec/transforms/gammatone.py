@@ -30,6 +30,7 @@ class Gammatonegram(BandSpectrogram):
         window: as in `STFT`.
         center: as in `STFT`.
         pad_mode: as in `STFT`; filters run over the extended signal.
+        symmetric, normalized, drop_last: as in `STFT`.
         n_bins: filters.
         fmin: Hz of the lowest centre.
         fmax: Hz that the highest centre stays below (None: ``sample_rate / 2``).
@@ -84,7 +85,7 @@ class Gammatonegram(BandSpectrogram):
         checks.choice(where, "method", method, ("fft", "impulse"))
         if method == "impulse":
             checks.unused(where, 'method="fft"', {"backend": frames["backend"]}, backend="auto")
-        trainable = bool(frames["trainable"])
+        trainable = checks.flag("Gammatonegram", "trainable", frames["trainable"])
         frames["trainable"] = trainable and method == "fft"
         super().__init__(frames, fmin, fmax, norm=norm, power=power)
         self.method = method

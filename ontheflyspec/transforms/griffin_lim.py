@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -13,10 +13,10 @@ from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.transforms.inverse_stft import InverseSTFT, check_bins
 from ontheflyspec.transforms.options import NOT_FRAMES, FrameOptions
 from ontheflyspec.transforms.stft import STFT
-from ontheflyspec.transforms.synthesis import WaveTransform
+from ontheflyspec.transforms.synthesis import InverseTransform
 
 
-class GriffinLim(WaveTransform):
+class GriffinLim(InverseTransform):
     """Fast Griffin-Lim algorithm: waves whose `STFT` has the given magnitudes as nearly as may be.
 
     Phases are found by going from spectrum to wave and back, each time keeping the phases and a share of the last
@@ -24,6 +24,9 @@ class GriffinLim(WaveTransform):
     from the number of the bin and of the frame: a call gives the same wave every time, alone and in a batch, whatever
     the state of global generators. Gradients reach the magnitudes with the phases found taken as constants. Between
     kinds of device rounding may turn the phases of an item's faintest bins, and more with every round.
+
+    Called as ``griffin_lim(magnitudes, lengths=samples)`` it gives exactly so many samples, int64 ``[B]`` on the host,
+    as the waves had.
 
     Args:
         sample_rate: Hz of the waveforms; batches of another rate than ``sample_rate / hop_length`` raise.
@@ -33,6 +36,7 @@ class GriffinLim(WaveTransform):
         window: as in `STFT`.
         center: as in `STFT`.
         pad_mode: as in `STFT`.
+        symmetric, normalized, drop_last: as in `STFT`.
         n_iter: rounds, at least 1.
         momentum: from 0 (the algorithm of 1984) to 1, more is faster and less steady.
         init: phases to begin with: ``"random"`` or ``"zero"``.
@@ -46,7 +50,7 @@ class GriffinLim(WaveTransform):
 
     Raises:
         ValueError: an option out of range, a window and hop from which samples cannot be known, another number of
-            bins, a batch of another rate.
+            bins, a batch of another rate, ``lengths`` that do not belong to the frames.
         TypeError: magnitudes that are not float.
 
     Matches:
@@ -66,6 +70,7 @@ class GriffinLim(WaveTransform):
         (torch.Size([2, 16000]), [16000, 7936], 16000.0)
     """
 
+    dtypes = None
     points: Tensor
 
     @hands_on(STFT, without=(*NOT_FRAMES, "backend", "trainable"))
@@ -89,8 +94,8 @@ class GriffinLim(WaveTransform):
         self.init = checks.choice(where, "init", init, ("random", "zero"))
         self.keep("points", griffin_lim.circle)
 
-    def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns the waves of ``[B, F, N]`` or ``[B, C, F, N]`` magnitudes."""
+    def waves(self, data: Tensor, lengths: Tensor | None, sizes: Tensor | None, size: int) -> Tensor:
+        """Returns waves of ``sizes`` samples, of ``size`` in all; see `functional.griffin_lim.griffin_lim`."""
         check_bins("GriffinLim", self.frames.n_fft, data)
         data = as_float(data)
         points = self.constant("points", data.dtype)
@@ -98,7 +103,6 @@ class GriffinLim(WaveTransform):
             first = griffin_lim.random_units(data.shape[-2], data.shape[-1], points)
         else:
             first = points[:1].expand(*data.shape[-2:], 2)
-        trip = griffin_lim.RoundTrip(self.inverse.waves, self.stft.transform, self.output_lengths)
-        return griffin_lim.griffin_lim(
-            data, lengths, first=first, trip=trip, n_iter=self.n_iter, momentum=self.momentum
-        )
+        trip = griffin_lim.RoundTrip(self.inverse.waves, self.stft.transform)
+        options: dict[str, Any] = {"sizes": sizes, "size": size, "n_iter": self.n_iter, "momentum": self.momentum}
+        return griffin_lim.griffin_lim(data, lengths, first=first, trip=trip, **options)

@@ -72,7 +72,7 @@ class HPSS(Transform):
         self.power = math.inf if power == math.inf else checks.positive(where, "power", power)
         self.margin = tuple(checks.number(where, "margin", one, low=1.0) for one in _pair("margin", margin))
         self.output = checks.choice(where, "output", output, ("harmonic", "percussive", "both"))
-        self.mask = bool(mask)
+        self.mask = checks.flag("HPSS", "mask", mask)
 
     def output_features(self, n_features: int) -> int:
         """Returns bins out for bins in."""

@@ -14,9 +14,9 @@ from ontheflyspec.functional import nnls, stft
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.transforms.base import Transform
 from ontheflyspec.transforms.mel import MelSpectrogram
-from ontheflyspec.transforms.options import MelOptions
+from ontheflyspec.transforms.options import ONLY_SPECTRA, MelOptions
 
-NOT_BANDS = ("win_length", "hop_length", "window", "center", "pad_mode", "backend", "trainable")
+NOT_BANDS = ("win_length", "hop_length", "window", "center", "pad_mode", *ONLY_SPECTRA, "backend", "trainable")
 """Options of `MelSpectrogram` that make no difference to its filters."""
 
 

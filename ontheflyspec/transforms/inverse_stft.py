@@ -23,7 +23,8 @@ class InverseSTFT(InverseTransform):
     frames there: of all waves the one whose frames come closest to the spectra. It takes the FFT's own bins; those of
     ``STFT(freq_scale=...)`` have no such inverse.
 
-    An item of n frames gives ``(n - 1) * hop_length`` samples, or ``n_fft + (n - 1) * hop_length`` without ``center``.
+    An item of n frames gives ``(n - 1) * hop_length`` samples, ``n_fft + (n - 1) * hop_length`` without ``center``,
+    ``n * hop_length`` with ``center="same"`` or where the last frame was dropped.
     Called as ``inverse(spectra, lengths=samples)`` it gives exactly so many, int64 ``[B]`` on the host, as the waves
     had. Samples that windows cover with less than 1e-10 of their full sum are 0: without ``center`` the first and last
     few, and with a wide hop those after the last frame.
@@ -35,6 +36,7 @@ class InverseSTFT(InverseTransform):
         hop_length: samples between frames, as in `STFT`.
         window: as in `STFT`.
         center: as in `STFT`. How the ends were padded makes no difference.
+        symmetric, normalized, drop_last: as in `STFT`.
         freq_scale: None; any other raises, as spectra at other frequencies do not determine a wave.
 
     Shape:

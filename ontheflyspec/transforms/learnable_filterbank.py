@@ -98,7 +98,7 @@ class LearnableFilterbank(FrameTransform):
         self.framing = Framing(self.sample_rate, pooling_length, hop_length, pooling_length, pad_mode="constant")
         self.init = checks.choice(where, "init", init, ("mel", "linear"))
         self.fmin, self.fmax = stft.frequency_range(where, fmin, fmax, self.sample_rate)
-        self.trainable = bool(trainable)
+        self.trainable = checks.flag(where, "trainable", trainable)
         start = learnable_filterbank.gabor_start if self.kind == "gabor" else learnable_filterbank.sinc_start
         scale = "htk" if self.init == "mel" else "linear"
         made = partial(start, self.sample_rate, self.n_filters, self.fmin, self.fmax, scale)
@@ -108,7 +108,7 @@ class LearnableFilterbank(FrameTransform):
         if self.pooling == "gaussian":
             self.keep("pool_widths", partial(filled, self.n_filters, 0.4), trainable=self.trainable)
         self.pcen = None
-        if pcen:
+        if checks.flag(where, "pcen", pcen):
             options: dict[str, Any] = {"trainable": self.trainable, "n_bands": self.n_filters}
             self.pcen = PCEN(b=0.04, gain=0.96, bias=2.0, power=0.5, eps=1e-12, start="first", **options)
 

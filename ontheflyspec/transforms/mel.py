@@ -28,6 +28,7 @@ class MelSpectrogram(BandSpectrogram):
         window: as in `STFT`.
         center: as in `STFT`.
         pad_mode: as in `STFT`.
+        symmetric, normalized, drop_last: as in `STFT`.
         n_mels: mel bands.
         fmin: Hz of the lowest filter's lower edge.
         fmax: Hz of the highest filter's upper edge (None: ``sample_rate / 2``).

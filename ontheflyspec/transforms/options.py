@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from ontheflyspec import checks
+from ontheflyspec.framing import Center
 
 Backend = Literal["auto", "fft", "conv"]
 PadMode = Literal["reflect", "constant"]
 Output = Literal["complex", "magnitude", "power", "phase"]
 NOT_FRAMES = ("output", "freq_scale", "fmin", "fmax", "n_bins")
 """Options of `STFT` that other transforms do not hand on."""
+ONLY_SPECTRA = ("symmetric", "normalized", "drop_last")
+"""Options of `STFT` that only spectrograms hand on, and what inverts them."""
 
 
 class FrameOptions(TypedDict, total=False):
@@ -20,9 +23,12 @@ class FrameOptions(TypedDict, total=False):
     n_fft: int
     win_length: int | None
     hop_length: int | None
-    window: str
-    center: bool
+    window: Any
+    center: Center
     pad_mode: PadMode
+    symmetric: bool
+    normalized: bool | Literal["frame_length", "window"]
+    drop_last: bool
     backend: Backend
     trainable: bool
 
@@ -48,7 +54,7 @@ class VQTOptions(TypedDict, total=False):
     bins_per_octave: int
     gamma: float | None
     filter_scale: float
-    window: str
+    window: Any
     norm: float | None
     pad_mode: PadMode
     output: Output

@@ -105,7 +105,7 @@ class PCEN(Transform):
             b = checks.number(where, "b", b, low=0.0, high=1.0)
         self.eps = checks.number(where, "eps", eps, low=SMALLEST)
         self.start = checks.choice(where, "start", start, ("one", "first"))
-        self.trainable = bool(trainable)
+        self.trainable = checks.flag(where, "trainable", trainable)
         if self.trainable and n_bands is None:
             raise ValueError(checks.message(where, "n_bands with trainable=True", None, "Pass the number of bands."))
         self.n_bands = None if n_bands is None else checks.integer(where, "n_bands", n_bands)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ontheflyspec import checks, windows
-from ontheflyspec.framing import Framing
+from ontheflyspec.framing import Center, Framing
 from ontheflyspec.functional import filterbanks, nufft, stft
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import FrameTransform
@@ -23,7 +24,8 @@ class STFT(FrameTransform):
     """Short-time Fourier transform of each item as if it stood alone.
 
     Frame t has its centre at sample ``t * hop_length`` (``center``) or begins there. Reflection happens at each
-    item's own end, repeated where a clip is shorter than half a window.
+    item's own end, repeated where a clip is shorter than half a window. ``center="same"`` gives ``n // hop_length``
+    frames, with centres half a hop later, as HiFi-GAN and Vocos have them.
 
     With ``freq_scale`` it is the spectrum of each frame at ``n_bins`` other frequencies, a finer or logarithmic grid
     between ``fmin`` and ``fmax``; the phase counts from the frame's first sample there too. By FFT these values come
@@ -32,12 +34,19 @@ class STFT(FrameTransform):
     Args:
         sample_rate: Hz of the waveforms; batches of another rate raise.
         n_fft: samples of a frame.
-        win_length: samples of the window, at most ``n_fft`` (None: ``n_fft``), centred in the frame.
+        win_length: samples of the window, at most ``n_fft``, centred in the frame (None: ``n_fft``, or as many as the
+            samples that are given as ``window``).
         hop_length: samples between frames (None: ``n_fft // 4``).
-        window: ``"hann"``, ``"hamming"``, ``"blackman"``, ``"blackmanharris"``, ``"bartlett"`` or ``"rectangular"``,
-            periodic.
-        center: whether frames are centred, with ``n_fft // 2`` samples of padding at both ends.
+        window: a name that ``scipy.signal.get_window`` knows; a tuple of a name and its numbers, ``("kaiser", 12.0)``;
+            ``"povey"``, that of Kaldi; or the samples, a tensor ``[win_length]``.
+        center: True for frames that are centred, with ``n_fft // 2`` samples of padding at both ends; False for none;
+            ``"same"`` for ``(n_fft - hop_length) // 2`` samples of padding.
         pad_mode: ``"reflect"`` or ``"constant"`` (zeros).
+        symmetric: whether the window is symmetric; else it is periodic.
+        normalized: False; True or ``"frame_length"`` for spectra over the root of ``n_fft``, as in ``torch.stft``;
+            ``"window"`` for spectra over the root of the window's sum of squares, as in torchaudio.
+        drop_last: whether the last frame is left out, as Whisper does: n samples then give ``n // hop_length`` centred
+            frames.
         output: ``"complex"``, ``"magnitude"``, ``"power"`` or ``"phase"`` (radians).
         backend: ``"fft"``, ``"conv"`` (a strided convolution with Fourier kernels) or ``"auto"``: conv if trainable.
         trainable: whether the Fourier kernels are parameters.
@@ -83,9 +92,12 @@ class STFT(FrameTransform):
         n_fft: int = 2048,
         win_length: int | None = None,
         hop_length: int | None = None,
-        window: str = "hann",
-        center: bool = True,
+        window: Any = "hann",
+        center: Center = True,
         pad_mode: PadMode = "reflect",
+        symmetric: bool = False,
+        normalized: bool | Literal["frame_length", "window"] = False,
+        drop_last: bool = False,
         output: Output = "complex",
         backend: Backend = "auto",
         trainable: bool = False,
@@ -98,13 +110,22 @@ class STFT(FrameTransform):
         where = "STFT"
         self.sample_rate = checks.positive(where, "sample_rate", sample_rate)
         n_fft = checks.integer(where, "n_fft", n_fft)
-        win_length = checks.integer(where, "win_length", n_fft if win_length is None else win_length, high=n_fft)
         hop_length = checks.integer(where, "hop_length", max(n_fft // 4, 1) if hop_length is None else hop_length)
-        checks.choice(where, "window", window, windows.NAMES)
-        checks.choice(where, "pad_mode", pad_mode, ("reflect", "constant"))
-        self.framing = Framing(self.sample_rate, n_fft, hop_length, win_length, window, bool(center), pad_mode)
+        shape, win_length = checked_window(where, window, win_length, n_fft)
+        self.framing = Framing(
+            self.sample_rate,
+            n_fft,
+            hop_length,
+            win_length,
+            shape,
+            checked_center(where, center, n_fft, hop_length),
+            checks.choice(where, "pad_mode", pad_mode, ("reflect", "constant")),
+            checks.flag(where, "symmetric", symmetric),
+            checked_norm(where, normalized),
+            checks.flag(where, "drop_last", drop_last),
+        )
         self.output: Any = checks.choice(where, "output", output, stft.OUTPUTS)
-        self.trainable = bool(trainable)
+        self.trainable = checks.flag(where, "trainable", trainable)
         self.backend = chosen_way(where, "backend", backend, ("fft", "conv"), trainable=self.trainable)
         self._set_scale(freq_scale, fmin, fmax, n_bins)
         self._keep_constants()
@@ -158,6 +179,41 @@ class STFT(FrameTransform):
             return Pipeline((), self.framing, taper=taper)
         between = nufft.runs(self.constant("interpolation", taper.dtype), self.bands)
         return Pipeline((), self.framing, taper=taper, between=between)
+
+
+def checked_window(where: str, window: Any, win_length: Any, n_fft: int) -> tuple[windows.Window, int]:
+    """Returns a window, see `windows.parse`, and the number of its samples, or raises."""
+    shape = windows.parse(where, window)
+    given = len(shape) if not isinstance(shape, str) and not isinstance(shape[0], str) else None
+    default = n_fft if given is None else given
+    size = checks.integer(where, "win_length", default if win_length is None else win_length, high=n_fft)
+    if given not in (None, size):
+        remedy = "Leave out win_length, or give as many samples."
+        raise ValueError(checks.message(where, f"a window of win_length = {size} samples", given, remedy))
+    return shape, size
+
+
+def checked_center(where: str, center: Any, n_fft: int, hop_length: int) -> Center:
+    """Returns where frames lie, or raises."""
+    if center != "same":
+        if not isinstance(center, bool | np.bool_):
+            rule = 'center to be True, False or "same"'
+            raise TypeError(checks.message(where, rule, repr(center), "Change center."))
+        return bool(center)
+    if hop_length > n_fft:
+        rule = f'hop_length of at most n_fft = {n_fft} with center="same"'
+        raise ValueError(checks.message(where, rule, hop_length, "Lower hop_length or raise n_fft."))
+    return "same"
+
+
+def checked_norm(where: str, normalized: Any) -> str | None:
+    """Returns what spectra are divided by, see `Framing`, or raises."""
+    if isinstance(normalized, bool):
+        return "frame_length" if normalized else None
+    if normalized not in ("frame_length", "window"):
+        rule = 'normalized to be True, False, "frame_length" or "window"'
+        raise ValueError(checks.message(where, rule, repr(normalized), "Change normalized."))
+    return str(normalized)
 
 
 def _kernels(make_window: Callable[[], Tensor], turns: Tensor | None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,9 +36,9 @@ class WaveTransform(Transform):
 
 
 class InverseTransform(WaveTransform):
-    """A transform of complex spectra to waves, of the lengths that follow or of others with as many frames."""
+    """A transform of spectra to waves, of the lengths that follow or of others with as many frames."""
 
-    dtypes = (torch.complex64, torch.complex128)
+    dtypes: ClassVar[tuple[torch.dtype, ...] | None] = (torch.complex64, torch.complex128)
 
     @abstractmethod
     def waves(self, data: Tensor, lengths: Tensor | None, sizes: Tensor | None, size: int) -> Tensor:
@@ -64,11 +64,8 @@ class InverseTransform(WaveTransform):
         """Transforms a Tensor or a batch to waves, of ``lengths`` samples if given; see the class."""
         if lengths is None:
             return super().forward(x)
-        where, sizes = type(self).__name__, as_tensor(lengths)
-        if sizes.dtype.is_floating_point or sizes.dtype.is_complex or sizes.dtype == torch.bool:
-            got = str(sizes.dtype).removeprefix("torch.")
-            raise TypeError(checks.message(where, "lengths in whole samples", got, "Pass integers."))
-        sizes = sizes.to(torch.int64).reshape(-1)
+        where = type(self).__name__
+        sizes = whole_lengths(where, lengths)
 
         def on_batch(batch: PaddedBatch) -> PaddedBatch:
             check(self, batch)
@@ -88,6 +85,15 @@ class InverseTransform(WaveTransform):
             return out[0] if single else out
 
         return lift(where, x, on_batch, on_tensor)
+
+
+def whole_lengths(where: str, lengths: Any) -> Tensor:
+    """Returns lengths as int64 ``[B]``, or raises unless they are whole numbers."""
+    sizes = as_tensor(lengths)
+    if sizes.dtype.is_floating_point or sizes.dtype.is_complex or sizes.dtype == torch.bool:
+        got = str(sizes.dtype).removeprefix("torch.")
+        raise TypeError(checks.message(where, "lengths in whole samples", got, "Pass integers."))
+    return sizes.to(torch.int64).reshape(-1)
 
 
 def check_sizes(where: str, framing: Framing, batch: PaddedBatch, sizes: Tensor) -> None:

@@ -47,12 +47,30 @@ def resample_signals(data: Tensor, lengths: Tensor | None, *, kernels: Tensor, o
     plan, (waves, sizes) = resampling.plan(old, new), single_channels(data, lengths)
     out = kernels.new_zeros(len(waves), resampling.resampled_length(data.shape[-1], old, new))
 
+    starts = resampling.parts(old, new)
+
     def job(row: int) -> None:
         target = out[row, : resampling.resampled_length(sizes[row], old, new)]
-        resample_signal(target, waves[row, : sizes[row]], kernels, plan, BLOCK)
+        if starts:
+            _by_parts(target, waves[row, : sizes[row]], kernels, plan, starts)
+        else:
+            resample_signal(target, waves[row, : sizes[row]], kernels, plan, BLOCK)
 
-    threads.each(job, len(sizes), sum(sizes) * kernels.shape[1] // plan[0])
+    threads.each(job, len(sizes), sum(sizes) * (2 * plan[2] if starts else kernels.shape[1] // plan[0]))
     return out.view(*data.shape[:-1], out.shape[-1])
+
+
+def _by_parts(out: Tensor, signal: Tensor, kernels: Tensor, plan: resampling.Plan, starts: list[int]) -> None:
+    """Writes one signal at its new rate by filters in parts, see `resampling.parts`."""
+    step_in, step_out, reach = plan
+    steps, width = -(-out.shape[0] // step_out), kernels.shape[-1]
+    made = kernels.new_empty(steps, len(starts) * kernels.shape[1])
+    for place, (start, part) in enumerate(zip(starts, kernels, strict=True)):
+        first = start - reach
+        own = extended(signal, first, first + (steps - 1) * step_in + width, False, kernels)
+        rows = slice(place * kernels.shape[1], (place + 1) * kernels.shape[1])
+        torch.mm(own.unfold(0, width, step_in).contiguous(), part.t(), out=made[:, rows])
+    out.copy_(made[:, :step_out].reshape(-1)[: out.shape[0]])
 
 
 @resampling.change_speeds.kernel("rows")

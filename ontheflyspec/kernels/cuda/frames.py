@@ -67,8 +67,8 @@ def _spectra(data: Tensor, lengths: Tensor, taper: Tensor, pipeline: Pipeline, c
         "frames", "cut_frames", (count, signals),
         Cost(1, data.nbytes + 4 * signals * count * n_fft),
         data, lengths, taper, rows, size, channels, count, framing.hop_length, framing.before,
-        N_FFT=n_fft, BLOCK=1 << (n_fft - 1).bit_length(), REFLECT=framing.center and framing.pad_mode == "reflect",
-        INT16=data.dtype == torch.int16,
+        N_FFT=n_fft, BLOCK=1 << (n_fft - 1).bit_length(),
+        REFLECT=bool(framing.center) and framing.pad_mode == "reflect", INT16=data.dtype == torch.int16,
     )  # fmt: skip
     spectra: Tensor = torch.fft.rfft(rows)
     return spectra
