@@ -44,6 +44,7 @@ from ontheflyspec.transforms.stft import STFT
 from ontheflyspec.transforms.tonnetz import Tonnetz
 
 _load()
+__version__ = "0.1.0"
 
 __all__ = [
     "CFP",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from inspect import Parameter
 from typing import Any, TypeVar
@@ -17,6 +18,42 @@ else:
     from typing_extensions import Unpack as Unpack
 
 F = TypeVar("F", bound=Callable[..., Any])
+LINE = 100
+"""Characters of a step that is shown in one line."""
+
+
+class Written:
+    """Keeps the options that an object is made with, and shows them as one would write them.
+
+    Only those that are given are shown, so that ``eval(repr(step))`` makes the same in the name space of the package.
+    """
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:  # noqa: D102
+        made = super().__new__(cls)
+        made.__dict__["given"] = (args, options)
+        return made
+
+    def __repr__(self) -> str:
+        args, options = self.__dict__["given"]
+        return written(self, [*map(repr, args), *(f"{name}={value!r}" for name, value in options.items())])
+
+
+def written(made: Any, parts: Sequence[str], before: str = "", after: str = "") -> str:
+    """Returns the call that makes an object, with arguments as text: in one line, or if long each in a line of its own.
+
+    Args:
+        made: the object.
+        parts: the arguments.
+        before: a bracket around them that is opened.
+        after: its end, and what stands behind it.
+    """
+    kind = type(made)
+    name = f"augment.{kind.__name__}" if kind.__module__.startswith("ontheflyspec.augment.") else kind.__name__
+    line = f"{name}({before}{', '.join(parts)}{after})"
+    if len(line) <= LINE and "\n" not in line:
+        return line
+    lines = "".join(textwrap.indent(part, "    ") + ",\n" for part in parts)
+    return f"{name}({before}\n{lines}{after})"
 
 
 def hands_on(

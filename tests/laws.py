@@ -25,6 +25,7 @@ from case import RATE, Case, build
 from ontheflyspec import rng
 from ontheflyspec.augment.base import Augment
 from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.chain.compose import draw_all
 
 TOLERANCE = 1e-5
 Law = Callable[[Case, Any, PaddedBatch], None]
@@ -231,7 +232,7 @@ def variety(case: Case, module: Any) -> None:
     other = copy.deepcopy(module)
     other.seed = module.seed + 1
     assert not equal_tables(drawn, other.draw(epoch)), "two seeds draw the same"
-    chain = ofs.Compose([module, copy.deepcopy(module)]).draw(epoch)
+    chain = draw_all([module, copy.deepcopy(module)], epoch, rng.fold(0, 0))  # which need not fit behind each other
     assert not equal_tables(chain["0"], chain["1"]), "two places draw the same"
     nested = ofs.Compose([ofs.Compose([module])]).draw(epoch)
     assert not equal_tables(chain["0"], nested["0"]["0"]), "two depths draw the same"

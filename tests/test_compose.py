@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import json
 import pickle
@@ -278,8 +279,8 @@ def test_what_a_chain_knows() -> None:
 
 
 def test_errors_name_the_step() -> None:
-    with pytest.raises(ValueError, match=r"^Compose step 1: SpecAugment: expected data of shape \[B, F, N\]"):
-        ofs.Compose([Gain(), SpecAugment()])(ones(2))
+    with pytest.raises(ValueError, match=r"^Compose step 0: SpecAugment: expected data of shape \[B, F, N\]"):
+        ofs.Compose([SpecAugment()])(ones(2))
     with pytest.raises(ValueError, match=r"^Compose step 1: Compose step 0: TimeShift: expected a batch that knows"):
         ofs.Compose([Gain(), ofs.Compose([TimeShift()])])(torch.zeros(9))
     wrong_rate = ofs.Compose([Gain(), ofs.MelSpectrogram(sample_rate=16_000)])
@@ -296,6 +297,46 @@ def test_errors_name_the_step() -> None:
         ofs.Compose([mel, pcen])(ofs.pad([torch.ones(900)], rate=8_000))
     with pytest.raises(ValueError, match=r"^Compose step 2: PCEN: expected features of n_bands = 5 bands, got 6"):
         ofs.Compose([mel, ofs.Log(), ofs.PCEN(sample_rate=8_000, hop_length=512, n_bands=5)])(torch.ones(900))
+
+
+MEL = ofs.MelSpectrogram(sample_rate=8_000, n_fft=64, n_mels=6)
+
+
+@pytest.mark.parametrize(
+    ("steps", "match"),
+    [
+        (
+            [MEL, ofs.augment.PitchShift()],
+            r"step 1 to take spectrograms, which step 0 \(MelSpectrogram\) gives, got Pitch",
+        ),
+        (
+            [MEL, ofs.Log(), ofs.PreEmphasis()],
+            r"step 2 to take spectrograms, .* got PreEmphasis for waveforms\. Put it",
+        ),
+        ([Gain(), SpecAugment()], r"step 1 to take waveforms, which step 0 \(Gain\) gives, got SpecAugment for spec"),
+        ([ofs.Resample(sample_rate=8_000, new_sample_rate=4_000), ofs.Log()], r"step 1 to take waveforms"),
+        ([ofs.Compose([MEL, ofs.Log()]), ofs.Sometimes(Gain())], r"step 1 to take spectrograms, .* got Sometimes for"),
+        ([ofs.OneOf([Gain()]), MEL, MEL], r"step 2 to take spectrograms"),
+    ],
+)
+def test_a_step_takes_what_the_one_before_gives(steps: Any, match: str) -> None:
+    """It is known when the chain is made."""
+    with pytest.raises(ValueError, match=f"^Compose: expected {match}"):
+        ofs.Compose(steps)
+
+
+def test_steps_are_counted_and_taken_out() -> None:
+    steps = [Gain(), MEL, ofs.Log()]
+    chain = ofs.Compose(steps, seed=3).eval()
+    assert len(chain) == 3
+    assert [chain[0], chain[1], chain[-1]] == list(chain) == steps
+    part = chain[1:]
+    assert (type(part), list(part), part.seed, part.training) == (ofs.Compose, steps[1:], 3, False)
+    assert torch.equal(part(ones(99)).data, ofs.Compose(steps[1:])(ones(99)).data)
+    with pytest.raises(IndexError):
+        chain[3]
+    with pytest.raises(ValueError, match="Compose: expected at least one step, got none"):
+        chain[3:]
 
 
 @pytest.mark.parametrize("make", [ofs.Compose, ofs.OneOf, lambda steps: ofs.SomeOf(steps, n=1)])
@@ -400,16 +441,11 @@ def test_lengths_without_a_table() -> None:
 
 
 def test_choices_of_features() -> None:
-    """Items may change their axes if all do alike; who does not is named."""
-    mels = [ofs.MelSpectrogram(sample_rate=8_000, n_fft=size, hop_length=16, n_mels=6) for size in (64, 128)]
-    assert ofs.OneOf(mels)(ragged()).data.shape == (5, 6, 19)
-    other = ofs.MelSpectrogram(sample_rate=8_000, n_fft=64, hop_length=16, n_mels=7)
-    with pytest.raises(
-        ValueError, match=r"items of equal axes and rate, \[6\] at 500 from step 0 \(MelSpectrogram\), got"
-    ):
-        ofs.OneOf([mels[0], other])(ones(20, 64))
-    with pytest.raises(ValueError, match=r"got \[\] at 8000 from items without a step\. Choose among steps"):
-        ofs.OneOf(mels[:1], p=0.5)(ones(20, 64))
+    """Items keep their axes, as in evaluation all are left alone; who does not is named."""
+    mel = ofs.MelSpectrogram(sample_rate=8_000, n_fft=64, hop_length=16, n_mels=6)
+    for choice in (ofs.OneOf, ofs.RandomOrder, ofs.Sometimes, functools.partial(ofs.SomeOf, n=1)):
+        with pytest.raises(ValueError, match=r"steps that keep the axes of items.*got step 0 \((MelSpectro|Compose)"):
+            choice([mel])
     with pytest.raises(ValueError, match=r"\[\] at 4000 from step 0 \(Decimate\), got \[\] at 8000 from items without"):
         ofs.SomeOf([Decimate(tells=True), Gain()], n=1)(ones(20))
 

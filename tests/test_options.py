@@ -59,7 +59,8 @@ FRAMES: dict[str, Any] = {
     "pad_mode": "constant",
 }
 CHOICES: dict[str, Any] = {"backend": Same("conv"), "trainable": Same(True)}
-BANK: dict[str, Any] = {**FRAMES, **CHOICES, "fmin": 700.0, "fmax": 2_500.0, "power": 1.0}
+FORMS: dict[str, Any] = {"symmetric": True, "normalized": True, "drop_last": True}
+BANK: dict[str, Any] = {**FRAMES, **FORMS, **CHOICES, "fmin": 700.0, "fmax": 2_500.0, "power": 1.0}
 MEL_BANK: dict[str, Any] = {**BANK, "n_mels": 5, "mel_scale": "htk", "norm": None}
 BINS: dict[str, Any] = {"sample_rate": RATE, "hop_length": 16, "fmin": 500.0, "n_bins": 6, "bins_per_octave": 3}
 OTHER_BINS: dict[str, Any] = {
@@ -146,8 +147,8 @@ def _stft() -> list[Base]:
     without = {name: Raises(value, "only with a freq_scale") for name, value in scale.items()}
     scaled = {**FOURIER, "freq_scale": "linear", "output": "magnitude"}
     return [
-        Base({**FOURIER}, {**FRAMES, **CHOICES, **without, "output": "magnitude", "freq_scale": "log"}),
-        Base(scaled, {**FRAMES, **CHOICES, **scale, "output": "phase", "freq_scale": "log"}),
+        Base({**FOURIER}, {**FRAMES, **FORMS, **CHOICES, **without, "output": "magnitude", "freq_scale": "log"}),
+        Base(scaled, {**FRAMES, **FORMS, **CHOICES, **scale, "output": "phase", "freq_scale": "log"}),
     ]
 
 
@@ -181,7 +182,10 @@ INVERSE_MEL: dict[str, Any] = {"sample_rate": 2 * RATE, "n_fft": 80, "n_iter": 9
 INVERSE_MEL |= {"n_mels": Raises(5, "5 mel bands"), "fmin": 300.0, "fmax": 3_000.0, "mel_scale": "htk", "norm": None}
 CFP: dict[str, Any] = {**FOURIER, "win_length": 49, "fmin": 250.0, "fmax": 3_000.0, "bins_per_octave": 6}
 GAMMATONE: dict[str, Any] = {**BANK, "n_bins": 5, "norm": "slaney"}
-NO_BACKEND = {"backend": Raises("conv", 'backend only with method="fft"')}
+NO_BACKEND = {
+    "backend": Raises("conv", 'backend only with method="fft"'),
+    "normalized": Raises(True, 'normalized only with method="fft"'),
+}
 BACK: dict[str, Any] = {
     "sample_rate": Raises(2 * RATE, "1000 frames per second"),
     "n_fft": Raises(80, "n_fft // 2 . 1 = 41 bins"),
@@ -189,6 +193,7 @@ BACK: dict[str, Any] = {
     "win_length": 40,
     "window": "blackman",
     "center": False,
+    **FORMS,
 }
 SCALE: dict[str, Any] = {"freq_scale": Raises("log", "freq_scale None, the FFT's own bins")}
 STATISTICS = {"mean": Raises(0.5, "mean and std together"), "std": Raises(2.0, "mean and std together"), "eps": 0.1}

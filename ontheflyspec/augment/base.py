@@ -13,13 +13,14 @@ from ontheflyspec import checks, rng
 from ontheflyspec.augment.ranges import Params, Range
 from ontheflyspec.batch import PaddedBatch, as_float, as_tensor, check_input, with_targets
 from ontheflyspec.op import Edit, execute
+from ontheflyspec.options import Written
 from ontheflyspec.plans import Info, followed
 
 LEAST = 2.0**-33
 """Distance of the extreme numbers of `rng.uniform` from 0 and from 1."""
 
 
-class Augment(nn.Module, ABC):
+class Augment(Written, nn.Module, ABC):
     """A random step: `draw` makes a table of parameters on the host, `replay` applies a table.
 
     A subclass declares random parameters in `ranges` and turns a table of them into an edit in `plan`. A step is called

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from ontheflyspec import checks, rng
 from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import as_float, as_tensor
-from ontheflyspec.chain.compose import Chain, Compose, checked_steps, draw_all, output_lengths, takes
+from ontheflyspec.chain.compose import Chain, Compose, checked_steps, draw_all, name, output_lengths, output_rank, takes
 from ontheflyspec.chain.partition import one_each, partitions
 from ontheflyspec.chain.run import Targets
+from ontheflyspec.options import written
 from ontheflyspec.plans import Info
 
 
@@ -34,6 +35,11 @@ class Choice(Chain):
         where = type(self).__name__
         self.steps: Any = checked_steps(where, steps, alike=True)
         self.item_rank, self.sample_rate = takes(self.steps)
+        for place, step in enumerate(self.steps):
+            if output_rank(step) not in (None, step.item_rank):
+                rule = "steps that keep the axes of items, as items may be left alone, and all are in evaluation"
+                remedy = "Put it after this, or choose among augmentations."
+                raise ValueError(checks.message(where, rule, name(self.steps, place), remedy))
         self.p = checks.number(where, "p", p, low=0.0, high=1.0)
 
     def turns(self, params: Params) -> list[dict[int, Tensor]]:
@@ -218,6 +224,13 @@ class Sometimes(Choice):
         given = [steps] if isinstance(steps, nn.Module) and not isinstance(steps, nn.ModuleList) else list(steps)
         checked_steps("Sometimes", given, alike=False)
         super().__init__([Compose(given)], p=p, seed=seed)
+
+    def __repr__(self) -> str:
+        """Returns the call that makes it, with its steps as they are now."""
+        options = self.__dict__["given"][1]
+        steps, rest = list(self.steps[0]), [f"{name}={value!r}" for name, value in options.items() if name != "steps"]
+        single = len(steps) == 1
+        return written(self, [*map(repr, steps)], "" if single else "[", ", ".join(["" if single else "]", *rest]))
 
     def tables(self, ids: Tensor, key: int) -> Params:
         """Returns ``taken``, bool ``[B, 1]``, and the table of the chain."""

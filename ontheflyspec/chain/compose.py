@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, overload
 
 from torch import Tensor, nn
 
@@ -14,12 +14,13 @@ from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, with_targets
 from ontheflyspec.chain.graphs import Graphs
 from ontheflyspec.chain.run import Targets, look_ahead, run_all, steps_of
+from ontheflyspec.options import Written, written
 from ontheflyspec.plans import Info
-from ontheflyspec.transforms.base import Transform
+from ontheflyspec.transforms.base import FrameTransform, Transform
 from ontheflyspec.transforms.edit import EditTransform
 
 
-class Chain(nn.Module, ABC):
+class Chain(Written, nn.Module, ABC):
     """Steps with one seed for all their draws, run on one batch whose targets follow.
 
     A subclass draws the tables of its steps in `tables` and applies them in `run`.
@@ -62,6 +63,12 @@ class Chain(nn.Module, ABC):
     @abstractmethod
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:
         """Returns steps out for steps in; where they depend on draws, for one table of `draw`."""
+
+    def __repr__(self) -> str:
+        """Returns the call that makes the chain, with its steps as they are now."""
+        args, options = self.__dict__["given"]
+        rest = [*map(repr, args[1:]), *(f"{name}={value!r}" for name, value in options.items() if name != "steps")]
+        return written(self, [*map(repr, steps_of(self))], "[", ", ".join(["]", *rest]))
 
     def draw(self, items: Tensor | PaddedBatch, key: int | None = None) -> Params:
         """Returns the table that a call would draw: of tensors for ids, of lists for a batch, as JSON takes them.
@@ -118,9 +125,26 @@ class Compose(Chain):
     def __init__(self, steps: Sequence[nn.Module], *, seed: int = 0) -> None:
         super().__init__(seed=seed)
         self.steps = checked_steps("Compose", steps, alike=False)
+        check_row("Compose", list(self.steps))
         self.item_rank, self.sample_rate = takes(self.steps)
         last = list(self.steps)[-1]
         self.gives_mapping = isinstance(last, Chain) and last.gives_mapping
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.steps)
+
+    @overload
+    def __getitem__(self, place: int) -> Any: ...
+    @overload
+    def __getitem__(self, place: slice) -> Compose: ...
+    def __getitem__(self, place: int | slice) -> Any:
+        """Returns the step at a place, or a chain of some steps, with the same seed; draws depend on the place."""
+        if isinstance(place, slice):
+            return Compose(steps_of(self)[place], seed=self.seed).train(self.training)
+        return steps_of(self)[place]
 
     def tables(self, ids: Tensor, key: int) -> Params:
         """Returns a table of tables: that of each random step under its place, as a string."""
@@ -212,15 +236,38 @@ def checked_steps(where: str, steps: Iterable[nn.Module], *, alike: bool) -> nn.
             rule = "a Parallel, which gives a mapping, only as the last step of a chain"
             raise ValueError(checks.message(where, rule, name(known, place), "Put it last in the outermost Compose."))
         if alike and step.item_rank != known[0].item_rank:
-            kinds = {1: "waveforms", 2: "spectrograms"}
-            rule = f"all steps to take {kinds[known[0].item_rank]}, as {name(known, 0)} does"
-            got = f"{name(known, place)} for {kinds[step.item_rank]}"
+            rule = f"all steps to take {KINDS[known[0].item_rank]}, as {name(known, 0)} does"
+            got = f"{name(known, place)} for {KINDS[step.item_rank]}"
             raise ValueError(checks.message(where, rule, got, "Choose among waveform steps or spectrogram steps."))
         if alike and any(isinstance(part, Augment) and part.mixes_items for part in step.modules()):
             remedy = "Put what mixes items into a Compose beside it, with a p of its own."
             rule = "steps that leave the items of a batch apart, as each takes its own"
             raise ValueError(checks.message(where, rule, name(known, place), remedy))
     return nn.ModuleList(known)
+
+
+KINDS = {1: "waveforms", 2: "spectrograms"}
+
+
+def output_rank(step: Any) -> int | None:
+    """Returns the axes of one item of a step's result, 1 for waveforms, 2 for spectrograms; None where nobody knows."""
+    if isinstance(step, Compose):
+        return output_rank(list(step.steps)[-1])
+    if isinstance(step, FrameTransform) or step.item_rank == 2:
+        return 1 if isinstance(step, Transform) and step.makes_waves else 2
+    known = isinstance(step, Augment | EditTransform) or (isinstance(step, Chain) and not step.gives_mapping)
+    return 1 if known or step.output_rate(None) is not None else None
+
+
+def check_row(where: str, steps: list[Any]) -> None:
+    """Raises unless each step of a row takes what the one before it gives."""
+    for place in range(1, len(steps)):
+        given = output_rank(steps[place - 1])
+        if given is not None and steps[place].item_rank != given:
+            rule = f"step {place} to take {KINDS[given]}, which {name(steps, place - 1)} gives"
+            got = f"{type(steps[place]).__name__} for {KINDS[steps[place].item_rank]}"
+            remedy = "Put it before the spectrogram." if given == 2 else "Put a spectrogram before it."
+            raise ValueError(checks.message(where, rule, got, remedy))
 
 
 def name(steps: Any, place: int) -> str:

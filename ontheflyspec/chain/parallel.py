@@ -13,6 +13,7 @@ from ontheflyspec.chain import compose, run
 from ontheflyspec.chain.compose import Chain, Compose
 from ontheflyspec.chain.run import Fused, Targets
 from ontheflyspec.labels import Target
+from ontheflyspec.options import written
 from ontheflyspec.transforms.edit import EditTransform
 
 
@@ -61,6 +62,10 @@ class Parallel(Chain):
                 raise ValueError(checks.message("Parallel", rule, repr(name), "Rename the feature."))
         self.item_rank, self.sample_rate = compose.takes(parts)
         self.transforms: Any = nn.ModuleDict(dict(zip(transforms, parts, strict=True)))
+
+    def __repr__(self) -> str:
+        """Returns the call that makes it."""
+        return written(self, [f"{name}={part!r}" for name, part in self.transforms.items()])
 
     def tables(self, ids: Tensor, key: int) -> Params:
         """Returns a table of tables: that of each random feature under its name."""

@@ -85,6 +85,9 @@ class WaveformBank(nn.Module, Bank):
         # No buffers: DistributedDataParallel would send those of a wrapped model to all ranks at every step.
         self.samples, self.sizes, self.begins = samples, counts, (counts.cumsum(0) - counts) * channels
 
+    def __repr__(self) -> str:
+        return f"WaveformBank(<{len(self.sizes)} waves>, rate={self.rate})"
+
     @classmethod
     @hands_on(Source, without=NOT_HERE)
     def from_folder(cls, root: str | os.PathLike[str], **options: Unpack[Options]) -> WaveformBank:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ontheflyspec import windows
 from ontheflyspec.functional.signal_frames import zero_padding
-from ontheflyspec.functional.stft import safe_sqrt
+from ontheflyspec.functional.stft import safe_sqrt, without_faint_slopes
 from ontheflyspec.kept import where
 from ontheflyspec.op import Op
 
@@ -40,13 +40,13 @@ def chroma_filterbank(
     widths = torch.cat([places.diff().clamp(min=1.0), torch.ones(1, dtype=torch.float64)])
     half = round(n_chroma / 2)
     classes = torch.arange(n_chroma, dtype=torch.float64).unsqueeze(-1)
+    if base_c:  # a quarter of an octave above A, between two classes counted from A where 4 does not divide them
+        classes = classes + n_chroma / 4
     apart = (places - classes + half + 10 * n_chroma).remainder(n_chroma) - half
     weights = torch.exp(-0.5 * (2 * apart / widths).square())
     weights = weights / weights.square().sum(0).sqrt()
     if octwidth is not None:
         weights = weights * torch.exp(-0.5 * ((places / n_chroma - ctroct) / octwidth).square())
-    if base_c:
-        weights = weights.roll(-3 * (n_chroma // 12), 0)
     return weights[:, : n_fft // 2 + 1]
 
 
@@ -62,7 +62,7 @@ def unit(x: Tensor, _: Tensor | None, *, norm: float | None) -> Tensor:
     if norm is None:
         return x
     peak = x.abs().amax(-2, keepdim=True)
-    x = x / where(peak < torch.finfo(x.dtype).tiny, 1, peak)
+    x = without_faint_slopes(x / where(peak < torch.finfo(x.dtype).tiny, 1, peak), peak)
     if norm == math.inf:
         return x
     # Added up row by row, as the rounding of a library's sum depends on the shape.

@@ -14,7 +14,7 @@ from ontheflyspec.functional.decibels import decibels
 from ontheflyspec.functional.scales import bin_frequencies
 from ontheflyspec.functional.signal_frames import ends, take, zero_padding
 from ontheflyspec.functional.statistics import running_sum
-from ontheflyspec.functional.stft import present, raise_power, safe_sqrt
+from ontheflyspec.functional.stft import present, raise_power, safe_sqrt, without_faint_slopes
 from ontheflyspec.kept import count_up
 from ontheflyspec.op import Op
 
@@ -81,7 +81,7 @@ def frame_rows(
 
 def _centroid_and_bandwidth(magnitude: Tensor, hertz: Tensor, p: float) -> dict[str, Tensor]:
     total = magnitude.sum(-2, keepdim=True)
-    share = magnitude / total.masked_fill(total < torch.finfo(total.dtype).tiny, 1)
+    share = without_faint_slopes(magnitude / total.masked_fill(total < torch.finfo(total.dtype).tiny, 1), total)
     centroid = (share * hertz).sum(-2, keepdim=True)
     away = (hertz - centroid).square() if p == 2 else (hertz - centroid).abs().pow(p)
     return {"centroid": centroid, "bandwidth": raise_power((share * away).sum(-2, keepdim=True), 2 / p)}

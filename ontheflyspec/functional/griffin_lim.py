@@ -57,7 +57,7 @@ def griffin_lim(
     magnitude: Tensor,
     lengths: Tensor | None,
     *,
-    sizes: Tensor | None,
+    sizes: Tensor | None = None,
     size: int,
     first: Tensor,
     trip: RoundTrip,

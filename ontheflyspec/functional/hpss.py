@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional.signal_frames import ends, take, zero_padding
-from ontheflyspec.functional.stft import safe_power
+from ontheflyspec.functional.stft import safe_power, without_faint_slopes
 from ontheflyspec.kept import count_up, where
 from ontheflyspec.op import Op
 
@@ -128,7 +128,8 @@ def soft_mask(x: Tensor, other: Tensor, power: float, split_zeros: bool) -> Tens
     top = torch.maximum(x, other)
     silent = top < torch.finfo(top.dtype).tiny
     top = top.masked_fill(silent, 1)
-    one, two = ((part / top).pow(power) if power >= 1 else safe_power(part / top, power) for part in (x, other))
+    shares = (without_faint_slopes(part / top, top) for part in (x, other))
+    one, two = (share.pow(power) if power >= 1 else safe_power(share, power) for share in shares)
     total = (one + two).masked_fill(silent, 1)
     return (one / total).masked_fill(silent, 0.5 if split_zeros else 0.0)
 

@@ -107,7 +107,14 @@ def resynthesise(
     flat = torch.view_as_real((zero_padding(spectra, lengths) / gains.unsqueeze(-1)).flatten(0, -3))
     rows = [flat[:, group.first : group.last] for group in bank.plan.groups]
     target = back([torch.cat([row[..., 0], row[..., 1]], 1) for row in rows])
-    return solve(there_and_back, target, n_iter).reshape(*spectra.shape[:-2], size)
+    raised = _raised(target)
+    return (solve(there_and_back, target * raised, n_iter) / raised).reshape(*spectra.shape[:-2], size)
+
+
+def _raised(target: Tensor) -> Tensor:
+    """Returns the power of 2 that brings faint signals, ``[R, n]``, to where energies do not vanish: 1 for others."""
+    peak = target.detach().abs().amax(-1, keepdim=True)
+    return where(peak < 2.0**-40, where(peak < 2.0**-90, torch.full_like(peak, 2.0**110), 2.0**60), 1.0)
 
 
 def solve(apply: Callable[[Tensor], Tensor], target: Tensor, n_iter: int) -> Tensor:

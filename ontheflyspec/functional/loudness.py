@@ -25,6 +25,8 @@ Measure = Literal["peak", "rms", "loudness"]
 OFFSET_DB = 0.691
 """Subtracted from the K-weighted energy in dB, so that a tone of 997 Hz has its own level."""
 _GATE = 10 ** ((-70 + OFFSET_DB) / 10)
+FAINT = 1e-16
+"""Level below which a factor's derivative, which goes with the level's square, would overflow."""
 _OVERLAP = 4
 """Hops of one block: 100 ms each."""
 # Frequency and steepness of the two filters, and the gains of the shelf and of the high pass, from which De Man,
@@ -56,13 +58,15 @@ def bring_to_level(
     else:
         assert rate is not None
         level = loudness_amplitude(data, lengths, rate)
-    heard = items_mask(active, data) & (level > 0)
+    heard = items_mask(active, data) & (level >= torch.finfo(level.dtype).tiny)
     factors = factors_to(level, per_item(db_to_amplitude(target_db), data), heard)
     return zero_past(zero_padding(data, lengths) * factors, lengths)
 
 
 def factors_to(level: Tensor, target: Tensor, heard: Tensor) -> Tensor:
-    """Returns ``target / level`` of amplitudes where items are heard, 1 elsewhere."""
+    """Returns ``target / level`` of amplitudes where items are heard, 1 elsewhere; of faint levels as a constant."""
+    if torch.is_grad_enabled():
+        level = where(level < FAINT, level.detach(), level)
     return where(heard, target / where(heard, level, 1), 1)
 
 

@@ -35,16 +35,28 @@ def conv_parts(x: Tensor, lengths: Tensor | None, kernels: Tensor, framing: Fram
     return real, imaginary
 
 
+def without_faint_slopes(made: Tensor, x: Tensor) -> Tensor:
+    """Returns what was made of x, with derivatives of 0 where x is so small that they, or products of some, overflow.
+
+    Args:
+        made: a root, a power or a quotient.
+        x: what the root or the power is of, or the divisor; not negative.
+    """
+    if not torch.is_grad_enabled():
+        return made
+    return where(x < torch.finfo(x.dtype).tiny * 2**20, made.detach(), made)
+
+
 def safe_sqrt(power: Tensor) -> Tensor:
-    """Returns square roots whose gradient at 0 is 0 instead of infinite."""
+    """Returns square roots whose gradient at 0, and near it, is 0 instead of infinite."""
     silent = power <= 0
-    return where(silent, 0, where(silent, 1, power).sqrt())
+    return without_faint_slopes(where(silent, 0, where(silent, 1, power).sqrt()), power)
 
 
 def safe_power(x: Tensor, exponent: float | Tensor) -> Tensor:
-    """Returns ``x ** exponent`` for x above 0, else 0, whose gradient at 0 is 0 instead of infinite."""
+    """Returns ``x ** exponent`` for x above 0, else 0, whose gradient at 0, and near it, is 0 instead of infinite."""
     nothing = x <= 0
-    return where(nothing, 0, where(nothing, 1, x).pow(exponent))
+    return without_faint_slopes(where(nothing, 0, where(nothing, 1, x).pow(exponent)), x)
 
 
 Parts = tuple[Tensor, Tensor]
@@ -70,7 +82,7 @@ def present(spectrum: Tensor | Parts, output: str) -> Tensor:
     if output == "magnitude":
         return safe_sqrt(power)
     real, imaginary = (spectrum.real, spectrum.imag) if isinstance(spectrum, Tensor) else spectrum
-    silent = power == 0
+    silent = power < torch.finfo(power.dtype).tiny  # of which the derivative would overflow
     return torch.atan2(where(silent, 0, imaginary), where(silent, 1, real))
 
 

@@ -13,12 +13,13 @@ from ontheflyspec import pipeline
 from ontheflyspec.batch import PaddedBatch, as_float, check_input, check_rate, lift
 from ontheflyspec.framing import Framing
 from ontheflyspec.kept import Kept
+from ontheflyspec.options import Written
 from ontheflyspec.pipeline import Pipeline
 from ontheflyspec.precision import without_autocast
 from ontheflyspec.transfer import Placed
 
 
-class Transform(nn.Module, ABC):
+class Transform(Written, nn.Module, ABC):
     """A deterministic step, called with a Tensor, a PaddedBatch, or a tuple or list that begins with one.
 
     A subclass returns a `pipeline`, or computes in `transform` what cannot be one. A transform of waveforms to frames

@@ -84,7 +84,8 @@ class Gammatonegram(BandSpectrogram):
         where = "Gammatonegram"
         checks.choice(where, "method", method, ("fft", "impulse"))
         if method == "impulse":
-            checks.unused(where, 'method="fft"', {"backend": frames["backend"]}, backend="auto")
+            given = {"backend": frames["backend"], "normalized": frames["normalized"]}
+            checks.unused(where, 'method="fft"', given, backend="auto", normalized=False)
         trainable = checks.flag("Gammatonegram", "trainable", frames["trainable"])
         frames["trainable"] = trainable and method == "fft"
         super().__init__(frames, fmin, fmax, norm=norm, power=power)

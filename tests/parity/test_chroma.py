@@ -39,7 +39,7 @@ def agree(ours, wanted, tolerance=1e-5):
         {"norm": 1, "tuning": 0.3, "pad_mode": "reflect"},
         {"norm": 2, "n_chroma": 24, "win_length": 400, "window": "hamming"},
         {"norm": None, "ctroct": 4.0, "octwidth": 1.0, "base_c": False},
-        {"octwidth": None, "n_chroma": 17, "n_fft": 801},
+        {"octwidth": None, "n_chroma": 17, "n_fft": 801, "base_c": False},
     ],
 )
 @pytest.mark.filterwarnings("ignore:n_fft=.* is too large for input signal:UserWarning")
@@ -49,6 +49,15 @@ def test_stft_for_each_item(options):
     out = ofs.Chroma(sample_rate=RATE, **options)(ofs.pad(waves, rate=RATE))
     for ours, wave in zip(out.unpad(), waves, strict=True):
         agree(ours, librosa.feature.chroma_stft(y=wave.numpy(), sr=RATE, **{"tuning": 0.0} | options))
+
+
+@pytest.mark.parametrize("n_chroma", [5, 7, 12, 16, 24, 30])
+def test_c_is_the_first_class_of_any_number(n_chroma):
+    """librosa turns the classes by whole ones only: with 7 its first one is A."""
+    step = ofs.Chroma(sample_rate=16_000, n_chroma=n_chroma, n_fft=4_096)
+    for octave in (1, 2, 4):
+        tone = torch.sin(2 * torch.pi * 261.6256 * octave / 16_000 * torch.arange(16_000.0))
+        assert step(tone)[:, 10].argmax() == 0
 
 
 def test_stft_default_in_float32(music):

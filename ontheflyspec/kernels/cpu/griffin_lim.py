@@ -16,7 +16,7 @@ def griffin_lim_items(
     magnitude: Tensor,
     lengths: Tensor | None,
     *,
-    sizes: Tensor | None,
+    sizes: Tensor | None = None,
     size: int,
     first: Tensor,
     trip: RoundTrip,

@@ -29,7 +29,7 @@ def bring_to_level_rows(
         else:
             assert rate is not None
             level = gated_amplitude(new.contiguous(), lengths[row : row + 1], rate)
-        torch.mul(old, factors_to(level, targets[row], level > 0), out=new)
+        torch.mul(old, factors_to(level, targets[row], level >= torch.finfo(level.dtype).tiny), out=new)
 
     scaled = by_item(write_one, lengths, cost=3)
     if measure != "loudness":
