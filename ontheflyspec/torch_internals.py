@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,6 +38,19 @@ def transforming() -> bool:
     Then no value may be read and no memory be written directly.
     """
     return bool(torch.compiler.is_compiling() or tracing_state() or functorch_active()) or dual_level() >= 0
+
+
+def differentiated(x: Tensor) -> bool:
+    """Returns whether derivatives of a tensor may be asked for, in reverse or in forward mode."""
+    return x.requires_grad or dual_level() >= 0
+
+
+def without_derivatives(x: Tensor) -> Tensor:
+    """Returns a tensor as a constant: ``detach`` stops derivatives in reverse mode, not those in forward mode."""
+    if dual_level() < 0:
+        return x.detach()
+    primal: Tensor = forward_ad.unpack_dual(x.detach()).primal  # type: ignore[no-untyped-call]
+    return primal
 
 
 def constant_in_traces(method: F) -> F:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 import ontheflyspec as ofs
 from case import RATE, Case, build
@@ -191,6 +192,42 @@ def gradient(module: nn.Module, batch: PaddedBatch, data: Tensor) -> tuple[Padde
         assert parameter.grad is None or torch.isfinite(parameter.grad).all(), f"the gradient of {name} is not finite"
     assert source.grad is not None
     return made, source.grad
+
+
+def faint_gradients(case: Case, module: nn.Module, batch: PaddedBatch) -> None:
+    """Law 5: values and gradients are finite on sounds that decay through the whole range of floats, in both modes."""
+    size = batch.data.shape[-1]
+    decay = 10.0 ** -torch.linspace(0, 44, size, dtype=torch.float64)
+    for scale in (1e-10, 1e-18, 1e-22, 1e-30, 1e-38, 1e-42, decay):
+        precise = torch.complex128 if batch.data.is_complex() else torch.float64
+        data = (batch.data.to(precise) * scale).to(batch.data.dtype)
+        made, slope = gradient(module, batch, data)
+        assert torch.isfinite(parts(made.data)).all(), scale
+        assert torch.isfinite(parts(slope)).all(), scale
+
+
+def forward_mode(case: Case, module: nn.Module, batch: PaddedBatch) -> None:
+    """Law 5: derivatives in forward mode are those in reverse mode, or raise."""
+    data = batch.data.to(torch.complex128 if batch.data.is_complex() else torch.float64)
+    way = torch.randn(data.shape, generator=torch.Generator().manual_seed(4), dtype=data.dtype)
+    source = data.clone().requires_grad_()
+    out = parts(module(batch._replace(data=source)).data)
+    weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(3), dtype=out.dtype)
+    (slope,) = torch.autograd.grad((out * weights).sum(), source)
+    with forward_ad.dual_level():
+        try:
+            made = module(batch._replace(data=forward_ad.make_dual(data, way))).data
+        except NotImplementedError:
+            return
+        tangent = forward_ad.unpack_dual(made).tangent
+        found = 0.0 if tangent is None else (parts(tangent) * weights).sum().item()
+    wanted = (parts(slope) * parts(way)).sum().item()
+    assert abs(found - wanted) <= 1e-6 * max(abs(found), abs(wanted), 1e-6)
+
+
+def parts(x: Tensor) -> Tensor:
+    """Returns real numbers as they are, complex ones as pairs of them."""
+    return torch.view_as_real(x) if x.is_complex() else x
 
 
 def draw(case: Case, module: Any, batch: PaddedBatch) -> None:

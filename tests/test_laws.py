@@ -93,6 +93,17 @@ def test_gradients(case: Case, spec: Example) -> None:
 
 
 @every
+def test_gradients_of_faint_sounds(case: Case) -> None:
+    laws.faint_gradients(case, build(case), Example((160, 90, 1)).batch(case))
+
+
+@every
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch compiles its own formulas with it
+def test_forward_mode(case: Case) -> None:
+    laws.forward_mode(case, build(case), Example((160, 33)).batch(case))
+
+
+@every
 @explored(MANY, PAIR, NONE)
 def test_lengths(case: Case, spec: Example) -> None:
     laws.lengths(case, build(case), spec.batch(case))

@@ -14,6 +14,7 @@ from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.kept import where
 from ontheflyspec.op import Op
+from ontheflyspec.torch_internals import differentiated, without_derivatives
 
 _LEAST = 1e-6
 """Added to the threshold of saturation, so that it is never 0."""
@@ -132,7 +133,7 @@ def mu_law(x: Tensor, mu: Tensor) -> Tensor:
 
 def straight(value: Tensor, x: Tensor) -> Tensor:
     """Returns the value with the gradient of ``x`` (straight-through estimator)."""
-    return value.detach() + (x - x.detach()) if x.requires_grad else value
+    return without_derivatives(value) + (x - without_derivatives(x)) if differentiated(x) else value
 
 
 CLIP, SATURATE = Bend(clip, "samples"), Bend(saturate, "magnitudes")

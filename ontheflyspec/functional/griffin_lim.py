@@ -13,6 +13,7 @@ from ontheflyspec import rng
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.kept import count_up
 from ontheflyspec.op import Op
+from ontheflyspec.torch_internals import without_derivatives
 
 LEVELS = 4096
 """Number of evenly spaced phases that random phases are drawn from."""
@@ -82,10 +83,11 @@ def griffin_lim(
         lengths = lengths.to(magnitude.device, non_blocking=True)  # once, not in every round
         sizes = None if sizes is None else sizes.to(magnitude.device, non_blocking=True)
         magnitude = zero_padding(magnitude, lengths)
-    step, share, before = first, torch.ones_like(magnitude[..., :1, :1]), None
+    fixed, step, share, before = without_derivatives(magnitude), first, torch.ones_like(magnitude[..., :1, :1]), None
+    share = without_derivatives(share)
     with torch.no_grad():
         for _ in range(n_iter if size else 0):
-            wave = trip.waves(_scaled(step, magnitude * share), lengths, sizes, size)
+            wave = trip.waves(_scaled(step, fixed * share), lengths, sizes, size)
             now = torch.view_as_real(trip.spectra(wave, sizes))
             step = now if before is None else before.mul_(-momentum / (1 + momentum)).add_(now)
             share, before = _inverse_size(step), now

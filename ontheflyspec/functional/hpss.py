@@ -12,6 +12,7 @@ from ontheflyspec.functional.signal_frames import ends, take, zero_padding
 from ontheflyspec.functional.stft import safe_power, without_faint_slopes
 from ontheflyspec.kept import count_up, where
 from ontheflyspec.op import Op
+from ontheflyspec.torch_internals import differentiated, without_derivatives
 
 CHUNK = 1 << 15
 """Values that are compared at once on a CPU: with the sorted windows around them they fit into the cache."""
@@ -40,15 +41,16 @@ def _medians(rows: Tensor, size: int, n: int) -> Tensor:
     """Returns running medians ``[R, n]`` of rows ``[R, n + size - 1]``, with their gradient."""
     with torch.no_grad():
         # One long row: windows across two rows are dropped below.
-        flat = rows.detach().reshape(-1)
+        known = without_derivatives(rows)
+        flat = known.reshape(-1)
         found = torch.nn.functional.pad(_selected(flat, size), (0, size - 1)).reshape(rows.shape)[:, :n]
-    if not rows.requires_grad:
+    if not differentiated(rows):
         return found
     with torch.no_grad():
         places = count_up(n, rows.device).repeat(rows.shape[0], 1)
         offset = torch.zeros_like(places)
         for step in range(size):
-            offset = where(rows[:, step : step + n] == found, step, offset)
+            offset = where(known[:, step : step + n] == found, step, offset)
     return rows.gather(-1, places + offset)
 
 

@@ -14,6 +14,7 @@ from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.kept import where
 from ontheflyspec.op import Op
 from ontheflyspec.precision import matmul
+from ontheflyspec.torch_internals import without_derivatives
 
 
 def synthesise(parts: Sequence[Tensor], bank: FilterBank, size: int) -> Tensor:
@@ -113,7 +114,7 @@ def resynthesise(
 
 def _raised(target: Tensor) -> Tensor:
     """Returns the power of 2 that brings faint signals, ``[R, n]``, to where energies do not vanish: 1 for others."""
-    peak = target.detach().abs().amax(-1, keepdim=True)
+    peak = without_derivatives(target).abs().amax(-1, keepdim=True)
     return where(peak < 2.0**-40, where(peak < 2.0**-90, torch.full_like(peak, 2.0**110), 2.0**60), 1.0)
 
 

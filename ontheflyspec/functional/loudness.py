@@ -19,6 +19,7 @@ from ontheflyspec.functional.stft import safe_sqrt
 from ontheflyspec.kept import count_up, kept, where
 from ontheflyspec.op import Op
 from ontheflyspec.precision import complex_type
+from ontheflyspec.torch_internals import without_derivatives
 
 Measure = Literal["peak", "rms", "loudness"]
 
@@ -66,7 +67,7 @@ def bring_to_level(
 def factors_to(level: Tensor, target: Tensor, heard: Tensor) -> Tensor:
     """Returns ``target / level`` of amplitudes where items are heard, 1 elsewhere; of faint levels as a constant."""
     if torch.is_grad_enabled():
-        level = where(level < FAINT, level.detach(), level)
+        level = where(level < FAINT, without_derivatives(level), level)
     return where(heard, target / where(heard, level, 1), 1)
 
 

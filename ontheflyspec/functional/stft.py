@@ -9,6 +9,7 @@ from ontheflyspec.framing import Framing
 from ontheflyspec.functional.signal_frames import frames
 from ontheflyspec.kept import where
 from ontheflyspec.precision import conv1d
+from ontheflyspec.torch_internals import without_derivatives
 
 OUTPUTS = ("complex", "magnitude", "power", "phase")
 
@@ -44,7 +45,7 @@ def without_faint_slopes(made: Tensor, x: Tensor) -> Tensor:
     """
     if not torch.is_grad_enabled():
         return made
-    return where(x < torch.finfo(x.dtype).tiny * 2**20, made.detach(), made)
+    return where(x < torch.finfo(x.dtype).tiny * 2**20, without_derivatives(made), made)
 
 
 def safe_sqrt(power: Tensor) -> Tensor:
