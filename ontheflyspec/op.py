@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
 import torch
 from torch import Tensor
 
+from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.kernels.rows import Layout, ScratchBuffers, Task, run
 from ontheflyspec.labels import TimeMap
@@ -179,8 +180,12 @@ def chosen(op: Op[..., Any], *given: Any) -> str | None:
     """
     if not op.kernels or transforming():
         return None
-    watched, backend = torch.is_grad_enabled(), "cpu"
-    for x in tensors_in(*given):
+    watched, backend, tensors = torch.is_grad_enabled(), "cpu", tensors_in(*given)
+    kinds = {x.device.type for x in tensors}
+    if "meta" in kinds and tensors[0].device.type != "meta":
+        remedy = 'Make the memory of the module with to_empty(device=...), or build it outside torch.device("meta").'
+        raise RuntimeError(checks.message(op.name, "constants with values", "some on the meta device", remedy))
+    for x in tensors:
         if type(x) not in PLAIN or (watched and x.requires_grad):
             return None
         if x.device.type != "cpu":

@@ -48,3 +48,35 @@ def test_loaders_give_batches_on_the_host(tmp_path, elsewhere) -> None:
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one.data, other.data)
         assert torch.equal(one.ids, other.ids)
+
+
+BANKED = ("AddBackgroundNoise", "ApplyImpulseResponse", "Babble", "ShortNoises", "Compose-log-normalized")
+BUILT = [case for case in CASES if not case.name.startswith(BANKED)]
+
+
+@pytest.mark.parametrize("case", BUILT, ids=lambda case: case.name)
+def test_built_without_memory(case: Case) -> None:
+    """On the meta device nothing can be used; once there is memory, constants and first parameters are as ever."""
+    batch = Example((160, 33), seed=0).batch(case)
+    with torch.device("meta"):
+        module = case.make()
+    tensors = [*module.buffers(), *module.parameters()]
+    assert all(value.device.type == "meta" for value in tensors)
+    if tensors and case.name != "Resample-8000-8000":  # which needs none
+        with pytest.raises((RuntimeError, NotImplementedError), match=r"(?i)meta"):
+            module(batch)
+    with torch.no_grad():
+        for made in (module.to_empty(device="cpu"), case.make().to("meta").to_empty(device="cpu")):
+            assert torch.equal(made(batch).data, case.make()(batch).data)
+
+
+def test_parameters_of_a_checkpoint_count_after_to_empty() -> None:
+    options = {"sample_rate": 8_000, "n_fft": 64, "n_mels": 6, "trainable": True}
+    trained = ofs.MelSpectrogram(**options)
+    with torch.no_grad():
+        trained.filterbank.mul_(2.0)
+    with torch.device("meta"):
+        loaded = ofs.MelSpectrogram(**options)
+    loaded.to_empty(device="cpu").load_state_dict(trained.state_dict())
+    wave = torch.randn(1, 400)
+    assert torch.equal(loaded(wave), trained(wave))

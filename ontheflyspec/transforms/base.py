@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC
 from collections.abc import Callable
 from typing import Any, ClassVar, overload
@@ -48,6 +49,12 @@ class Transform(Written, nn.Module, ABC):
     """Hz that a step was built for, None where it does not matter; waveforms of another rate raise."""
     makes_waves: ClassVar[bool] = False
     """Whether spectrograms go in and waveforms come out."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Lets transforms be made on the host, whatever torch's default device is, and moves them there when done."""
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _made_on_host(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,13 +146,22 @@ class Transform(Written, nn.Module, ABC):
         return _made(self, data, None)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        """Moves constants but keeps their type: ``.half()`` must not round windows and filters."""
-        before = dict(self._buffers)
+        """Moves constants but keeps their type: ``.half()`` must not round windows and filters.
+
+        What had no memory before, on the meta device, is made anew, trained values as they are to begin with.
+        """
+        before = {**self._buffers, **self._parameters}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, old in before.items():
-            new = self._buffers[name]
-            if old is not None and new is not None and old.dtype != new.dtype:
-                self._buffers[name] = old.to(new.device)
+            new = self._buffers.get(name, self._parameters.get(name))
+            if old is None or new is None:
+                continue
+            plain = type(new) in (Tensor, nn.Parameter)  # not a part of it
+            if old.device.type == "meta" != new.device.type and name in self.makers and plain:
+                with torch.no_grad(), torch.device("cpu"):
+                    new.copy_(self.makers[name]())
+            if name in self._buffers and old.dtype != new.dtype:
+                self._buffers[name] = new.to(old.dtype) if old.device.type == "meta" else old.to(new.device)
         return self
 
 
@@ -173,6 +189,22 @@ class FrameTransform(Transform):
     def frame_times(self, n_frames: int) -> Tensor:
         """Returns seconds of the centres of so many frames, float64 ``[n_frames]``."""
         return self.framing.times(n_frames)
+
+
+def _made_on_host(init: Callable[..., None]) -> Callable[..., None]:
+    """Returns a constructor whose constants are made on the host, also under ``torch.device("meta")``."""
+
+    @functools.wraps(init)
+    def make(self: Any, *args: Any, **options: Any) -> None:
+        device = torch.get_default_device()
+        if device.type == "cpu":
+            init(self, *args, **options)
+            return
+        with torch.device("cpu"):
+            init(self, *args, **options)
+        self.to(device)
+
+    return make
 
 
 def check(step: Transform, x: Tensor | PaddedBatch) -> None:

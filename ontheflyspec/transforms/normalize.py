@@ -68,8 +68,14 @@ class Normalize(Transform):
             got = f"per={per!r}, mean={mean!r}, std={std!r}"
             raise ValueError(checks.message(where, rule, got, "Give both or neither, or change per."))
         if per == "global":
-            self.register_buffer("mean", _column("mean", mean))
-            self.register_buffer("std", _column("std", std))
+            values = {"mean": _column("mean", mean), "std": _column("std", std)}
+            sizes = {name: value.numel() for name, value in values.items()}
+            if 1 not in sizes.values() and sizes["mean"] != sizes["std"]:
+                rule = "mean and std of as many bands"
+                raise ValueError(checks.message(where, rule, sizes, "Give one for each band, or a number."))
+            for name, value in values.items():
+                self.register_buffer(name, value)
+                self.makers[name] = value.double
 
     def fit(self, batches: Iterable[Any]) -> Normalize:
         """Finds mean and deviation of each band over the valid frames of all batches.
