@@ -80,3 +80,21 @@ def test_parameters_of_a_checkpoint_count_after_to_empty() -> None:
     loaded.to_empty(device="cpu").load_state_dict(trained.state_dict())
     wave = torch.randn(1, 400)
     assert torch.equal(loaded(wave), trained(wave))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("case", BUILT, ids=lambda case: case.name)
+def test_torch_s_default_type_changes_nothing(case: Case, kind: torch.dtype) -> None:
+    """Neither constants nor values, on either path."""
+    batch, plain = Example((160, 33), seed=0).batch(case), case.make()
+    watched = batch._replace(data=batch.data.clone().requires_grad_())
+    expected = [plain(given).data for given in (batch, watched)]
+    torch.set_default_dtype(kind)
+    try:
+        step = case.make()
+        found = [step(given).data for given in (batch, watched)]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)

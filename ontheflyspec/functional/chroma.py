@@ -109,7 +109,7 @@ def energy_statistics(x: Tensor, lengths: Tensor | None, weights: Tensor | None,
     shares = unit(x, lengths, norm=1)
     steps = 0 * shares
     for step in STEPS:
-        steps = steps + 0.25 * (shares > step)
+        steps = steps.add(shares > step, alpha=0.25)
     if weights is None:
         return unit(steps, lengths, norm=norm)
     width, size = weights.shape[0], x.shape[-1]

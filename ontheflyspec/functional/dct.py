@@ -22,7 +22,7 @@ def cosine_matrix(n_out: int, n_in: int, lifter: float) -> Tensor:
     """
     orders = torch.arange(n_out, dtype=torch.float64).unsqueeze(-1)
     matrix = torch.cos(math.pi / n_in * orders * (torch.arange(n_in, dtype=torch.float64) + 0.5))
-    matrix = matrix * torch.where(orders == 0, math.sqrt(1 / n_in), math.sqrt(2 / n_in))
+    matrix = matrix * torch.full_like(orders, math.sqrt(2 / n_in)).masked_fill(orders == 0, math.sqrt(1 / n_in))
     return matrix * (1 + lifter / 2 * torch.sin(math.pi * (orders + 1) / lifter)) if lifter else matrix
 
 

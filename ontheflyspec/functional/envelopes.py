@@ -46,7 +46,7 @@ def fade(data: Tensor, lengths: Tensor, *, rise: Tensor, fall: Tensor, shape: st
     place = count_up(data.shape[-1], device).expand(len(n), -1)
     steps = torch.stack([place, n - 1 - place], 1)  # from each end
     edge = torch.minimum(torch.cat([rise, fall], 1), n).unsqueeze(-1)
-    share = (steps / (edge - 1).clamp(min=1)).clamp(0, 1).to(data.dtype)
+    share = (steps.to(data.dtype) / (edge - 1).clamp(min=1)).clamp(0, 1)
     factor = where(steps < edge, ramp(share, shape), 1).prod(1)
     return zero_padding(data * expand_mask(factor, data), lengths)
 

@@ -108,8 +108,12 @@ def resynthesise(
     flat = torch.view_as_real((zero_padding(spectra, lengths) / gains.unsqueeze(-1)).flatten(0, -3))
     rows = [flat[:, group.first : group.last] for group in bank.plan.groups]
     target = back([torch.cat([row[..., 0], row[..., 1]], 1) for row in rows])
-    raised = _raised(target)
-    return (solve(there_and_back, target * raised, n_iter) / raised).reshape(*spectra.shape[:-2], size)
+    if torch.is_grad_enabled():  # whose products underflow sooner
+        raised = _raised(target)
+        found = solve(there_and_back, target * raised, n_iter) / raised
+    else:
+        found = solve(there_and_back, target, n_iter)
+    return found.reshape(*spectra.shape[:-2], size)
 
 
 def _raised(target: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from ontheflyspec.batch import expand_mask, length_mask
 from ontheflyspec.functional.stft import safe_sqrt
 from ontheflyspec.kept import where
 from ontheflyspec.op import Op
+from ontheflyspec.precision import wide
 
 Per = Literal["item", "feature"]
 
@@ -77,10 +78,32 @@ def valid_variance(data: Tensor, lengths: Tensor | None, mean: Tensor, *, per: P
     return _mean(data, lengths, per, mean, squared=True, ddof=ddof)
 
 
-def _mean(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None, *, squared: bool, ddof: int) -> Tensor:
+def exact_mean(data: Tensor, lengths: Tensor | None, *, per: Per = "item") -> Tensor:
+    """Returns the mean of valid parts, of equal values exactly their value; arguments as in `valid_mean`.
+
+    Sums of float32 values are taken in float64, where those of equal ones are exact; those of float64 are corrected by
+    the mean distance from a first mean, which is exact there.
+    """
+    precise = wide(data.device)
+    if data.dtype != precise:
+        return _mean(data, lengths, per, None, squared=False, ddof=0, dtype=precise).to(data.dtype)
+    mean = valid_mean(data, lengths, per=per)
+    return mean + _mean(data, lengths, per, mean, squared=False, ddof=0)
+
+
+def _mean(
+    data: Tensor,
+    lengths: Tensor | None,
+    per: Per,
+    centre: Tensor | None,
+    *,
+    squared: bool,
+    ddof: int,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
     shared = data.shape[1:-1] if per == "item" else data.shape[1:-2]
     shape = (-1, *[1] * (data.dim() - 1)) if per == "item" else (-1, *[1] * (data.dim() - 3), data.shape[-2], 1)
-    total = valid_sums(data, lengths, per=per, centre=centre, squared=squared).reshape(shape)
+    total = valid_sums(data, lengths, per=per, centre=centre, squared=squared, dtype=dtype).reshape(shape)
     if lengths is None:
         return total / max(data.shape[-1] * shared.numel() - ddof, 1)
     count = lengths if shared.numel() == 1 else lengths * shared.numel()
@@ -89,8 +112,19 @@ def _mean(data: Tensor, lengths: Tensor | None, per: Per, centre: Tensor | None,
 
 
 @Op
-def valid_sums(data: Tensor, lengths: Tensor | None, *, per: Per, centre: Tensor | None, squared: bool) -> Tensor:
-    """Returns sums over valid parts, ``[B]`` or ``[B, F]``: of values, less a centre if given, squared if asked for."""
+def valid_sums(
+    data: Tensor,
+    lengths: Tensor | None,
+    *,
+    per: Per,
+    centre: Tensor | None,
+    squared: bool,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Returns sums over valid parts, ``[B]`` or ``[B, F]``: of values, less a centre if given, squared if asked for.
+
+    They are added up in ``dtype``, None for that of the data.
+    """
     mask = None
     if lengths is not None:
         mask = expand_mask(length_mask(lengths, data.shape[-1], data.device), data)
@@ -99,13 +133,13 @@ def valid_sums(data: Tensor, lengths: Tensor | None, *, per: Per, centre: Tensor
         data = data - centre
         data = data if mask is None else where(mask, data, 0)
     data = data * data if squared else data
-    return data.flatten(1).sum(1) if per == "item" else data.movedim(-2, 1).flatten(2).sum(2)
+    return (data.flatten(1) if per == "item" else data.movedim(-2, 1).flatten(2)).sum(-1, dtype=dtype)
 
 
 @Op
 def normalise(data: Tensor, lengths: Tensor | None, *, per: Per, eps: float, ddof: int) -> Tensor:
     """Standardises by each item's own valid statistics, ``(x - mean) / (std + eps)``, exactly 0 past each length."""
-    mean = valid_mean(data, lengths, per=per)
+    mean = exact_mean(data, lengths, per=per)
     variance = valid_variance(data, lengths, mean, per=per, ddof=ddof)
     return standardise.reference(data, lengths, mean=mean, std=safe_sqrt(variance), eps=eps)
 

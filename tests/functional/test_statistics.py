@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import ontheflyspec as ofs
 from ontheflyspec.functional.statistics import running_sum, summed_by_doubling, valid_mean, valid_power, valid_variance
 
 LENGTHS = (0, 1, 7, 300)
@@ -73,3 +74,14 @@ def test_running_sums_by_doubling(axis: int) -> None:
     x = torch.rand(2, 37, 41, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(running_sum(x, axis), x.cumsum(axis))
     torch.testing.assert_close(summed_by_doubling(x, axis), x.cumsum(axis), rtol=1e-12, atol=0.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("per", ["item", "feature"])
+@pytest.mark.parametrize("value", [0.1, -80.3, 1e6 / 3, 1e-7 / 3])
+def test_a_constant_is_normalised_to_nothing(value: float, per: Any, dtype: torch.dtype) -> None:
+    """Its mean is itself, bit for bit, alone and in a batch, with and without gradients."""
+    data = torch.full((3, 40, 517), value, dtype=dtype)
+    batch, step = ofs.PaddedBatch(data, torch.tensor([517, 100, 1]), 100.0), ofs.Normalize(per=per)
+    for given in (batch, batch._replace(data=data.clone().requires_grad_())):
+        assert not step(given).data.any()
