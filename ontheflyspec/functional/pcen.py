@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional.signal_frames import zero_padding
+from ontheflyspec.functional.statistics import running_sum
 from ontheflyspec.functional.stft import safe_power
 from ontheflyspec.kept import count_up
 from ontheflyspec.op import Op
@@ -53,6 +54,8 @@ def recursion(x: Tensor, log_decay: Tensor, before: Tensor) -> Tensor:
 def smooth(x: Tensor, weight: Tensor, start: str) -> Tensor:
     """Returns exponentially smoothed values, ``m[n] = (1 - weight) m[n - 1] + weight x[n]`` along the last axis.
 
+    A value that is not finite makes itself and all later ones NaN, none before it.
+
     Args:
         x: ``[..., F, N]``.
         weight: ``[F]`` or ``[1]``, between 0 and 1.
@@ -60,11 +63,13 @@ def smooth(x: Tensor, weight: Tensor, start: str) -> Tensor:
     """
     if x.shape[-1] == 0:
         return x
+    faults = running_sum(0 * x, -1)  # 0 up to the first fault, then NaN
+    x = x.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     before = torch.ones_like(x[..., 0]) if start == "one" else x[..., 0]
     weight = weight.clamp(0, 1)
     forgets = weight == 1
     log_decay = (-weight.masked_fill(forgets, 0)).log1p().masked_fill(forgets, NOTHING)
-    return recursion(x * weight.unsqueeze(-1), log_decay, before)
+    return recursion(x * weight.unsqueeze(-1), log_decay, before) + faults
 
 
 @Op

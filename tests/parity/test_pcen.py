@@ -159,3 +159,17 @@ def test_least_values_stay_finite_in_float32(small):
 def test_other_numbers_of_bands_raise(trainable):
     with pytest.raises(ValueError, match="n_bands = 5 bands, got 4"):
         ofs.PCEN(b=0.1, trainable=trainable, n_bands=5)(torch.ones(4, 9))
+
+
+@pytest.mark.parametrize("fault", [float("nan"), float("inf")])
+@pytest.mark.parametrize("start", ["one", "first"])
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_fault_spoils_what_comes_after_it_only(fault, start, watched):
+    """Smoothing is causal, also inside the blocks that are one product."""
+    step = ofs.PCEN(**FRAMES, start=start)
+    energies = torch.rand(1, 5, 300)
+    clean, energies[0, 2, 150] = step(energies), fault
+    out = step(energies.requires_grad_(watched)).detach()
+    assert out[0, 2, 150:].isnan().all()
+    assert torch.equal(out[0, 2, :150], clean[0, 2, :150])
+    assert torch.equal(out[0, [0, 1, 3, 4]], clean[0, [0, 1, 3, 4]])
