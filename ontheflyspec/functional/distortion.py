@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ontheflyspec.batch import expand_mask, items_mask, length_mask, per_item
 from ontheflyspec.functional.filtering import filter_items
+from ontheflyspec.functional.limits import straight
 from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.kept import where
 from ontheflyspec.op import Op
-from ontheflyspec.torch_internals import differentiated, without_derivatives
 
 _LEAST = 1e-6
 """Added to the threshold of saturation, so that it is never 0."""
@@ -129,11 +129,6 @@ def mu_law(x: Tensor, mu: Tensor) -> Tensor:
     code = torch.round(torch.log1p(mu * x.abs()) * (levels / scale))
     size = torch.expm1(code * (scale / levels)) / mu
     return straight(torch.copysign(size, x), x)
-
-
-def straight(value: Tensor, x: Tensor) -> Tensor:
-    """Returns the value with the gradient of ``x`` (straight-through estimator)."""
-    return without_derivatives(value) + (x - without_derivatives(x)) if differentiated(x) else value
 
 
 CLIP, SATURATE = Bend(clip, "samples"), Bend(saturate, "magnitudes")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ontheflyspec.functional.limits import held
 from ontheflyspec.functional.scales import spaced
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.kept import count_up
@@ -21,6 +22,8 @@ CHUNK_ON_DEVICE = 1 << 25
 """The same elsewhere."""
 HALF_WIDTH = math.sqrt(2 * math.log(2))
 """From a Gaussian's standard deviation to half its width at half its height."""
+STEEP = 1e-3
+"""Radians a sample by which centres of `gabor_filters` stay away from their limits: 1e-6 of the response."""
 NARROWEST_HZ = 1.0
 """Least width of a band of `sinc_filters`."""
 
@@ -50,8 +53,8 @@ def held_centres(centres: Tensor) -> Tensor:
 
 def held_edges(low_hz: Tensor, band_hz: Tensor, sample_rate: float) -> tuple[Tensor, Tensor]:
     """Returns lower and upper edges of `sinc_filters` in Hz, clamped to 0..``sample_rate / 2``, at least 1 Hz apart."""
-    low = low_hz.clamp(0, sample_rate / 2 - NARROWEST_HZ)
-    return low, (low + band_hz.clamp(min=NARROWEST_HZ)).clamp(max=sample_rate / 2)
+    low = held(low_hz, 0, sample_rate / 2 - NARROWEST_HZ)
+    return low, held(low + held(band_hz, NARROWEST_HZ), high=sample_rate / 2)
 
 
 def gabor_filters(centres: Tensor, widths: Tensor, size: int) -> Tensor:
@@ -63,8 +66,9 @@ def gabor_filters(centres: Tensor, widths: Tensor, size: int) -> Tensor:
             wider than half of all frequencies nor narrower than the filter can resolve.
         size: samples of a filter, an odd number.
     """
-    centres = held_centres(centres).unsqueeze(-1)
-    widths = widths.clamp(4 * HALF_WIDTH / math.pi, size * HALF_WIDTH / math.pi).unsqueeze(-1)
+    # Energies are even around both limits: right at them their slopes, by which a centre comes back, are 0.
+    centres = held(centres, STEEP, math.pi - STEEP).unsqueeze(-1)
+    widths = held(widths, 4 * HALF_WIDTH / math.pi, size * HALF_WIDTH / math.pi).unsqueeze(-1)
     steps = torch.arange(size, device=centres.device, dtype=centres.dtype) - size // 2
     bell = (-0.5 * (steps / widths).square()).exp() / (math.sqrt(2 * math.pi) * widths)
     return torch.stack([(centres * steps).cos() * bell, (centres * steps).sin() * bell])
@@ -95,7 +99,7 @@ def gaussian_pools(widths: Tensor, size: int) -> Tensor:
         widths: standard deviations ``[F]`` in halves of ``size - 1`` samples, clamped to ``2 / size``..0.5.
         size: samples of a window.
     """
-    widths = widths.clamp(2 / size, 0.5).unsqueeze(-1)
+    widths = held(widths, 2 / size, 0.5).unsqueeze(-1)
     steps = torch.linspace(-1, 1, size, device=widths.device, dtype=widths.dtype)
     return (-0.5 * (steps / widths).square()).exp()
 

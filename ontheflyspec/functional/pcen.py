@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from ontheflyspec.functional.limits import held
 from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.functional.statistics import running_sum
 from ontheflyspec.functional.stft import safe_power
@@ -66,7 +67,7 @@ def smooth(x: Tensor, weight: Tensor, start: str) -> Tensor:
     faults = running_sum(0 * x, -1)  # 0 up to the first fault, then NaN
     x = x.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     before = torch.ones_like(x[..., 0]) if start == "one" else x[..., 0]
-    weight = weight.clamp(0, 1)
+    weight = held(weight, 0, 1)
     forgets = weight == 1
     log_decay = (-weight.masked_fill(forgets, 0)).log1p().masked_fill(forgets, NOTHING)
     return recursion(x * weight.unsqueeze(-1), log_decay, before) + faults

@@ -20,13 +20,16 @@ from ontheflyspec.transforms.pcen import PCEN, filled
 
 FLOOR = 1e-5
 """Least energy that goes into the normalisation, as in LEAF."""
+IN_HZ = {"low_share": "low_hz", "band_share": "band_hz"}
+"""Parameters of sinc filters, shares of half the rate, and their names in checkpoints, which have them in Hz."""
 
 
 class LearnableFilterbank(FrameTransform):
     """Energies of learnable band-pass filters of each item as if it stood alone: LEAF, or SincNet's filters.
 
     Filters with two parameters each run over the samples; their output is squared, pooled around each frame's centre
-    ``t * hop_length``, and normalised as `PCEN` does. Parameters that leave their range are used as if at its end.
+    ``t * hop_length``, and normalised as `PCEN` does. Parameters that leave their range are used as if at its end, and
+    have the gradient of the end, so that they come back where that leads inside.
 
     Args:
         sample_rate: Hz of the waveforms; batches of another rate raise.
@@ -34,7 +37,8 @@ class LearnableFilterbank(FrameTransform):
         filter_length: samples of a filter, an odd number.
         hop_length: samples between frames.
         kind: ``"gabor"``, complex sinusoids under Gaussians with parameters ``centres`` (radians a sample) and
-            ``widths`` (samples); or ``"sinc"``, band-passes with parameters ``low_hz`` and ``band_hz``.
+            ``widths`` (samples); or ``"sinc"``, band-passes with parameters ``low_share`` and ``band_share``,
+            in units of half the rate, which ``low_hz`` and ``band_hz`` give, set and keep in checkpoints in Hz.
         pooling: ``"gaussian"`` with the parameter ``pool_widths`` (in halves of the pool's length, between
             ``2 / pooling_length`` and 0.5, 0.4 to begin with), or ``"mean"``, which has none.
         pooling_length: samples that a frame's energy is pooled over, an odd number from 3 on.
@@ -70,6 +74,9 @@ class LearnableFilterbank(FrameTransform):
         (torch.Size([2, 40, 101]), 280)
     """
 
+    low_share: Tensor
+    band_share: Tensor
+
     def __init__(
         self,
         *,
@@ -102,9 +109,11 @@ class LearnableFilterbank(FrameTransform):
         start = learnable_filterbank.gabor_start if self.kind == "gabor" else learnable_filterbank.sinc_start
         scale = "htk" if self.init == "mel" else "linear"
         made = partial(start, self.sample_rate, self.n_filters, self.fmin, self.fmax, scale)
-        self.names = ("centres", "widths") if self.kind == "gabor" else ("low_hz", "band_hz")
+        self.names = ("centres", "widths") if self.kind == "gabor" else ("low_share", "band_share")
+        # Steps of an optimiser are of one size for all parameters: edges in Hz would hardly move.
+        self.unit = 1.0 if self.kind == "gabor" else self.sample_rate / 2
         for place, name in enumerate(self.names):
-            self.keep(name, partial(_row, made, place), trainable=self.trainable)
+            self.keep(name, partial(_row, made, place, self.unit), trainable=self.trainable)
         if self.pooling == "gaussian":
             self.keep("pool_widths", partial(filled, self.n_filters, 0.4), trainable=self.trainable)
         self.pcen = None
@@ -118,8 +127,42 @@ class LearnableFilterbank(FrameTransform):
         first, second = (self._now(name) for name in self.names)
         if self.kind == "gabor":
             return learnable_filterbank.held_centres(first) * (self.sample_rate / (2 * math.pi))
-        low, high = learnable_filterbank.held_edges(first, second, self.sample_rate)
+        low, high = learnable_filterbank.held_edges(first * self.unit, second * self.unit, self.sample_rate)
         return (low + high) / 2
+
+    @property
+    def low_hz(self) -> Tensor:
+        """Hz of the lower edges of sinc filters, ``[n_filters]``, as checkpoints have them; to be set as a whole."""
+        return self.low_share * self.unit
+
+    @low_hz.setter
+    def low_hz(self, hertz: Tensor) -> None:
+        with torch.no_grad():
+            self.low_share.copy_(hertz / self.unit)
+
+    @property
+    def band_hz(self) -> Tensor:
+        """Hz of the widths of sinc filters, ``[n_filters]``, as checkpoints have them; to be set as a whole."""
+        return self.band_share * self.unit
+
+    @band_hz.setter
+    def band_hz(self, hertz: Tensor) -> None:
+        with torch.no_grad():
+            self.band_share.copy_(hertz / self.unit)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Saves edges in Hz."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name, in_hz in IN_HZ.items():
+            if prefix + name in destination:
+                destination[prefix + in_hz] = destination.pop(prefix + name) * self.unit
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Takes edges in Hz."""
+        for name, in_hz in IN_HZ.items():
+            if self.kind == "sinc" and prefix + in_hz in state_dict:
+                state_dict[prefix + name] = state_dict.pop(prefix + in_hz) / self.unit
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:
         """Returns the filters' energies of ``[B, T]`` or ``[B, C, T]`` samples."""
@@ -142,7 +185,8 @@ class LearnableFilterbank(FrameTransform):
         first, second = (self.constant(name, like.dtype) for name in self.names)
         if self.kind == "gabor":
             return learnable_filterbank.gabor_filters(first, second, self.filter_length)
-        return learnable_filterbank.sinc_filters(first, second, self.sample_rate, self.filter_length)
+        edges = (first * self.unit, second * self.unit)
+        return learnable_filterbank.sinc_filters(*edges, self.sample_rate, self.filter_length)
 
     def _pools(self, like: Tensor) -> Tensor:
         """Returns the windows that squared filter outputs are averaged with."""
@@ -161,6 +205,6 @@ def _odd(name: str, value: int) -> int:
     return value
 
 
-def _row(maker: partial[Tensor], place: int) -> Tensor:
-    """Returns one of the parameters that a maker makes together."""
-    return maker()[place]
+def _row(maker: partial[Tensor], place: int, unit: float) -> Tensor:
+    """Returns one of the parameters that a maker makes together, in a unit."""
+    return maker()[place] / unit

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ontheflyspec import checks
 from ontheflyspec.functional import pcen
+from ontheflyspec.functional.limits import held
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import Transform
 from ontheflyspec.transforms.synthesis import waves_rate
@@ -134,8 +135,8 @@ class PCEN(Transform):
             raise ValueError(checks.message("PCEN", rule, n_features, "Change n_bands."))
         gain, bias, power, weight = (self.constant(name, like.dtype) for name in PARAMETERS)
         if self.trainable:
-            bias, power = bias.clamp(min=LEAST), power.clamp(min=LEAST)
-        options: dict[str, Any] = {"gain": gain.clamp(min=0), "smoothing": (weight, self.start), "eps": self.eps}
+            bias, power = held(bias, LEAST), held(power, LEAST)
+        options: dict[str, Any] = {"gain": held(gain, 0), "smoothing": (weight, self.start), "eps": self.eps}
         options |= {"bias": None if self.form == "power" else bias, "power": None if self.form == "log" else power}
         return Pipeline((Node(pcen.pcen, options),))
 

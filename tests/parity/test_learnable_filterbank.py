@@ -117,6 +117,13 @@ def test_filters_begin_as_leaf_s_do():
     assert np.allclose(module.widths.detach(), widths, rtol=1e-3)
 
 
+def put(module, name, value):
+    if name.endswith("_hz"):
+        setattr(module, name, torch.full((6,), value))
+    else:
+        getattr(module, name).fill_(value)
+
+
 @pytest.mark.parametrize(("kind", "names"), [("gabor", {"centres", "widths"}), ("sinc", {"low_hz", "band_hz"})])
 def test_gradients_reach_every_parameter(kind, names):
     module = ofs.LearnableFilterbank(**SMALL, kind=kind)
@@ -149,7 +156,7 @@ def test_parameters_out_of_range_are_held_at_its_end(kind, wild, held):
         module = ofs.LearnableFilterbank(**SMALL, kind=kind, pcen=False)
         with torch.no_grad():
             for name, value in values.items():
-                getattr(module, name).fill_(value)
+                put(module, name, value)
             outs.append(module(items()[0].float()))
     torch.testing.assert_close(outs[0], outs[1], rtol=1e-4, atol=1e-6 * float(outs[1].max()))
 
@@ -183,7 +190,7 @@ def test_frequencies_are_held_where_the_filters_are(kind, wild, hertz):
     module = ofs.LearnableFilterbank(**SMALL, kind=kind)
     with torch.no_grad():
         for name, value in wild.items():
-            getattr(module, name).fill_(value)
+            put(module, name, value)
     assert module.frequencies.tolist() == pytest.approx([hertz] * 6, rel=1e-6)
     if kind == "gabor":
         real, imaginary = module._filters(torch.zeros(1))[:, 0].detach()
@@ -221,3 +228,52 @@ def test_frequencies_follow_the_parameters():
 def test_options_out_of_range(options, rule):
     with pytest.raises(ValueError, match=rule):
         ofs.LearnableFilterbank(sample_rate=16_000, **options)
+
+
+def test_sinc_filters_learn_and_keep_their_edges_in_hertz():
+    """Adam's steps of 1e-3 reach a band that lies elsewhere; checkpoints are in Hz, also those of before."""
+    module = ofs.LearnableFilterbank(sample_rate=16_000, n_filters=4, kind="sinc", pooling="mean", pcen=False)
+    before = module.low_hz.detach().clone()
+    options = {"sample_rate": 16_000, "n_filters": 4, "kind": "sinc", "pooling": "mean", "pcen": False}
+    tone = torch.randn(2, 4_000, generator=torch.Generator().manual_seed(0))
+    wanted = ofs.LearnableFilterbank(**options, init="linear")(tone).detach()
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
+    for _ in range(200):
+        optimizer.zero_grad()
+        (module(tone) - wanted).square().mean().backward()
+        optimizer.step()
+    assert (module.low_hz - before).abs().max() > 50
+    state = module.state_dict()
+    assert set(state) == {"low_hz", "band_hz"}
+    torch.testing.assert_close(state["low_hz"], module.low_hz.detach())
+    other = ofs.LearnableFilterbank(sample_rate=16_000, n_filters=4, kind="sinc", pooling="mean", pcen=False)
+    wrapped = torch.nn.ModuleDict({"front": other})
+    wrapped.load_state_dict({f"front.{name}": value for name, value in state.items()})
+    torch.testing.assert_close(other(tone), module(tone))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "wild", "up"),
+    [
+        ("gabor", "centres", 4.0, False),
+        ("gabor", "centres", -0.5, True),
+        ("gabor", "widths", 0.1, True),
+        ("gabor", "pool_widths", 0.8, False),
+        ("sinc", "low_share", -0.1, True),
+        ("sinc", "low_share", 1.2, False),
+        ("gabor", "pcen.b", 1.5, False),
+        ("gabor", "pcen.power", -0.2, True),
+        ("gabor", "pcen.gain", -0.2, True),
+    ],
+)
+def test_a_parameter_beyond_its_limit_comes_back(kind, name, wild, up):
+    """A loss that wants the output of parameters within the limits leads them back: the gradient points inward."""
+    torch.manual_seed(0)
+    wave = torch.randn(2, 3_000)
+    options = {**SMALL, "kind": kind, "pcen": name.startswith("pcen")}
+    module, target = ofs.LearnableFilterbank(**options), ofs.LearnableFilterbank(**options)
+    value = module.get_parameter(name)
+    with torch.no_grad():
+        value.fill_(wild)
+    (module(wave) - target(wave).detach()).square().mean().backward()
+    assert (value.grad < 0 if up else value.grad > 0).all()
