@@ -18,6 +18,8 @@ WAVE_DTYPES = (torch.int16, torch.float16, torch.bfloat16, torch.float32, torch.
 """Types of samples: floats within -1..1, or int16, which means value / 32768."""
 FEATURE_DTYPES = WAVE_DTYPES[1:]
 """Types of real spectrograms and other features."""
+NO_TENSORS = {int, float, str, bool, type(None)}
+"""Types of most options."""
 
 
 class Clip(NamedTuple):
@@ -135,6 +137,21 @@ def length_mask(lengths: Tensor, size: int, device: torch.device) -> Tensor:
     if known is not None:
         known[size] = mask
     return mask
+
+
+def tensors_in(*values: Any) -> list[Tensor]:
+    """Returns all tensors in any nesting of tuples, lists and dicts."""
+    left, found = list(values), list[Tensor]()
+    for value in left:  # which grows meanwhile
+        if type(value) in NO_TENSORS:
+            continue
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, (tuple, list)):
+            left += value
+    return found
 
 
 def expand_mask(mask: Tensor, data: Tensor) -> Tensor:

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.batch import PaddedBatch, tensors_in
 from ontheflyspec.kernels.rows import Layout, ScratchBuffers, Task, run
 from ontheflyspec.labels import TimeMap
 from ontheflyspec.torch_internals import transforming
-from ontheflyspec.transfer import Placed, tensors_in
+from ontheflyspec.transfer import Placed
 
 PLAIN: set[type] = {Tensor, torch.nn.Parameter}
 """Types of tensors whose memory a kernel may touch; others trace or pretend."""

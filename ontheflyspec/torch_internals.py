@@ -42,7 +42,7 @@ def transforming() -> bool:
 
 def differentiated(x: Tensor) -> bool:
     """Returns whether derivatives of a tensor may be asked for, in reverse or in forward mode."""
-    return x.requires_grad or dual_level() >= 0
+    return (x.requires_grad and torch.is_grad_enabled()) or dual_level() >= 0
 
 
 def without_derivatives(x: Tensor) -> Tensor:

@@ -7,12 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ontheflyspec.batch import remember_masks
+from ontheflyspec.batch import NO_TENSORS, remember_masks, tensors_in
 from ontheflyspec.precision import wide
 from ontheflyspec.torch_internals import transforming
-
-_NO_TENSORS = {int, float, str, bool, type(None)}
-"""Types of most options."""
 
 
 def sent(x: Tensor, device: torch.device) -> Tensor:
@@ -23,21 +20,6 @@ def sent(x: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and x.device.type == "cpu" and not transforming() and not x.is_pinned():
         x = x.pin_memory()
     return x.to(device, non_blocking=True)
-
-
-def tensors_in(*values: Any) -> list[Tensor]:
-    """Returns all tensors in any nesting of tuples, lists and dicts."""
-    left, found = list(values), list[Tensor]()
-    for value in left:  # which grows meanwhile
-        if type(value) in _NO_TENSORS:
-            continue
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, dict):
-            left += value.values()
-        elif isinstance(value, (tuple, list)):
-            left += value
-    return found
 
 
 def small_tensors(*values: Any) -> list[Tensor]:
@@ -77,7 +59,7 @@ class Placed:
 
     def __call__(self, value: Any) -> Any:
         """Returns a value of `values`, or any nesting of such, with the copies in place of what was sent."""
-        if not self.copies or type(value) in _NO_TENSORS:
+        if not self.copies or type(value) in NO_TENSORS:
             return value
         if isinstance(value, Tensor):
             return self.copies.get(id(value), value)

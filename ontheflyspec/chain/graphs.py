@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.augment.base import ids_of
-from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.batch import PaddedBatch, tensors_in
 from ontheflyspec.chain.run import Ahead, Targets, has_hooks, look_ahead, run_all, steps_of
 from ontheflyspec.op import Edit
 from ontheflyspec.plans import Info, followed
-from ontheflyspec.transfer import Placed, small_tensors, tensors_in
+from ontheflyspec.transfer import Placed, small_tensors
 
 AN_OCTAVE = 8
 """Sizes of the last axis in an octave."""

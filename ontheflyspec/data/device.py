@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ontheflyspec import checks
-from ontheflyspec.batch import PaddedBatch, as_float
+from ontheflyspec.batch import PaddedBatch, as_float, tensors_in
 from ontheflyspec.labels import Target
-from ontheflyspec.transfer import sent, tensors_in
+from ontheflyspec.transfer import sent
 
 Step = Callable[[Any], Any]
 
@@ -308,9 +308,9 @@ def _moved(batch: Any, device: torch.device) -> Any:
 def _placed(value: Any, device: torch.device) -> Any:
     """Returns a nest of tuples, lists and dicts with its tensors on the device."""
     if isinstance(value, PaddedBatch):
-        return value._replace(data=sent(value.data, device))
+        return value._replace(data=_placed(value.data, device))
     if isinstance(value, Tensor):
-        return sent(value, device)
+        return value if value.device == device else sent(value, device)
     if isinstance(value, Target):
         return value.to(device, non_blocking=True)
     if isinstance(value, dict):

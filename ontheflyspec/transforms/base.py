@@ -216,7 +216,8 @@ def check(step: Transform, x: Tensor | PaddedBatch) -> None:
 
 
 def _made(step: Transform, data: Tensor, lengths: Tensor | None) -> Tensor:
-    lengths = None if lengths is None else Placed(data.device, lengths)(lengths)
+    if lengths is not None and lengths.device != data.device:
+        lengths = Placed(data.device, lengths)(lengths)
     with without_autocast(data.device):
         if data.shape[0] == 0:  # FFT libraries refuse to transform nothing
             row = torch.nn.functional.pad(data, (0, 0) * (data.dim() - 1) + (0, 1))
