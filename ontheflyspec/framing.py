@@ -28,9 +28,10 @@ def frame_count(lengths: Any, n_fft: int, hop_length: int, center: Center, drop_
             return lengths // hop_length
         lengths = lengths - hop_length
     if not isinstance(lengths, Tensor):
-        return (
-            min(lengths, 1) + lengths // hop_length if center else max(0, (lengths - n_fft + hop_length) // hop_length)
-        )
+        if center:
+            return min(lengths, 1) + lengths // hop_length
+        # No maximum: in a trace the number of samples is a symbol, and FFTs take no frames of such a number.
+        return 0 if lengths < n_fft else (lengths - n_fft) // hop_length + 1
     if center:
         return lengths // hop_length + lengths.clamp(max=1)
     return ((lengths + (hop_length - n_fft)) // hop_length).clamp(min=0)

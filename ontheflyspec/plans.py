@@ -124,12 +124,14 @@ def last_axis(sizes: Tensor, bounds: Tensor) -> int:
     return int(known.max()) if known.numel() else 0
 
 
-def fitted(info: Info, active: Tensor, wanted: int, start: Tensor | str, position: Tensor | str, *, pads: bool) -> Edit:
+def fitted(
+    info: Info, active: Tensor | None, wanted: int, start: Tensor | str, position: Tensor | str, *, pads: bool
+) -> Edit:
     """Returns the edit that brings active items to a fixed duration.
 
     Args:
         info: of the batch.
-        active: bool ``[B]``; other items stay whole.
+        active: bool ``[B]``; other items stay whole. None for all.
         wanted: steps.
         start: where a longer item is cropped: ``"start"`` (its start is kept), ``"center"``, ``"end"``, or a share of
             the possible starts, float64 ``[B]``.
@@ -137,8 +139,11 @@ def fitted(info: Info, active: Tensor, wanted: int, start: Tensor | str, positio
         pads: whether shorter items are padded; else they stay whole.
     """
     n = info.lengths.unsqueeze(-1)
-    size = torch.where(info.column(active), wanted if pads else n.clamp(max=wanted), n)
-    bound = torch.where(active, wanted if pads else min(info.size, wanted), info.size)
+    size = torch.full_like(n, wanted) if pads else n.clamp(max=wanted)
+    last = wanted if pads else min(info.size, wanted)
+    if active is not None:
+        size = torch.where(info.column(active), size, n)
+        last = last_axis(size, torch.where(active, last, info.size))
 
     def within(free: Tensor, where: Tensor | str) -> Tensor:
         """Returns a place in 0 to ``free``."""
@@ -148,7 +153,7 @@ def fitted(info: Info, active: Tensor, wanted: int, start: Tensor | str, positio
 
     first, place = within((n - size).clamp(min=0), start), within((size - n).clamp(min=0), position)
     sample_map = SampleMap(first, first + torch.minimum(n, size), place, torch.ones_like(first))
-    return info.rearranged(sample_map, size.squeeze(-1), last_axis(size, bound))
+    return info.rearranged(sample_map, size.squeeze(-1), last)
 
 
 def duration(info: Info, seconds: float, sample_rate: float | None) -> int:

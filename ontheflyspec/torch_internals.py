@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +38,16 @@ def transforming() -> bool:
     Then no value may be read and no memory be written directly.
     """
     return bool(torch.compiler.is_compiling() or tracing_state() or functorch_active()) or dual_level() >= 0
+
+
+def parts_of(x: Tensor, rows: int) -> Sequence[Tensor]:
+    """Returns a tensor in parts of so many rows, which bound memory; whole in a trace, which cannot count them."""
+    return [x] if transforming() else torch.split(x, rows)
+
+
+def tiles(count: int, spare: int = 1) -> int:
+    """Returns a number of tiles, in a trace some more: compilers take 1 for a constant, and other numbers as free."""
+    return count + spare if transforming() else count
 
 
 def differentiated(x: Tensor) -> bool:

@@ -61,6 +61,24 @@ def test_whole_graph(case: Case) -> None:
         laws.close(case, one[..., :steps], other[..., :steps], laws.only(batch, place))
 
 
+ANY_LENGTH = [*FIRST.values(), *(case for case in GRAPHS if case.name in ("Gammatonegram-impulse", "CQT-direct"))]
+
+
+@pytest.mark.parametrize("case", ANY_LENGTH, ids=lambda case: case.name)
+def test_any_length(case: Case) -> None:
+    """One whole graph, compiled or exported, serves Tensors of any length."""
+    module = build(case)
+    programs = [torch.compile(module, fullgraph=True, backend="eager")]
+    if case.lengths != "data":  # whose result is as long as its samples say
+        first = Example((200, 190)).batch(case).data
+        free = {first.dim() - 1: torch.export.Dim.DYNAMIC}
+        programs.append(torch.export.export(module, (first,), dynamic_shapes=(free,), strict=False).module())
+    for size in (160, 201, 97, 333):
+        given = Example((size, size)).batch(case)
+        for program in programs:
+            laws.close(case, program(given.data), module(given.data), given)
+
+
 @pytest.mark.parametrize("backend", ["fft", "conv"])
 @pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="no C++ compiler here")
 @pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex:UserWarning")

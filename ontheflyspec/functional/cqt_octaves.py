@@ -14,6 +14,7 @@ from ontheflyspec.functional.cqt_filters import ROW, TAPS, Group, Plan
 from ontheflyspec.functional.signal_frames import extend, zero_padding
 from ontheflyspec.op import Op
 from ontheflyspec.precision import add_matmul, conv1d, matmul
+from ontheflyspec.torch_internals import tiles
 
 
 class FilterBank(NamedTuple):
@@ -96,7 +97,7 @@ def analyse(x: Tensor, bank: FilterBank, frames: int) -> list[Tensor]:
     """
     plan, hop_length = bank.plan, bank.framing.hop_length
     needed = level_sizes(bank, frames)
-    signals = [torch.nn.functional.pad(x, (0, max(needed[0] - x.shape[1], 0)))]
+    signals = [torch.nn.functional.pad(x, (0, tiles(max(needed[0] - x.shape[1], 0))))]
     for start, count, taps in zip(plan.starts, needed[1:], bank.decimators, strict=True):
         signals.append(decimate(signals[-1], start, count // ROW, taps))
     return [

@@ -21,6 +21,7 @@ from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.kept import kept
 from ontheflyspec.op import Op
 from ontheflyspec.precision import complex_type, wide
+from ontheflyspec.torch_internals import tiles
 
 NEPERS = 16.0
 """Decay after which an impulse response is cut: to 1e-7."""
@@ -202,7 +203,7 @@ def overlapped(x: Tensor, response: Tensor, tail: int, zero_phase: bool) -> Tens
     n, right = x.shape[-1], tail if zero_phase else 0
     size = 2 * (response.shape[-1] - 1)
     step = size - tail - right
-    count = max(-(-n // step), 1)
+    count = tiles(-(-n // step)) if n else 1
     parts = pad(x, (tail, right + step * count - n)).unfold(-1, size, step)
     made = response.to(complex_type(x.dtype))
     spectra = torch.fft.rfft(parts) * made.reshape(made.shape[0], *[1] * (x.dim() - 1), -1)

@@ -12,11 +12,14 @@ from ontheflyspec.functional.signal_frames import frames, zero_padding
 from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.op import Op
 from ontheflyspec.precision import matmul
+from ontheflyspec.torch_internals import parts_of
 
 EAR_Q, LEAST_BANDWIDTH = 9.26449, 24.7
 """Of Glasberg and Moore: the equivalent rectangular bandwidth (ERB) at f is ``f / EAR_Q + LEAST_BANDWIDTH`` Hz."""
 WIDENING = 1.019
 """Bandwidth parameter of a fourth-order gammatone filter in ERBs."""
+MOST = 1 << 25
+"""Filtered samples that are made together."""
 DECAY = 23.0
 """Time t at which ``t^3 exp(-t)`` has fallen to 120 dB below its peak."""
 
@@ -114,7 +117,11 @@ class Segments:
     def magnitudes(self, signal: Tensor, first: int) -> Tensor:
         """Returns `magnitudes` of the segment of widened signals that begins with frame ``first``."""
         start = first * self.framing.hop_length
-        segment = torch.fft.rfft(signal[..., start : start + self.size])
+        return self.of_cut(signal[..., start : start + self.size])
+
+    def of_cut(self, cut: Tensor) -> Tensor:
+        """Returns `magnitudes` of segments that are cut out already, ``[..., F, frames]``."""
+        segment = torch.fft.rfft(cut)
         let_through = torch.fft.irfft(segment.unsqueeze(-2) * self.spectra, n=self.size)[..., self.taps - 1 :]
         return raise_power(_means(let_through.square(), self.weights), self.power)
 
@@ -138,9 +145,13 @@ def magnitudes(
     Shape: ``[B, ..., F, N]``, 0 past each item's frames.
     """
     segments, count = Segments(responses, window, framing, power), framing.count(x.shape[-1])
-    signal = segments.widened(x, lengths)
-    made = [segments.magnitudes(signal, first) for first in range(0, max(count, 1), segments.frames)]
-    out = torch.cat(made, -1)[..., :count]
+    cuts = segments.widened(x, lengths).unfold(-1, segments.size, segments.frames * framing.hop_length)
+    numbers = -(-count // segments.frames) if count else 1
+    rows = cuts[..., :numbers, :].flatten(0, -2)
+    each = max(MOST // (segments.size * len(responses)), 1)
+    made = torch.cat([segments.of_cut(part) for part in parts_of(rows, each)])
+    made = made.reshape(*x.shape[:-1], numbers, *made.shape[1:]).transpose(-3, -2)
+    out = made.flatten(-2)[..., :count]
     return out if lengths is None else zero_padding(out, framing.count(lengths))
 
 

@@ -15,6 +15,7 @@ from ontheflyspec.functional.signal_frames import zero_padding
 from ontheflyspec.kept import count_up
 from ontheflyspec.op import Op
 from ontheflyspec.precision import matmul
+from ontheflyspec.torch_internals import parts_of, tiles
 
 CHUNK = 1 << 19
 """Filtered samples that are made together on a CPU."""
@@ -132,7 +133,7 @@ class Blocks(NamedTuple):
     def split(self, numbers: Tensor) -> Sequence[Tensor]:
         """Returns numbers of blocks in chunks that are made together."""
         chunk = CHUNK if numbers.device.type == "cpu" else CHUNK_ON_DEVICE
-        return torch.split(numbers, max(chunk // self.cost, 1))
+        return parts_of(numbers, max(chunk // self.cost, 1))
 
     def joined(self, made: Tensor, x: Tensor, count: int) -> Tensor:
         """Returns ``[B, ..., F, count]`` energies of ``[B, ..., T]`` signals from those of all blocks."""
@@ -154,7 +155,7 @@ def blocks(x: Tensor, lengths: Tensor | None, filters: Tensor, pools: Tensor, ho
     # A power of two, of which neighbours share a quarter at most.
     size = 1 << (4 * (taps + pools.shape[-1] + hop_length)).bit_length()
     frames = (size - taps + 1) // hop_length - wide + 1
-    inner, step, each = (frames + wide - 1) * hop_length, frames * hop_length, -(-count // frames)
+    inner, step, each = (frames + wide - 1) * hop_length, frames * hop_length, tiles(-(-count // frames))
     before = pools.shape[-1] // 2 + taps // 2
     after = (each - 1) * step + inner + taps - 1 - before - x.shape[-1]
     pieces = torch.nn.functional.pad(rows, (before, after)).unfold(-1, inner + taps - 1, step)

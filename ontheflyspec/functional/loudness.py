@@ -121,7 +121,8 @@ def gated_amplitude(weighted: Tensor, lengths: Tensor, rate: float) -> Tensor:
     """
     squares = weighted.square() if weighted.dim() == 2 else weighted.square().sum(1)
     step = max(round(rate / 10), 1)
-    hops = max(-(-squares.shape[-1] // step), _OVERLAP)
+    hops = -(-squares.shape[-1] // step)
+    hops = hops if hops > _OVERLAP else _OVERLAP  # no maximum, which is no size in traces
     sums = pad(squares, (0, hops * step - squares.shape[-1])).reshape(-1, hops, step).sum(-1)
     blocks = sums.unfold(-1, _OVERLAP, 1).sum(-1) / (_OVERLAP * step)
     count = (lengths // step - (_OVERLAP - 1)).clamp(min=0).unsqueeze(-1)

@@ -15,6 +15,7 @@ from ontheflyspec.functional.signal_frames import take, zero_padding
 from ontheflyspec.kept import count_up, kept, where
 from ontheflyspec.op import Op
 from ontheflyspec.precision import conv1d, matmul, without_autocast
+from ontheflyspec.torch_internals import tiles
 
 Lengths = TypeVar("Lengths", int, Tensor)
 
@@ -101,7 +102,7 @@ def resample(data: Tensor, lengths: Tensor | None, *, kernels: Tensor, old: int,
     """
     n, (step_in, step_out, reach) = data.shape[-1], plan(old, new)
     size, starts = resampled_length(n, old, new), parts(old, new)
-    steps = -(-size // step_out)
+    steps = tiles(-(-size // step_out))
     right = (steps - 1) * step_in + (starts or [0])[-1] + kernels.shape[-1] - reach - n
     padded = pad(zero_padding(as_float(data), lengths).reshape(-1, 1, n), (reach, right))
     with without_autocast(data.device):

@@ -77,4 +77,5 @@ def frames(x: Tensor, lengths: Tensor | None, framing: Framing) -> tuple[Tensor,
         x = pad(x, (0, 1))
     if framing.center:
         return extend(x, lengths, framing.before, framing.after, framing.pad_mode), count
-    return pad(zero_padding(x, lengths), (0, max(framing.n_fft - x.shape[-1], 0))), count
+    missing = framing.n_fft - x.shape[-1] if x.shape[-1] < framing.n_fft else 0
+    return pad(zero_padding(x, lengths), (0, missing)), count

@@ -25,7 +25,7 @@ def fourier_kernels(window: Tensor) -> Tensor:
 def windowed(x: Tensor, lengths: Tensor | None, taper: Tensor, framing: Framing) -> tuple[Tensor, int]:
     """Returns windowed frames, ``[..., max(N, 1), n_fft]``, and the number of frames N."""
     signal, count = frames(x, lengths, framing)
-    return signal.unfold(-1, framing.n_fft, framing.hop_length)[..., : max(count, 1), :] * taper, count
+    return signal.unfold(-1, framing.n_fft, framing.hop_length)[..., : count if count else 1, :] * taper, count
 
 
 def conv_parts(x: Tensor, lengths: Tensor | None, kernels: Tensor, framing: Framing) -> tuple[Tensor, Tensor]:

@@ -73,7 +73,7 @@ class AdjustDuration(EditTransform):
     def plan(self, info: Info) -> Edit:
         """Returns the edit that crops or pads all items."""
         wanted = duration(info, self.seconds, self.sample_rate)
-        return fitted(info, info.all_active(), wanted, self.crop, self.position, pads=True)
+        return fitted(info, None, wanted, self.crop, self.position, pads=True)
 
 
 class TrimSilence(EditTransform):

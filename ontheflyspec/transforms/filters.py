@@ -47,6 +47,11 @@ class FixedFilter(EditTransform):
         sections = self.design()(rate, *(info.each(value) for value in self.values.values()))
         return filtered(info, op, info.all_active(), lowest, (sections, self._longest(rate)), **options)
 
+    def ready(self) -> None:
+        """Finds the length of the response now, where the rate is known: exporters cannot."""
+        if self.sample_rate is not None:
+            self._longest(self.sample_rate)
+
     @constant_in_traces
     def _longest(self, rate: float) -> int:
         """Returns the samples of the response at a rate in Hz."""
@@ -68,6 +73,7 @@ class _FixedButterworth(FixedFilter):
         self.set_values(sample_rate, cutoff_hz=cutoff_hz)
         self.order = checks.integer(where, "order", order, high=8)
         self.zero_phase = checks.flag(where, "zero_phase", zero_phase)
+        self.ready()
 
     def design(self) -> Design:
         """Returns the design of `butterworth`."""
@@ -206,6 +212,7 @@ class BandPass(FixedFilter):
         self.set_values(sample_rate, center_hz=center_hz, bandwidth=bandwidth)
         self.order = checks.integer("BandPass", "order", order, high=8)
         self.zero_phase = checks.flag("BandPass", "zero_phase", zero_phase)
+        self.ready()
 
     def design(self) -> Design:
         """Returns the design of `band`."""
@@ -269,6 +276,7 @@ class Telephone(FixedFilter):
             raise ValueError(checks.message("Telephone", rule, f"{high_hz:g} Hz", "Raise high_hz."))
         self.order = checks.integer("Telephone", "order", order, high=8)
         self.mu = None if mu is None else checks.number("Telephone", "mu", mu, low=3.0, high=65535.0)
+        self.ready()
 
     def design(self) -> Design:
         """Returns the design of both filters in a row."""
