@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
@@ -60,6 +61,7 @@ class PaddedBatch(NamedTuple):
 
     def mask(self) -> Tensor:
         """Returns bool ``[B, N]`` on the data's device: True where the last axis is valid."""
+        check_lengths("PaddedBatch", self.lengths, self.data.shape[0], self.data.shape[-1])
         return length_mask(self.lengths, self.data.shape[-1], self.data.device)
 
     def filled(self, value: float | str) -> Tensor:
@@ -80,6 +82,7 @@ class PaddedBatch(NamedTuple):
 
     def unpad(self) -> list[Tensor]:
         """Returns the items one by one, each cut to its own length (asks the device if lengths are not on the host)."""
+        check_lengths("PaddedBatch", self.lengths, self.data.shape[0], self.data.shape[-1])
         return [item[..., :length] for item, length in zip(self.data, self.lengths.tolist(), strict=True)]
 
     def to(
@@ -106,6 +109,8 @@ def as_tensor(values: Any, dtype: torch.dtype | None = None) -> Tensor:
     """Returns a tensor on its own device; numbers and arrays as one on the CPU, whatever torch's default device is."""
     if isinstance(values, Tensor):
         return values if dtype is None else values.to(dtype)
+    if isinstance(values, np.ndarray):  # torch takes neither flipped arrays nor those of the other byte order
+        values = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("="), copy=False).reshape(values.shape)
     return torch.as_tensor(values, dtype=dtype, device="cpu")
 
 
@@ -303,6 +308,9 @@ def check_dtype(where: str, data: Any, allowed: Sequence[torch.dtype]) -> None:
 
 def check_rank(where: str, data: Tensor, item_rank: int, *, batched: bool) -> None:
     """Raises unless ``data`` has the axes of one item (``item_rank``) or of a batch of them."""
+    if data.is_nested:
+        remedy = "Pad its parts: ofs.pad(data.unbind(), rate=...)."
+        raise TypeError(checks.message(where, "a padded Tensor", "a nested one", remedy))
     lowest = item_rank + batched
     if not lowest <= data.dim() <= item_rank + 2:
         one, batch = ("[T]", "[B, T] or [B, C, T]") if item_rank == 1 else ("[F, N]", "[B, F, N] or [B, C, F, N]")
@@ -328,6 +336,9 @@ def trust(lengths: Tensor) -> None:
 
 def check_lengths(where: str, values: Tensor, batch: int, longest: int) -> None:
     """Raises unless lengths are int64 ``[batch]`` within ``0 .. longest``; a device is not asked for their values."""
+    if not isinstance(values, Tensor):
+        remedy = "Write torch.tensor(lengths)."
+        raise TypeError(checks.message(where, f"lengths as a Tensor, int64 [{batch}]", type(values).__name__, remedy))
     if values.dtype != torch.int64 or values.dim() != 1 or values.shape[0] != batch:
         got = f"{_name(values.dtype)} {list(values.shape)}"
         raise ValueError(checks.message(where, f"lengths as int64 [{batch}]", got, "Give one length an item."))

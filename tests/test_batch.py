@@ -235,3 +235,27 @@ def test_check_messages() -> None:
             call()
     assert checks.span("W", "s", 3) == (3.0, 3.0)
     assert checks.integer("W", "n", np.int64(4)) == 4
+
+
+def test_flipped_arrays_and_those_of_the_other_byte_order_are_read() -> None:
+    waves = [np.arange(5.0)[::-1], np.arange(3, dtype=">f8"), np.asfortranarray(np.ones((1, 4)))[0]]
+    assert ofs.pad(waves, rate=8).data.tolist() == [[4, 3, 2, 1, 0], [0, 1, 2, 0, 0], [1, 1, 1, 1, 0]]
+    integers = ofs.pad([np.arange(5, dtype=">i2")[::-1]], rate=8).data
+    assert (integers.dtype, integers.tolist()) == (torch.int16, [[4, 3, 2, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    "use", [ofs.Log(), ofs.PaddedBatch.mask, ofs.PaddedBatch.unpad, lambda batch: batch.filled(0.0)]
+)
+def test_lists_for_lengths_raise(use) -> None:
+    with pytest.raises(TypeError, match=r"expected lengths as a Tensor, int64 \[2\], got list\. Write torch\.tensor"):
+        use(ofs.PaddedBatch(torch.ones(2, 3, 4), [4, 2], 1.0))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+@pytest.mark.parametrize("step", [ofs.PreEmphasis(), ofs.augment.Gain(), ofs.MelSpectrogram(sample_rate=8_000)])
+def test_nested_tensors_raise(step) -> None:
+    nested = torch.nested.nested_tensor([torch.ones(3), torch.ones(4)])
+    with pytest.raises(TypeError, match=r"expected a padded Tensor, got a nested one\. Pad its parts: ofs\.pad"):
+        step(nested)
+    assert ofs.pad(nested.unbind(), rate=8).lengths.tolist() == [3, 4]

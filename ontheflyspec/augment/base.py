@@ -173,7 +173,8 @@ def _typed(step: Augment, info: Info, params: Params) -> Params:
         if len(table[name]) != items:
             rule, remedy = f"a table for {items} items", "Draw it for this batch: step.draw(batch)."
             raise ValueError(checks.message(info.where, rule, f"{len(table[name])} in {name}", remedy))
-    return table
+    others = {name: value for name, value in params.items() if name not in table}  # of a draw of one's own
+    return {**table, **{name: as_tensor(value) if isinstance(value, list) else value for name, value in others.items()}}
 
 
 def checked(step: Any, batch: PaddedBatch) -> PaddedBatch:

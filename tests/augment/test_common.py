@@ -59,6 +59,7 @@ from ontheflyspec.augment import (
 )
 from ontheflyspec.augment.base import Augment
 from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.functional.masks import scale_items
 
 RATE = 1_000.0
 MAKERS: list[Callable[..., Augment]] = [Gain, PolarityInversion, AddColoredNoise, TimeShift, SpecAugment]
@@ -239,3 +240,21 @@ def test_wrong_options() -> None:
         Gain()(torch.zeros(1, 1, 1, 4))
     with pytest.raises(ValueError, match=r"SpecAugment: expected data of shape \[F, N\].*got \[4\]\."):
         SpecAugment()(torch.zeros(4))
+
+
+def test_a_table_of_a_draw_of_ones_own_goes_through_json() -> None:
+    """Its columns need not be declared in ranges."""
+
+    class Own(ofs.Augment):
+        def draw(self, items, key=None):
+            table = super().draw(items, key)
+            if not isinstance(items, ofs.PaddedBatch):
+                table["factor"] = torch.arange(1.0, 1 + len(table["active"]))
+            return table
+
+        def plan(self, info, params):
+            return info.edit(scale_items, None, factors=params["factor"])
+
+    batch, step = ofs.pad([torch.ones(3), torch.ones(4)], rate=8), Own()
+    again = step.replay(batch, json.loads(json.dumps(step.draw(batch))))
+    assert again.data.tolist() == step(batch).data.tolist() == [[1, 1, 1, 0], [2, 2, 2, 2]]
