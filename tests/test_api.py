@@ -172,7 +172,7 @@ BucketBatchSampler(lengths, *, max_samples, max_items=None, shuffle=True, seed=0
 drop_last=False, pool=4096, quantise_samples=1)
 AudioLoader(dataset, sampler, *, transform=None, device='cpu', threads=None, dtype=None)
 DeviceLoader(loader, transform=None, *, device='auto', graphs=False)
-plot_batch(batches, *, front_end, titles=None, max_items=4)
+plot_batch(batches, *, front_end=None, titles=None, max_items=4)
 """.strip().splitlines()
 
 SPACES: dict[str, Any] = {"": ofs, "augment.": ofs.augment}

@@ -98,6 +98,34 @@ def test_clips_of_hardly_any_samples_are_drawn(lengths: tuple[int, ...], tmp_pat
     assert len(figure.axes[0].images) == (lengths[0] > 0)
 
 
+def test_waves_and_features_without_hertz_are_drawn(tmp_path: Path) -> None:
+    waves = ofs.pad([torch.randn(2_000), torch.randn(900)], rate=RATE)
+    options = {"sample_rate": RATE, "n_fft": 256, "hop_length": HOP}
+    features = ofs.Parallel(
+        mel=ofs.MelSpectrogram(**options, n_mels=20),
+        spectrum=ofs.STFT(**options),
+        mfcc=ofs.MFCC(**options, n_mels=20, n_mfcc=5),
+    )
+    figure = ofs.plot_batch(features(waves), front_end=features)
+    figure.savefig(tmp_path / "features.png")
+    panels = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_ylabel().split()[-1] for axes in panels[::2]] == ["Hz", "Hz", "band"]
+    spectrum = ofs.STFT(**options)(waves)
+    np.testing.assert_allclose(panels[2].images[0].get_array(), spectrum.data[0].abs().numpy(), rtol=1e-5)
+    louder = ofs.augment.Gain(gain_db=6.0)
+    for batch, front_end in (
+        (waves, None),
+        (louder(waves), louder),
+        (ofs.pad([torch.randn(2, 900)], rate=RATE), louder),
+    ):
+        figure = ofs.plot_batch(batch, front_end=front_end)
+        figure.savefig(tmp_path / "waves.png")
+        drawn = figure.axes[0].lines[0].get_ydata()
+        first = batch.data[0] if batch.data.dim() == 2 else batch.data[0, 0]
+        np.testing.assert_array_equal(drawn, first.numpy())
+        assert figure.axes[0].get_ylabel() == "sample"
+
+
 @pytest.mark.parametrize(
     ("batches", "options", "match"),
     [
@@ -106,7 +134,7 @@ def test_clips_of_hardly_any_samples_are_drawn(lengths: tuple[int, ...], tmp_pat
         ({"a": features(900, 900), "b": features(900)}, {}, "the same items in every batch, got batches of 1 and 2"),
         (features(900, 900), {"titles": ["one"]}, "expected a title for each of 2 items, got 1"),
         (features(900), {"max_items": 0}, "expected max_items to be an integer of at least 1, got 0"),
-        (ofs.pad([torch.zeros(9)], rate=RATE), {}, r"expected data of shape \[B, F, N\]"),
+        (ofs.PaddedBatch(torch.zeros(9), torch.tensor([9]), RATE), {}, r"expected data of shape \[B, F, N\]"),
     ],
 )
 def test_bad_input(batches: Any, options: dict[str, Any], match: str) -> None:
