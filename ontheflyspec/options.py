@@ -22,20 +22,21 @@ LINE = 100
 """Characters of a step that is shown in one line."""
 
 
-class Written:
-    """Keeps the options that an object is made with, and shows them as one would write them.
+def remembering(init: F) -> F:
+    """Decorator for a constructor that keeps its arguments for `call_of`; of several, those of the outermost."""
 
-    Only those that are given are shown, so that ``eval(repr(step))`` makes the same in the name space of the package.
-    """
+    @functools.wraps(init)
+    def made(self: Any, *args: Any, **options: Any) -> None:
+        self.__dict__.setdefault("given", (args, options))
+        init(self, *args, **options)
 
-    def __new__(cls, *args: Any, **options: Any) -> Any:  # noqa: D102
-        made = super().__new__(cls)
-        made.__dict__["given"] = (args, options)
-        return made
+    return made  # type: ignore[return-value]
 
-    def __repr__(self) -> str:
-        args, options = self.__dict__["given"]
-        return written(self, [*map(repr, args), *(f"{name}={value!r}" for name, value in options.items())])
+
+def call_of(made: Any) -> str:
+    """Returns the call that made an object, as one would write it: with the arguments that were given, no others."""
+    args, options = made.__dict__["given"]
+    return written(made, [*map(repr, args), *(f"{name}={value!r}" for name, value in options.items())])
 
 
 def written(made: Any, parts: Sequence[str], before: str = "", after: str = "") -> str:

@@ -13,14 +13,14 @@ from ontheflyspec import checks, rng
 from ontheflyspec.augment.ranges import Params, Range
 from ontheflyspec.batch import PaddedBatch, as_float, as_tensor, check_input, with_targets
 from ontheflyspec.op import Edit, execute
-from ontheflyspec.options import Written
+from ontheflyspec.options import call_of, remembering
 from ontheflyspec.plans import Info, followed
 
 LEAST = 2.0**-33
 """Distance of the extreme numbers of `rng.uniform` from 0 and from 1."""
 
 
-class Augment(Written, nn.Module, ABC):
+class Augment(nn.Module, ABC):
     """A random step: `draw` makes a table of parameters on the host, `replay` applies a table.
 
     A subclass declares random parameters in `ranges` and turns a table of them into an edit in `plan`. A step is called
@@ -59,11 +59,21 @@ class Augment(Written, nn.Module, ABC):
     changes_lengths: bool = False
     """Whether results have other lengths than items: `plan` is then asked for lengths alone as well."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Keeps the arguments of constructors, for ``repr``."""
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = remembering(cls.__init__)  # type: ignore[method-assign]
+
+    @remembering
     def __init__(self, *, p: float = 1.0, seed: int = 0) -> None:
         super().__init__()
         where = type(self).__name__
         self.p = checks.number(where, "p", p, low=0.0, high=1.0)
         self.seed = checks.integer(where, "seed", seed, low=-(2**63), high=2**63 - 1)
+
+    def __repr__(self) -> str:
+        return call_of(self)
 
     def ranges(self) -> dict[str, Range]:
         """Returns the range of each parameter by name, drawn in this order after ``active``; none by default."""

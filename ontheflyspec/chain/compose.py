@@ -14,13 +14,13 @@ from ontheflyspec.augment.ranges import Params
 from ontheflyspec.batch import PaddedBatch, with_targets
 from ontheflyspec.chain.graphs import Graphs
 from ontheflyspec.chain.run import Targets, look_ahead, run_all, steps_of
-from ontheflyspec.options import Written, written
+from ontheflyspec.options import remembering, written
 from ontheflyspec.plans import Info
 from ontheflyspec.transforms.base import FrameTransform, Transform
 from ontheflyspec.transforms.edit import EditTransform
 
 
-class Chain(Written, nn.Module, ABC):
+class Chain(nn.Module, ABC):
     """Steps with one seed for all their draws, run on one batch whose targets follow.
 
     A subclass draws the tables of its steps in `tables` and applies them in `run`.
@@ -37,6 +37,13 @@ class Chain(Written, nn.Module, ABC):
     gives_mapping: bool = False
     """Whether a mapping of features comes out, after which no step can follow."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Keeps the arguments of constructors, for ``repr``."""
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = remembering(cls.__init__)  # type: ignore[method-assign]
+
+    @remembering
     def __init__(self, *, seed: int) -> None:
         super().__init__()
         self.seed = checks.integer(type(self).__name__, "seed", seed, low=-(2**63), high=2**63 - 1)

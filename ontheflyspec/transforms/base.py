@@ -14,13 +14,13 @@ from ontheflyspec import pipeline
 from ontheflyspec.batch import PaddedBatch, as_float, check_input, check_rate, lift
 from ontheflyspec.framing import Framing
 from ontheflyspec.kept import Kept
-from ontheflyspec.options import Written
+from ontheflyspec.options import call_of, remembering
 from ontheflyspec.pipeline import Pipeline
 from ontheflyspec.precision import without_autocast
 from ontheflyspec.transfer import Placed
 
 
-class Transform(Written, nn.Module, ABC):
+class Transform(nn.Module, ABC):
     """A deterministic step, called with a Tensor, a PaddedBatch, or a tuple or list that begins with one.
 
     A subclass returns a `pipeline`, or computes in `transform` what cannot be one. A transform of waveforms to frames
@@ -51,16 +51,20 @@ class Transform(Written, nn.Module, ABC):
     """Whether spectrograms go in and waveforms come out."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Lets transforms be made on the host, whatever torch's default device is, and moves them there when done."""
+        """Lets transforms be made on the host, whatever torch's default device is, and keeps their arguments."""
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
-            cls.__init__ = _made_on_host(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = _made_on_host(remembering(cls.__init__))  # type: ignore[method-assign]
 
+    @remembering
     def __init__(self) -> None:
         super().__init__()
         self.makers: dict[str, Callable[[], Tensor]] = {}  # the exact constants, float64, by name
         self._fixed: set[str] = set()
         self._lost = Kept(64)
+
+    def __repr__(self) -> str:
+        return call_of(self)
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline | None:  # noqa: ARG002
         """Returns the pipeline that the transform consists of, None if it computes in `transform`.
