@@ -509,3 +509,19 @@ def test_table_has_every_option_with_another_value(kind: str, place: int) -> Non
 
 def test_table_has_every_transform_and_augmentation() -> None:
     assert set(TABLE) == set(KINDS)
+
+
+FLAGS = [
+    (kind, name)
+    for kind, value in KINDS.items()
+    for name, option in inspect.signature(value).parameters.items()
+    if isinstance(option.default, bool)
+]
+
+
+@pytest.mark.parametrize("value", ["False", "no", 0, None])
+@pytest.mark.parametrize(("kind", "name"), FLAGS)
+def test_truth_values_are_bools(kind: str, name: str, value: Any) -> None:
+    """No other value stands for one: ``center="False"`` would be true."""
+    with pytest.raises((TypeError, ValueError), match=rf"{name} to be True"):
+        KINDS[kind](**{**TABLE[kind][0].options, name: value})
