@@ -1,4 +1,7 @@
-"""Private names of torch, each with a fallback where a release has none: the only file that uses them."""
+"""Private names of torch, each with a fallback where a release has none, and what they tell of traces and derivatives.
+
+The only file that uses them.
+"""
 
 from __future__ import annotations
 

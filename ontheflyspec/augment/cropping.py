@@ -25,7 +25,7 @@ class _Fitted(Augment):
         super().__init__(p=p, seed=seed)
         where = type(self).__name__
         self.seconds = checks.positive(where, "seconds", seconds)
-        self.sample_rate = None if sample_rate is None else checks.positive(where, "sample_rate", sample_rate)
+        self.sample_rate = checks.optional_rate(where, sample_rate)
 
     def ranges(self) -> dict[str, Range]:
         """Returns the range of ``start``, a fraction of the possible starts of the crop, or of the item in silence."""

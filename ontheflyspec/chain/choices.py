@@ -57,7 +57,7 @@ class Choice(Chain):
         return batch, list(targets)
 
     def look_ahead(self, info: Info, params: Params) -> tuple[Any, Info | None]:
-        """Returns what is known of the turns, and the batch after them."""
+        """Returns the `Partitions` of the turns, and the batch after them."""
         return partitions(self, info, params, self.turns(params) if params else [])
 
     def output_lengths(self, lengths: Any, params: Params | None = None) -> Any:

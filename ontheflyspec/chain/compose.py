@@ -64,7 +64,7 @@ class Chain(nn.Module, ABC):
         """
 
     def look_ahead(self, info: Info, params: Params) -> tuple[Any, Info | None]:  # noqa: ARG002
-        """Returns what is known of a run before the samples are there, and the batch after it; None for unknown."""
+        """Returns plans and batches of a run before the samples are there, and the batch after it; None for unknown."""
         return None, None
 
     @abstractmethod
@@ -162,7 +162,7 @@ class Compose(Chain):
         return run_all(self, x, params, targets, ahead=ahead)
 
     def look_ahead(self, info: Info, params: Params) -> tuple[Any, Info | None]:
-        """Returns what is known of the steps, up to one whose result only its samples tell, and the batch after all."""
+        """Returns the `Ahead` of the steps, up to one whose result only its samples tell, and the batch after all."""
         steps = steps_of(self)
         ahead = look_ahead(steps, 0, info, params)
         return ahead, ahead.infos.get(len(steps))

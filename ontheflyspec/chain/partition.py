@@ -74,14 +74,14 @@ class Partitions(NamedTuple):
                 ahead.trusted()
 
     def of_turn(self, place: int) -> Partition | None:
-        """Returns what is known of a turn, None for nothing."""
+        """Returns the partition of a turn, None if it is not known."""
         return self.turns[place]._replace(placed=self.placed) if place < len(self.turns) else None
 
 
 def partitions(
     chain: Any, info: Info, params: Params, turns: Sequence[Mapping[int, Tensor]]
 ) -> tuple[Partitions, Info | None]:
-    """Returns what is known of the turns of a choice, and the batch after them; None if only its samples tell.
+    """Returns the partitions of the turns of a choice, and the batch after them; None if only its samples tell.
 
     Args:
         chain: has the ``steps``.

@@ -59,7 +59,7 @@ class Ahead(NamedTuple):
         return self
 
     def within(self, place: int) -> Any:
-        """Returns what is known of the steps of the chain at a place, None for nothing."""
+        """Returns the `Ahead`, or `Partitions`, of the chain at a place; None if there is none."""
         inner = self.inner.get(place)
         return None if inner is None else inner._replace(placed=self.placed)
 
@@ -147,7 +147,7 @@ def _planned(steps: Sequence[Any], place: int, info: Info, params: Params) -> Ed
 
 
 def look_ahead(steps: list[Any], first: int, info: Info, params: Params) -> Ahead:
-    """Returns what is known from a place on, up to a step whose result only its samples tell."""
+    """Returns the `Ahead` of steps from a place on, up to one whose result only its samples tell."""
     edits, infos, edited, inner = dict[int, Edit](), {first: info}, edited_places(steps, params), dict[int, Any]()
     for place, step in enumerate(steps[first:], first):
         info = infos[place]._replace(where=type(step).__name__)

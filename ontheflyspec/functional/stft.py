@@ -37,7 +37,7 @@ def conv_parts(x: Tensor, lengths: Tensor | None, kernels: Tensor, framing: Fram
 
 
 def without_faint_slopes(made: Tensor, x: Tensor) -> Tensor:
-    """Returns what was made of x, with derivatives of 0 where x is so small that they, or products of some, overflow.
+    """Returns a root, power or quotient with derivatives of 0 where x is so small that they, or products, overflow.
 
     Args:
         made: a root, a power or a quotient.

@@ -19,19 +19,22 @@ from ontheflyspec.transforms.edit import EditTransform
 class FixedFilter(EditTransform):
     """Base of filters with fixed parameters: a subclass sets them by `set_values` and returns its `design`."""
 
-    values: dict[str, float]
-    """Value of each parameter by name, in the order that the design takes them; a frequency first."""
+    names: tuple[str, ...]
+    """Names of the parameters, in the order that the design takes them; a frequency first."""
     zero_phase: bool = True
     """Whether the filter runs forwards and backwards, so that nothing is delayed."""
 
     def set_values(self, sample_rate: float | None, **given: float) -> None:
-        """Checks the parameters against `LIMITS`, and keeps them by name and as attributes."""
-        where, self._tails = type(self).__name__, dict[float, int]()
-        self.sample_rate, self.values = checks.optional_rate(where, sample_rate), {}
+        """Checks the parameters against `LIMITS`, and keeps them as attributes."""
+        where, self._tails = type(self).__name__, dict[tuple[float, ...], int]()
+        self.sample_rate, self.names = checks.optional_rate(where, sample_rate), tuple(given)
         for name, value in given.items():
             low, high = LIMITS[name.rsplit("_", 1)[-1]]
-            self.values[name] = checks.number(where, name, value, low=low, high=high)
-            setattr(self, name, self.values[name])
+            setattr(self, name, checks.number(where, name, value, low=low, high=high))
+
+    def values(self) -> list[float]:
+        """Returns the parameters as they are now."""
+        return [getattr(self, name) for name in self.names]
 
     @abstractmethod
     def design(self) -> Design:
@@ -43,9 +46,9 @@ class FixedFilter(EditTransform):
 
     def by(self, info: Info, op: Op[..., Any], **options: Any) -> Edit:
         """Returns the edit that filters all items by an op with some options."""
-        rate, lowest = info.known_rate("frequencies in Hz"), next(iter(self.values.items()))
-        sections = self.design()(rate, *(info.each(value) for value in self.values.values()))
-        return filtered(info, op, info.all_active(), lowest, (sections, self._longest(rate)), **options)
+        rate, values = info.known_rate("frequencies in Hz"), self.values()
+        filters = self.design()(rate, *map(info.each, values)), self._longest(rate)
+        return filtered(info, op, info.all_active(), (self.names[0], values[0]), filters, **options)
 
     def ready(self) -> None:
         """Finds the length of the response now, where the rate is known: exporters cannot."""
@@ -55,9 +58,10 @@ class FixedFilter(EditTransform):
     @constant_in_traces
     def _longest(self, rate: float) -> int:
         """Returns the samples of the response at a rate in Hz."""
-        if rate not in self._tails:
-            self._tails[rate] = longest(self.design(), rate, *((value, value) for value in self.values.values()))
-        return self._tails[rate]
+        key = (rate, *self.values())
+        if key not in self._tails:
+            self._tails[key] = longest(self.design(), rate, *((value, value) for value in self.values()))
+        return self._tails[key]
 
 
 class _FixedButterworth(FixedFilter):

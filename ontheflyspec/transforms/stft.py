@@ -207,7 +207,7 @@ def checked_center(where: str, center: Any, n_fft: int, hop_length: int) -> Cent
 
 
 def checked_norm(where: str, normalized: Any) -> str | None:
-    """Returns what spectra are divided by, see `Framing`, or raises."""
+    """Returns the divisor of spectra, see `Framing`, or raises."""
     if isinstance(normalized, bool):
         return "frame_length" if normalized else None
     if normalized not in ("frame_length", "window"):
