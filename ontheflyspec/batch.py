@@ -105,6 +105,15 @@ class PaddedBatch(NamedTuple):
         return self._replace(data=self.data.pin_memory())
 
 
+def _replace(batch: PaddedBatch, /, **changes: Any) -> PaddedBatch:
+    """Returns the batch with some fields changed, in a way that compilers of torch before 2.10 follow, too."""
+    fields = {"data": batch.data, "lengths": batch.lengths, "rate": batch.rate, "ids": batch.ids}
+    return PaddedBatch(**{**fields, **changes})
+
+
+PaddedBatch._replace = _replace  # type: ignore[method-assign, assignment]
+
+
 def as_tensor(values: Any, dtype: torch.dtype | None = None) -> Tensor:
     """Returns a tensor on its own device; numbers and arrays as one on the CPU, whatever torch's default device is."""
     if isinstance(values, Tensor):

@@ -78,7 +78,7 @@ def positive(where: str, name: str, value: Any) -> float:
 
 def flag(where: str, name: str, value: Any) -> bool:
     """Returns ``value`` if it is True or False, or raises: no other value stands for a truth value."""
-    if not isinstance(value, bool | np.bool_):
+    if not isinstance(value, (bool, np.bool_)):
         raise TypeError(message(where, f"{name} to be True or False", repr(value), f"Pass a bool as {name}."))
     return bool(value)
 
@@ -100,7 +100,7 @@ def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:
 def sequence(where: str, name: str, value: Any) -> list[Any]:
     """Returns the elements of a tuple, a list or another iterable as a list, or raises; a string is not taken."""
     try:
-        if not isinstance(value, str | bytes):
+        if not isinstance(value, (str, bytes)):
             return list(value)
     except TypeError:
         pass

@@ -5,6 +5,7 @@ The only file that uses them.
 
 from __future__ import annotations
 
+import concurrent.futures
 import ctypes
 import functools
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -30,7 +32,14 @@ cuda_lost_in_fork = getattr(torch.cuda, "_is_in_bad_fork", _never)
 """Returns whether this process was forked from one that had begun to use CUDA, which it cannot use then."""
 inference_mode = getattr(torch._C, "_InferenceMode", torch.inference_mode)
 """The guard inside ``torch.inference_mode``, whose layers in Python cost as much as a small operation."""
-any_global_hook = getattr(nn.modules.module, "_has_any_global_hook", _never)
+
+
+def _any_global_hook() -> bool:
+    kinds = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks")
+    return any(getattr(nn.modules.module, f"_global_{kind}", None) for kind in kinds)
+
+
+any_global_hook = getattr(nn.modules.module, "_has_any_global_hook", _any_global_hook)
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 """Attributes of a module that hold its hooks."""
 
@@ -43,6 +52,11 @@ def transforming() -> bool:
     return bool(torch.compiler.is_compiling() or tracing_state() or functorch_active()) or dual_level() >= 0
 
 
+def in_traces(there: R, elsewhere: R) -> R:
+    """Returns the first value in a trace, else the second: for sizes, which tracers must be able to follow."""
+    return there if transforming() else elsewhere
+
+
 def parts_of(x: Tensor, rows: int) -> Sequence[Tensor]:
     """Returns a tensor in parts of so many rows, which bound memory; whole in a trace, which cannot count them."""
     return [x] if transforming() else torch.split(x, rows)
@@ -50,7 +64,15 @@ def parts_of(x: Tensor, rows: int) -> Sequence[Tensor]:
 
 def tiles(count: int, spare: int = 1) -> int:
     """Returns a number of tiles, in a trace some more: compilers take 1 for a constant, and other numbers as free."""
-    return count + spare if transforming() else count
+    return count + in_traces(spare, 0)
+
+
+def outside_traces(made: Callable[[], R]) -> R:
+    """Returns what a function makes of constants whose values it reads, in a trace by a thread that is not traced."""
+    if not transforming():
+        return made()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(made).result()
 
 
 def differentiated(x: Tensor) -> bool:
@@ -64,6 +86,11 @@ def without_derivatives(x: Tensor) -> Tensor:
         return x.detach()
     primal: Tensor = forward_ad.unpack_dual(x.detach()).primal  # type: ignore[no-untyped-call]
     return primal
+
+
+def version_of(x: Tensor) -> int:
+    """Returns how often a tensor was changed in place, 0 where torch does not count."""
+    return 0 if x.is_inference() else x._version
 
 
 def constant_in_traces(method: F) -> F:

@@ -204,8 +204,8 @@ def parse(where: str, window: Any) -> Window:
     """
     if isinstance(window, str):
         return _named(where, window, ())
-    values = window.tolist() if isinstance(window, Tensor | np.ndarray) else window
-    if not isinstance(values, list | tuple) or not values:
+    values = window.tolist() if isinstance(window, (Tensor, np.ndarray)) else window
+    if not isinstance(values, (list, tuple)) or not values:
         rule = "window to be a name, a tuple (name, number, ...), or a tensor of samples"
         raise TypeError(checks.message(where, rule, repr(window), "Change window."))
     if isinstance(values[0], str):

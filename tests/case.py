@@ -7,7 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pytest
+import torch
 from torch import Tensor, nn
+
+needs_compiler = pytest.mark.skipif(torch.__version__ < (2, 9), reason="torch.compile takes steps whole from 2.9 on")
 
 RATE = 8_000
 BANDS = 6

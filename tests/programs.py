@@ -9,11 +9,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.torch_version import TorchVersion
 
 import ontheflyspec as ofs
 import pretend
@@ -23,13 +25,13 @@ from ontheflyspec.kernels.cuda import launches
 from ontheflyspec.op import OPS
 from pretend import Pretend
 
-THERE = importlib.util.find_spec("triton") is not None
+THERE = importlib.util.find_spec("triton") is not None and TorchVersion(version("triton")) >= (3, 9)
 Launch = Callable[..., None]
 
 
 def needs_triton(test: Any) -> Any:
     """Marks a test that runs or compiles programs."""
-    reason = "no triton: pip install -e '.[triton-interpreter]'"
+    reason = "no triton 3.9 or newer: pip install -e '.[triton-interpreter]'"
     return pytest.mark.triton(pytest.mark.skipif(not THERE, reason=reason)(test))
 
 

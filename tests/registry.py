@@ -47,6 +47,9 @@ def _stft() -> list[Case]:
 _FRAMES: list[tuple[str, dict[str, Any], Callable[[int], int]]] = [
     ("constant", {"pad_mode": "constant"}, centred(16)),
     ("uncentred", {"center": False}, uncentred(64, 16)),
+    ("same", {"center": "same"}, lambda n: n // 16),
+    ("same-uneven", {"center": "same", "n_fft": 51, "hop_length": 20}, lambda n: n // 20),
+    ("drop-last", {"drop_last": True, "normalized": True}, lambda n: n // 16),
     ("short-window", {"win_length": 40, "window": "hamming"}, centred(16)),
     ("odd", {"n_fft": 51, "hop_length": 20}, centred(20)),
     ("odd-uncentred", {"n_fft": 51, "hop_length": 20, "win_length": 33, "center": False}, uncentred(51, 20)),

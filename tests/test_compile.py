@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 import laws
 import ontheflyspec as ofs
-from case import MEL, RATE, Case, build
+from case import MEL, RATE, Case, build, needs_compiler
 from laws import Example
 from ontheflyspec.batch import PaddedBatch
 from registry import TRANSFORMS
+
+pytestmark = needs_compiler
 
 FIRST = {case.name.split("-")[0]: case for case in reversed(TRANSFORMS)}
 """One case of each class."""
@@ -64,19 +66,32 @@ def test_whole_graph(case: Case) -> None:
 ANY_LENGTH = [*FIRST.values(), *(case for case in GRAPHS if case.name in ("Gammatonegram-impulse", "CQT-direct"))]
 
 
+class Exported(nn.Module):
+    """A front end as export and ONNX take it: data and lengths in, data and lengths out."""
+
+    def __init__(self, front_end: nn.Module, rate: float | None = RATE) -> None:
+        super().__init__()
+        self.front_end, self.rate = front_end, rate
+
+    def forward(self, data: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        out = self.front_end(PaddedBatch(data, lengths, self.rate))
+        return out.data, out.lengths
+
+
 @pytest.mark.parametrize("case", ANY_LENGTH, ids=lambda case: case.name)
 def test_any_length(case: Case) -> None:
-    """One whole graph, compiled or exported, serves Tensors of any length."""
-    module = build(case)
-    programs = [torch.compile(module, fullgraph=True, backend="eager")]
-    if case.lengths != "data":  # whose result is as long as its samples say
-        first = Example((200, 190)).batch(case).data
-        free = {first.dim() - 1: torch.export.Dim.DYNAMIC}
-        programs.append(torch.export.export(module, (first,), dynamic_shapes=(free,), strict=False).module())
-    for size in (160, 201, 97, 333):
-        given = Example((size, size)).batch(case)
-        for program in programs:
-            laws.close(case, program(given.data), module(given.data), given)
+    """One whole graph serves Tensors of any length, and one exported program batches of any size and length."""
+    module, first = build(case), Example((200, 170, 90)).batch(case)
+    compiled = torch.compile(module, fullgraph=True, backend="eager")
+    front_end, free = Exported(module, first.rate), torch.export.Dim.DYNAMIC
+    shapes = ({0: free, first.data.dim() - 1: free}, {0: free})
+    exported = torch.export.export(front_end, (first.data, first.lengths), dynamic_shapes=shapes, strict=False).module()
+    for lengths in ((160, 77), (201,), (97, 80, 0, 3), (333, 33, 64)):
+        given = Example(lengths).batch(case)
+        laws.close(case, compiled(given.data), module(given.data), given)
+        (data, steps), expected = exported(given.data, given.lengths), module(given)
+        assert torch.equal(steps, expected.lengths)
+        laws.close(case, data, expected.data, given)
 
 
 @pytest.mark.parametrize("backend", ["fft", "conv"])
@@ -89,18 +104,6 @@ def test_default_compiler(backend: str) -> None:
     out, expected = torch.compile(chain, fullgraph=True)(batch), chain(batch)
     assert torch.equal(out.lengths, expected.lengths)
     assert (out.data - expected.data).abs().max() <= 1e-4 * expected.data.abs().max()
-
-
-class Exported(nn.Module):
-    """A front end as export and ONNX take it: data and lengths in, data and lengths out."""
-
-    def __init__(self, front_end: nn.Module) -> None:
-        super().__init__()
-        self.front_end = front_end
-
-    def forward(self, data: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        out = self.front_end(PaddedBatch(data, lengths, float(RATE)))
-        return out.data, out.lengths
 
 
 @pytest.mark.parametrize(("backend", "strict"), [("fft", False), ("conv", True)], ids=["traced", "strict"])

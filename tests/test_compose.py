@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import ontheflyspec as ofs
 import pretend
+from case import needs_compiler
 from ontheflyspec import rng
 from ontheflyspec.augment import AddColoredNoise, Gain, PolarityInversion, SpecAugment, TimeShift
 from ontheflyspec.augment.base import Augment
@@ -524,6 +525,7 @@ def one_graph(chain: nn.Module, backend: str) -> None:
         assert torch.allclose(out.data, expected.data, rtol=0, atol=1e-4 * float(expected.data.abs().max()))
 
 
+@needs_compiler
 def test_front_end_compiles_whole() -> None:
     mel = ofs.MelSpectrogram(sample_rate=8_000, n_fft=64, hop_length=16, n_mels=6)
     one_graph(
@@ -531,6 +533,7 @@ def test_front_end_compiles_whole() -> None:
     )
 
 
+@needs_compiler
 def test_choices_compile_whole() -> None:
     """Choices by masks there give what routing gives here."""
     inner = ofs.Compose([Gain(gain_db=(3.0, 6.0))])
@@ -540,6 +543,7 @@ def test_choices_compile_whole() -> None:
     )
 
 
+@needs_compiler
 def test_compiled_chain_has_gradients() -> None:
     torch._dynamo.reset()
     chain = ofs.OneOf([AddColoredNoise()])

@@ -79,3 +79,25 @@ def test_a_window_replaced_in_place_counts_in_double():
     plain = stft(wave)
     stft.window.mul_(3.0)
     torch.testing.assert_close(stft(wave), 3 * plain, rtol=1e-6, atol=1e-5)
+
+
+WAYS = {
+    "assigned": lambda mel, filters: setattr(mel, "filterbank", filters),
+    "in place": lambda mel, filters: mel.filterbank.copy_(filters),
+    "trained, then frozen": lambda mel, filters: mel.filterbank.data.copy_(filters),
+}
+AFTER = {"as it is": lambda mel: mel, "copied": copy.deepcopy, "pickled": lambda mel: pickle.loads(pickle.dumps(mel))}
+
+
+@pytest.mark.parametrize("after", AFTER)
+@pytest.mark.parametrize("way", WAYS)
+def test_filters_of_one_s_own_count_beyond_the_triangles(way, after):
+    """All FFT bins of other filters are summed, not only those of the mel filters whose place they took."""
+    mel = ofs.MelSpectrogram(**OPTIONS, trainable=way not in ("assigned", "in place"))
+    wave, filters = torch.randn(2, 2_000), torch.rand(20, 129)
+    mel.requires_grad_(False)
+    mel(wave)
+    WAYS[way](mel, filters)
+    found = AFTER[after](mel)(wave)
+    power = ofs.STFT(sample_rate=16_000, n_fft=256, hop_length=64, output="power")(wave)
+    assert (found - filters @ power).abs().max() <= 1e-5 * found.abs().max()

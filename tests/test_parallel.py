@@ -14,7 +14,7 @@ from torch import Tensor
 import laws
 import ontheflyspec as ofs
 import pretend
-from case import MEL, RATE, Case
+from case import MEL, RATE, Case, needs_compiler
 from laws import Example
 from ontheflyspec.pipeline import frame_features
 
@@ -124,6 +124,7 @@ def test_on_an_accelerator_nothing_waits() -> None:
             assert gap <= 1e-5 * expected[name].data.abs().max(), name
 
 
+@needs_compiler
 def test_compiles_whole() -> None:
     together = features("phase", "conv", "tonnetz", "lfcc", "bark", "decibels", "power", "log_mel", "deltas")
     torch._dynamo.reset()

@@ -235,7 +235,7 @@ def checked_steps(where: str, steps: Iterable[nn.Module], *, alike: bool) -> nn.
     if not known:
         raise ValueError(checks.message(where, "at least one step", "none", "Add a transform or an augmentation."))
     for place, step in enumerate(known):
-        if not isinstance(step, Transform | Augment | Chain):
+        if not isinstance(step, (Transform, Augment, Chain)):
             rule = f"step {place} to be a Transform or an Augment"
             raise TypeError(checks.message(where, rule, type(step).__name__, "Wrap it in one or call it outside."))
         maps = isinstance(step, Chain) and step.gives_mapping
@@ -262,7 +262,7 @@ def output_rank(step: Any) -> int | None:
         return output_rank(list(step.steps)[-1])
     if isinstance(step, FrameTransform) or step.item_rank == 2:
         return 1 if isinstance(step, Transform) and step.makes_waves else 2
-    known = isinstance(step, Augment | EditTransform) or (isinstance(step, Chain) and not step.gives_mapping)
+    known = isinstance(step, (Augment, EditTransform)) or (isinstance(step, Chain) and not step.gives_mapping)
     return 1 if known or step.output_rate(None) is not None else None
 
 

@@ -132,7 +132,7 @@ def edited_places(steps: list[Any], params: Params) -> set[int]:
 
 def _is_chain(step: Any, x: Any) -> bool:
     """Returns whether a step is a chain that runs on a batch, and no hook must see it run."""
-    return isinstance(x, PaddedBatch) and not isinstance(step, Transform | Augment) and not has_hooks(step)
+    return isinstance(x, PaddedBatch) and not isinstance(step, (Transform, Augment)) and not has_hooks(step)
 
 
 def _is_edit(step: Any) -> bool:

@@ -101,7 +101,7 @@ class Plan:
     def starts(self) -> list[int]:
         """First sample of each level but the last that the first sample of the next level needs."""
         ahead = (factor * (wide + TAPS) for factor, wide in zip(self.factors, self.before[1:], strict=True))
-        return [int(wide - reach) for wide, reach in zip(self.before, ahead, strict=False)]
+        return [int(wide - reach) for wide, reach in zip(self.before[:-1], ahead, strict=True)]
 
     def sizes(self, span: int) -> list[int]:
         """Returns samples of each level for frames whose first and last centres lie ``span`` samples apart."""

@@ -14,7 +14,7 @@ from ontheflyspec.functional.cqt_filters import ROW, TAPS, Group, Plan
 from ontheflyspec.functional.signal_frames import extend, zero_padding
 from ontheflyspec.op import Op
 from ontheflyspec.precision import add_matmul, conv1d, matmul
-from ontheflyspec.torch_internals import tiles
+from ontheflyspec.torch_internals import in_traces
 
 
 class FilterBank(NamedTuple):
@@ -57,7 +57,7 @@ def decimate(x: Tensor, start: int, rows: int, filters: Tensor) -> Tensor:
         filters: of `decimator`.
     """
     width = filters.shape[1]
-    blocks = x[:, start : start + (rows + 2) * width].reshape(len(x), rows + 2, width)
+    blocks = x[:, start : start + (rows + 2) * width].reshape(x.shape[0], rows + 2, width)
     out = matmul(blocks[:, :rows], filters[0])
     for place in (1, 2):
         out = add_matmul(out, blocks[:, place : place + rows], filters[place])
@@ -96,8 +96,9 @@ def analyse(x: Tensor, bank: FilterBank, frames: int) -> list[Tensor]:
         frames: number of frames.
     """
     plan, hop_length = bank.plan, bank.framing.hop_length
-    needed = level_sizes(bank, frames)
-    signals = [torch.nn.functional.pad(x, (0, tiles(max(needed[0] - x.shape[1], 0))))]
+    needed = in_traces(simple_sizes, level_sizes)(bank, frames)
+    missing = needed[0] - x.shape[1]
+    signals = [torch.nn.functional.pad(x, (0, missing)) if in_traces(True, False) or missing > 0 else x]
     for start, count, taps in zip(plan.starts, needed[1:], bank.decimators, strict=True):
         signals.append(decimate(signals[-1], start, count // ROW, taps))
     return [
@@ -119,6 +120,13 @@ def level_sizes(bank: FilterBank, frames: int) -> list[int]:
         sizes[level + 1] = rows * ROW
         sizes[level] = max(sizes[level], plan.starts[level] + (rows + 2) * bank.decimators[level].shape[1])
     return sizes
+
+
+def simple_sizes(bank: FilterBank, frames: int) -> list[int]:
+    """Returns sizes as of `level_sizes`, somewhat larger, that all grow with one number: such terms a tracer bears."""
+    row = ROW * bank.plan.steps[-1]
+    rows = frames * bank.framing.hop_length // row + 1
+    return [size + rows * (row // step) for size, step in zip(level_sizes(bank, 1), bank.plan.steps, strict=True)]
 
 
 def reading(group: Group, before: int, hop_length: int, count: int) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ontheflyspec.functional.filtering import butterworth, butterworth_band, tails, warped
+from ontheflyspec.torch_internals import outside_traces
 
 LOWEST = 1.0
 """Hz, the least frequency of a filter: its response goes on for seconds."""
@@ -53,7 +54,11 @@ def line(rate: float, low_hz: Tensor, high_hz: Tensor, *, order: int) -> Tensor:
 
 def longest(design: Design, rate: float, *spans: Any) -> int:
     """Returns the samples of the longest response of a design, which has its parameters at ends of their spans."""
-    sides = zip(*itertools.product((0, 1), repeat=len(spans)), strict=True)
-    ends = [torch.tensor(span, dtype=torch.float64, device="cpu") for span in spans]
-    values = [end[..., list(side)].movedim(-1, 0) for end, side in zip(ends, sides, strict=True)]
-    return int(tails(design(rate, *values)).max())
+
+    def found() -> int:
+        sides = zip(*itertools.product((0, 1), repeat=len(spans)), strict=True)
+        ends = [torch.tensor(span, dtype=torch.float64, device="cpu") for span in spans]
+        values = [end[..., list(side)].movedim(-1, 0) for end, side in zip(ends, sides, strict=True)]
+        return int(tails(design(rate, *values)).max())
+
+    return outside_traces(found)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +14,7 @@ from ontheflyspec.functional.scales import bin_frequencies, hz_to_scale, spaced
 from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.op import Op
 from ontheflyspec.precision import matmul
+from ontheflyspec.torch_internals import transforming, version_of
 
 FilterBlock = tuple[int, int, int, int]
 """Neighbouring filters and the bins they need, a small dense product: first and last + 1 filter, then bin."""
@@ -86,6 +90,52 @@ def cheapest(lows: list[int], highs: list[int], overhead: int, most: float = mat
         result.append((start, n, min(lows[start:n]), max(highs[start:n])))
         n = start
     return result[::-1]
+
+
+class Runs:
+    """Runs of filters, of `filter_blocks`, found anew where other values took a tensor's place.
+
+    Args:
+        names: of the tensors, whose runs are not known yet.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.known: dict[str, tuple[Callable[[], Tensor | None], int, list[FilterBlock]]] = {}
+        self.known.update((name, (lambda: None, 0, [])) for name in names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Runs, (list(self.known),)
+
+    def of(self, name: str, weights: Tensor) -> list[FilterBlock]:
+        """Returns the runs of filters ``[F, bins]`` as they are now, none in a trace, which has no values.
+
+        They are one run while they are trained, and the first time that others are met on a device: those may be new at
+        every call, and asking for their values makes the host wait.
+        """
+        if transforming():
+            return []
+        whole = [(0, weights.shape[0], 0, weights.shape[1])]
+        if weights.requires_grad:
+            return whole
+        known = self.known.get(name)
+        met = known is not None and known[0]() is weights and known[1] == version_of(weights)
+        if known is None or not met or not known[2]:
+            blocks = filter_blocks(weights) if met or weights.device.type == "cpu" else []
+            known = self.known[name] = weakref.ref(weights), version_of(weights), blocks
+        return known[2] or whole
+
+    def refresh(self, tensors: Mapping[str, Tensor | None]) -> None:
+        """Finds runs of those tensors anew that lie on the host, if they are others than before."""
+        for name in list(self.known):
+            if (weights := tensors.get(name)) is not None and weights.device.type == "cpu":
+                self.of(name, weights)
+
+    def moved(self, before: Mapping[str, Tensor | None], after: Mapping[str, Tensor | None]) -> None:
+        """Takes the runs of tensors for those of the tensors that their values went to."""
+        for name, (weights, version, blocks) in list(self.known.items()):
+            old, new = before.get(name), after.get(name)
+            if new is not None and old is not None and weights() is old and version == version_of(old):
+                self.known[name] = weakref.ref(new), version_of(new), blocks
 
 
 @Op

@@ -12,7 +12,7 @@ from ontheflyspec.functional.signal_frames import frames, zero_padding
 from ontheflyspec.functional.stft import raise_power
 from ontheflyspec.op import Op
 from ontheflyspec.precision import matmul
-from ontheflyspec.torch_internals import parts_of
+from ontheflyspec.torch_internals import parts_of, tiles
 
 EAR_Q, LEAST_BANDWIDTH = 9.26449, 24.7
 """Of Glasberg and Moore: the equivalent rectangular bandwidth (ERB) at f is ``f / EAR_Q + LEAST_BANDWIDTH`` Hz."""
@@ -109,10 +109,16 @@ class Segments:
         self.frames = (self.size - self.taps + 1) // framing.hop_length - self.weights.shape[1] + 1
         self.spectra = torch.fft.rfft(responses, n=self.size)
 
+    def number(self, count: int) -> int:
+        """Returns how many segments hold so many frames."""
+        return tiles(-(-count // self.frames)) if count else 1
+
     def widened(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """Returns signals extended for frames, with zeros before and after for the filters and the last segment."""
-        signal, _ = frames(x, lengths, self.framing)
-        return torch.nn.functional.pad(signal, (self.taps - 1, self.size))
+        """Returns signals extended for frames, with zeros on both sides that make up whole segments."""
+        signal, count = frames(x, lengths, self.framing)
+        before, step = self.taps - 1, self.frames * self.framing.hop_length
+        after = (self.number(count) - 1) * step + self.size - before - signal.shape[-1]
+        return torch.nn.functional.pad(signal, (before, after))
 
     def magnitudes(self, signal: Tensor, first: int) -> Tensor:
         """Returns `magnitudes` of the segment of widened signals that begins with frame ``first``."""
@@ -146,11 +152,10 @@ def magnitudes(
     """
     segments, count = Segments(responses, window, framing, power), framing.count(x.shape[-1])
     cuts = segments.widened(x, lengths).unfold(-1, segments.size, segments.frames * framing.hop_length)
-    numbers = -(-count // segments.frames) if count else 1
-    rows = cuts[..., :numbers, :].flatten(0, -2)
-    each = max(MOST // (segments.size * len(responses)), 1)
+    rows = cuts.flatten(0, -2)
+    each = max(MOST // (segments.size * responses.shape[0]), 1)
     made = torch.cat([segments.of_cut(part) for part in parts_of(rows, each)])
-    made = made.reshape(*x.shape[:-1], numbers, *made.shape[1:]).transpose(-3, -2)
+    made = made.reshape(*x.shape[:-1], segments.number(count), *made.shape[1:]).transpose(-3, -2)
     out = made.flatten(-2)[..., :count]
     return out if lengths is None else zero_padding(out, framing.count(lengths))
 

@@ -12,7 +12,7 @@ from ontheflyspec.functional.signal_frames import ends, take, zero_padding
 from ontheflyspec.functional.stft import safe_power, without_faint_slopes
 from ontheflyspec.kept import count_up, where
 from ontheflyspec.op import Op
-from ontheflyspec.torch_internals import differentiated, without_derivatives
+from ontheflyspec.torch_internals import differentiated, parts_of, without_derivatives
 
 CHUNK = 1 << 15
 """Values that are compared at once on a CPU: with the sorted windows around them they fit into the cache."""
@@ -34,7 +34,7 @@ def running_median(x: Tensor, size: int) -> Tensor:
     rows = x.reshape(-1, x.shape[-1])
     each = max((CHUNK if x.device.type == "cpu" else CHUNK_ON_DEVICE) // max(rows.shape[-1], 1), 1)
     n = x.shape[-1] - size + 1
-    return torch.cat([_medians(part, size, n) for part in torch.split(rows, each)]).reshape(*x.shape[:-1], n)
+    return torch.cat([_medians(part, size, n) for part in parts_of(rows, each)]).reshape(*x.shape[:-1], n)
 
 
 def _medians(rows: Tensor, size: int, n: int) -> Tensor:
@@ -80,7 +80,7 @@ def merged(one: list[Tensor], other: list[Tensor]) -> list[Tensor]:
         return [torch.minimum(one[0], other[0]), torch.maximum(one[0], other[0])]
     evens, odds = merged(one[::2], other[::2]), merged(one[1::2], other[1::2])
     out = [evens[0]]
-    for low, high in zip(odds, evens[1:], strict=False):
+    for low, high in zip(odds[: len(evens) - 1], evens[1 : len(odds) + 1], strict=True):
         out += [torch.minimum(low, high), torch.maximum(low, high)]
     return out + evens[len(odds) + 1 :] + odds[len(evens) - 1 :]
 

@@ -19,7 +19,7 @@ from ontheflyspec.functional.stft import safe_sqrt
 from ontheflyspec.kept import count_up, kept, where
 from ontheflyspec.op import Op
 from ontheflyspec.precision import complex_type
-from ontheflyspec.torch_internals import without_derivatives
+from ontheflyspec.torch_internals import tiles, without_derivatives
 
 Measure = Literal["peak", "rms", "loudness"]
 
@@ -121,7 +121,7 @@ def gated_amplitude(weighted: Tensor, lengths: Tensor, rate: float) -> Tensor:
     """
     squares = weighted.square() if weighted.dim() == 2 else weighted.square().sum(1)
     step = max(round(rate / 10), 1)
-    hops = -(-squares.shape[-1] // step)
+    hops = tiles(-(-squares.shape[-1] // step), _OVERLAP)
     hops = hops if hops > _OVERLAP else _OVERLAP  # no maximum, which is no size in traces
     sums = pad(squares, (0, hops * step - squares.shape[-1])).reshape(-1, hops, step).sum(-1)
     blocks = sums.unfold(-1, _OVERLAP, 1).sum(-1) / (_OVERLAP * step)

@@ -14,7 +14,7 @@ from ontheflyspec.functional.stft import safe_power
 from ontheflyspec.kept import count_up
 from ontheflyspec.op import Op
 from ontheflyspec.precision import matmul
-from ontheflyspec.torch_internals import tiles
+from ontheflyspec.torch_internals import in_traces, tiles
 
 BLOCK = 64
 """Steps of one triangular product; the states between blocks are found in the same way."""
@@ -22,7 +22,7 @@ NOTHING = -80.0
 """Logarithm of a decay that leaves nothing, in place of minus infinity."""
 
 
-def recursion(x: Tensor, log_decay: Tensor, before: Tensor, spare: int = 0) -> Tensor:
+def recursion(x: Tensor, log_decay: Tensor, before: Tensor, levels: int = 2) -> Tensor:
     """Returns the first-order recursion ``y[n] = decay * y[n - 1] + x[n]`` along the last axis.
 
     Within a block it is one product with a triangle of powers of the decay, none above 1, so that nothing overflows and
@@ -32,23 +32,27 @@ def recursion(x: Tensor, log_decay: Tensor, before: Tensor, spare: int = 0) -> T
         x: ``[..., F, N]``.
         log_decay: ``[F]`` or ``[1]``, logarithm of the decay, finite and at most 0: more exact than a decay near 1.
         before: y at step -1, ``[..., F]``.
-        spare: blocks more in a trace, see `tiles`.
+        levels: of blocks in a trace, which cannot count them; above them all is one block of any size.
     """
     size = x.shape[-1]
     if size == 0:
         return x
-    count = tiles(-(-size // BLOCK), spare)
-    parts = torch.nn.functional.pad(x, (0, count * BLOCK - size))
-    parts = parts.reshape(*x.shape[:-1], count, BLOCK)
-    steps = count_up(BLOCK, x.device)
+    traced = in_traces(True, False)
+    split = levels > 0 if traced else size > BLOCK
+    block, count = (BLOCK, tiles(-(-size // BLOCK), 2)) if split else (size if traced else BLOCK, 1)
+    parts = torch.nn.functional.pad(x, (0, count * block - size))
+    parts = parts.reshape(*x.shape[:-1], count, block)
+    steps = count_up(block, x.device)
     lags = steps.unsqueeze(-1) - steps
     triangle = (log_decay.reshape(-1, 1, 1) * lags.clamp(min=0)).exp().masked_fill(lags < 0, 0)
     by_band = parts.movedim(-3, 0)
-    inside = matmul(by_band.reshape(log_decay.shape[0], -1, BLOCK), triangle.mT)
+    inside = matmul(by_band.reshape(log_decay.shape[0], -1, block), triangle.mT)
     inside = inside.reshape(by_band.shape).movedim(0, -3)
+    if traced:  # or the order of strides would be decided for all numbers of items
+        inside = inside.contiguous()
     states = before.unsqueeze(-1)
-    if count > 1:
-        ends = recursion(inside[..., :-1, -1], BLOCK * log_decay, before)
+    if split:
+        ends = recursion(inside[..., :-1, -1], block * log_decay, before, levels - 1)
         states = torch.cat([states, ends], -1)
     powers = (log_decay.unsqueeze(-1) * (steps + 1)).exp().unsqueeze(-2)
     return (inside + states.unsqueeze(-1) * powers).flatten(-2)[..., :size]
@@ -72,7 +76,7 @@ def smooth(x: Tensor, weight: Tensor, start: str) -> Tensor:
     weight = held(weight, 0, 1)
     forgets = weight == 1
     log_decay = (-weight.masked_fill(forgets, 0)).log1p().masked_fill(forgets, NOTHING)
-    return recursion(x * weight.unsqueeze(-1), log_decay, before, spare=2) + faults
+    return recursion(x * weight.unsqueeze(-1), log_decay, before) + faults
 
 
 @Op

@@ -75,7 +75,10 @@ def frames(x: Tensor, lengths: Tensor | None, framing: Framing) -> tuple[Tensor,
     count: int = framing.count(x.shape[-1])
     if x.shape[-1] == 0:
         x = pad(x, (0, 1))
+    inside = framing.n_fft - framing.before - framing.after  # samples that a first frame needs
+    missing = inside - x.shape[-1] if x.shape[-1] < inside else 0
     if framing.center:
-        return extend(x, lengths, framing.before, framing.after, framing.pad_mode), count
-    missing = framing.n_fft - x.shape[-1] if x.shape[-1] < framing.n_fft else 0
-    return pad(zero_padding(x, lengths), (0, missing)), count
+        x = extend(x, lengths, framing.before, framing.after, framing.pad_mode)
+    else:
+        x = zero_padding(x, lengths)
+    return pad(x, (0, missing)) if missing else x, count

@@ -178,7 +178,7 @@ def trim_silence(
     first, last = loud_part(data.detach(), n, silence=silence)
     start, end = where(active, first, 0).unsqueeze(-1), where(active, last, n).unsqueeze(-1)
     sizes = (end - start).squeeze(-1)
-    size = int(sizes.max()) if sizes.device.type == "cpu" and len(sizes) else data.shape[-1]
+    size: Any = sizes.max().item() if sizes.device.type == "cpu" and sizes.shape[0] else data.shape[-1]
     sample_map = SampleMap(start, end, torch.zeros_like(start), torch.ones_like(start))
     edit = Edit(rearrange, {"sample_map": sample_map, "size": size}, None, sizes, size)
     # Labels in time ask for the rate themselves, so that without a rate this time map is never read.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ontheflyspec import pipeline
 from ontheflyspec.batch import PaddedBatch, as_float, check_input, check_rate, lift
 from ontheflyspec.framing import Framing
+from ontheflyspec.functional import filterbanks
 from ontheflyspec.kept import Kept
 from ontheflyspec.options import call_of, remembering
 from ontheflyspec.pipeline import Pipeline
@@ -62,6 +63,7 @@ class Transform(nn.Module, ABC):
         self.makers: dict[str, Callable[[], Tensor]] = {}  # the exact constants, float64, by name
         self._fixed: set[str] = set()
         self._lost = Kept(64)
+        self._runs = filterbanks.Runs()
 
     def __repr__(self) -> str:
         return call_of(self)
@@ -137,6 +139,10 @@ class Transform(nn.Module, ABC):
         exact = self.makers[name]()
         return ((exact - exact.float()).to(device, non_blocking=True),)
 
+    def runs(self, name: str) -> list[filterbanks.FilterBlock]:
+        """Returns the runs of filters in which to multiply by a kept constant ``[F, bins]`` as it is now."""
+        return self._runs.of(name, getattr(self, name))
+
     def applied(self, batch: PaddedBatch, lengths: Tensor | None = None) -> PaddedBatch:
         """Returns the batch transformed; ``lengths`` are its lengths where its data lie, if known already."""
         check(self, batch)
@@ -155,6 +161,7 @@ class Transform(nn.Module, ABC):
         What had no memory before, on the meta device, is made anew, trained values as they are to begin with.
         """
         before = {**self._buffers, **self._parameters}
+        self._runs.refresh(before)  # devices are not asked for values
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, old in before.items():
             new = self._buffers.get(name, self._parameters.get(name))
@@ -166,6 +173,7 @@ class Transform(nn.Module, ABC):
                     new.copy_(self.makers[name]())
             if name in self._buffers and old.dtype != new.dtype:
                 self._buffers[name] = new.to(old.dtype) if old.device.type == "meta" else old.to(new.device)
+        self._runs.moved(before, {**self._buffers, **self._parameters})
         return self
 
 
@@ -200,7 +208,7 @@ def _made_on_host(init: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(init)
     def make(self: Any, *args: Any, **options: Any) -> None:
-        device = torch.get_default_device()
+        device = torch.empty(0).device  # torch.get_default_device fails where a default was taken back
         if device.type == "cpu":
             init(self, *args, **options)
             return

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from ontheflyspec import checks, windows
-from ontheflyspec.functional import cfp, filterbanks
+from ontheflyspec.functional import cfp
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.precision import wide
@@ -130,7 +130,7 @@ class CFP(FrameTransform):
         self.keep("over_bins", partial(cfp.filters, "bins", *options))
         self.keep("over_lags", partial(cfp.filters, "lags", *options))
         self.n_features = len(self.over_bins)
-        self.bands = {name: filterbanks.filter_blocks(getattr(self, name)) for name in ("over_bins", "over_lags")}
+        self.runs("over_bins"), self.runs("over_lags")  # now, on the host
 
     @property
     def frequencies(self) -> Tensor:
@@ -141,7 +141,7 @@ class CFP(FrameTransform):
         """Returns windowed frames, then the features of their spectra and cepstra."""
         precise = wide(like.device)  # powers below 1 need the window in float64
         window = self.constant("window", precise)
-        banks = tuple((self.constant(name, like.dtype), bands) for name, bands in self.bands.items())
+        banks = tuple((self.constant(name, like.dtype), self.runs(name)) for name in ("over_bins", "over_lags"))
         kept = self.constant("kept", precise)
         options = {"banks": banks, "gamma": self.gamma, "kept": kept, "output": self.output}
         node = Node(cfp.combine, options, banks[0][0][:, 0])

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.functional import chroma, cqt_filters, dct, filterbanks
+from ontheflyspec.functional import chroma, cqt_filters, dct
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.pipeline import Node, Pipeline
 from ontheflyspec.transforms.base import FrameTransform
@@ -134,7 +134,8 @@ class Chroma(FrameTransform):
             maker = self._over_octaves(shared, fmin, width, n_octaves)
         self.sample_rate, self.framing = self.front.sample_rate, self.front.framing
         self.keep("filterbank", maker, trainable=shared["trainable"])
-        self.bands = filterbanks.filter_blocks(self.filterbank.detach()) if source == "stft" else []
+        if source == "stft":
+            self.runs("filterbank")  # now, on the host
         self.smooth = source == "cens" and win_len_smooth is not None
         if self.smooth:
             win_len_smooth = checks.integer(where, "win_len_smooth", win_len_smooth)
@@ -177,7 +178,7 @@ class Chroma(FrameTransform):
         """Returns power, filters around every pitch, and their norm; None for a source other than the STFT."""
         if isinstance(self.front, CQT):
             return None
-        bands = filters(self, self.front, self.bands, 2.0, like)
+        bands = filters(self, self.front, 2.0, like)
         return bands.then([Node(chroma.unit, {"norm": self.norm})])
 
     def transform(self, data: Tensor, lengths: Tensor | None) -> Tensor:

@@ -88,7 +88,7 @@ class HPSS(Transform):
 
 def _pair(name: str, value: Any) -> tuple[Any, Any]:
     """Returns the values for time and for frequency, given as one for both or as two."""
-    if not isinstance(value, tuple | list):
+    if not isinstance(value, (tuple, list)):
         return value, value
     if len(value) != 2:
         rule = f"{name} to be one number or two (time, frequency)"

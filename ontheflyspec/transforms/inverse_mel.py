@@ -97,7 +97,7 @@ class InverseMel(Transform):
             raise ValueError(checks.message("InverseMel", rule, data.shape[-2], "Build it as the mel spectrogram was."))
         data = as_float(data)
         weights, inverse = self.mel.constant("filterbank", data.dtype), self.constant("inverse", data.dtype)
-        options: dict[str, Any] = {"bank": (weights, self.mel.bands), "inverse": inverse}
+        options: dict[str, Any] = {"bank": (weights, self.mel.runs("filterbank")), "inverse": inverse}
         spectra = nnls.nonnegative_least_squares(data, lengths, n_iter=self.n_iter, **options)
         return stft.raise_power(spectra, (2 if self.output == "magnitude" else 4) / self.mel.power)
 

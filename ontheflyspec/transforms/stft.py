@@ -196,7 +196,7 @@ def checked_window(where: str, window: Any, win_length: Any, n_fft: int) -> tupl
 def checked_center(where: str, center: Any, n_fft: int, hop_length: int) -> Center:
     """Returns where frames lie, or raises."""
     if center != "same":
-        if not isinstance(center, bool | np.bool_):
+        if not isinstance(center, (bool, np.bool_)):
             rule = 'center to be True, False or "same"'
             raise TypeError(checks.message(where, rule, repr(center), "Change center."))
         return bool(center)
@@ -256,7 +256,7 @@ class BandSpectrogram(FrameTransform):
         self.power = checks.positive(where, "power", power)
 
     def keep_filters(self, maker: Callable[[], Tensor], kind: str, count: str) -> None:
-        """Keeps ``filterbank``, ``[F, bins]``, and the ``bands`` in which to multiply by it quickly.
+        """Keeps ``filterbank``, ``[F, bins]``.
 
         Args:
             maker: makes the filters in float64.
@@ -269,30 +269,27 @@ class BandSpectrogram(FrameTransform):
             got = f"none for {empty} of {len(self.filterbank)} {kind} filters"
             where, remedy = type(self).__name__, f"They give 0: lower {count} or raise n_fft."
             checks.warn(checks.message(where, rule, got, remedy))
-        self.bands = filterbanks.filter_blocks(self.filterbank.detach())
+        self.runs("filterbank")  # now, on the host
 
     def filtered(self, like: Tensor) -> Pipeline:
         """Returns the pipeline to filter outputs, for data of the type of ``like``; subclasses add nodes to it."""
-        return filters(self, self.stft, self.bands, self.power, like)
+        return filters(self, self.stft, self.power, like)
 
     def pipeline(self, like: Tensor, n_features: int) -> Pipeline | None:  # noqa: ARG002
         """Returns power spectra and filters, if nothing else follows."""
         return self.filtered(like)
 
 
-def filters(
-    owner: FrameTransform, stft: STFT, bands: list[filterbanks.FilterBlock], exponent: float, like: Tensor
-) -> Pipeline:
+def filters(owner: FrameTransform, stft: STFT, exponent: float, like: Tensor) -> Pipeline:
     """Returns the pipeline to a filter bank's outputs for magnitudes to a power.
 
     Args:
         owner: keeps the ``filterbank``, ``[F, bins]``.
         stft: of the waveforms.
-        bands: runs of neighbouring filters with their bins, for sparse products.
         exponent: of the magnitudes.
         like: the samples to come, or others of their type and device.
     """
     spectra = stft.spectra(like)
     weights = owner.constant("filterbank", like.dtype if spectra.kernels is None else spectra.kernels.dtype)
-    options = {"weights": weights, "bands": bands, "exponent": exponent}
+    options = {"weights": weights, "bands": owner.runs("filterbank"), "exponent": exponent}
     return spectra.then([Node(filterbanks.filtered, options, weights)])

@@ -10,6 +10,7 @@ import torch
 from scipy import stats
 
 import ontheflyspec as ofs
+from case import needs_compiler
 from families.noise import bank
 from ontheflyspec.augment import AddBackgroundNoise, Babble
 from ontheflyspec.kernels.cpu.backgrounds import excerpt
@@ -220,6 +221,7 @@ def test_lengths_stay() -> None:
         assert step.output_lengths(torch.tensor([7, 0])).tolist() == [7, 0]
 
 
+@needs_compiler
 def test_compiles_whole() -> None:
     step = Babble(bank(40, 900), n_speakers=(1, 2))  # of which background noise is the first voice
     batch = ofs.pad([torch.randn(300), torch.randn(90)], rate=RATE, ids=[3, 4])

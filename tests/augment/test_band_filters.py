@@ -10,6 +10,7 @@ import torch
 from scipy import signal, stats
 
 import ontheflyspec as ofs
+from case import needs_compiler
 from ontheflyspec.augment import BandPass, BandStop, HighPass, LowPass
 from ontheflyspec.augment.base import Info, planned
 from ontheflyspec.functional import fft_sizes, filtering
@@ -176,6 +177,7 @@ def test_the_ends_of_the_ranges_decide_how_blocks_overlap() -> None:
         assert filtering.tails(known["sections"]).max() <= known["tail"]
 
 
+@needs_compiler
 def test_compiles_whole() -> None:
     step = ofs.Compose([LowPass(), HighPass(cutoff_hz=(20.0, 90.0)), BandPass()])
     torch._dynamo.reset()

@@ -10,6 +10,7 @@ import torch
 from scipy import stats
 
 import ontheflyspec as ofs
+from case import needs_compiler
 from families.noise import bank
 from ontheflyspec.augment import ShortNoises
 
@@ -151,6 +152,7 @@ def test_options_change_the_output() -> None:
         assert (ShortNoises(**{**base, name: value})(batch).data - plain).abs().max() > 1e-3, name
 
 
+@needs_compiler
 def test_compiles_whole() -> None:
     step = ShortNoises(bank(40, 900), **DENSE)
     batch = ofs.pad([torch.randn(3_000), torch.randn(900)], rate=RATE, ids=[3, 4])

@@ -14,7 +14,7 @@ from scipy import signal, stats
 import laws
 import ontheflyspec as ofs
 import pretend
-from case import Case
+from case import Case, needs_compiler
 from families.noise import bank
 from laws import Example
 from ontheflyspec.augment import ApplyImpulseResponse, SimulateRoom
@@ -281,6 +281,7 @@ def test_options_change_the_output() -> None:
             assert other.shape != base.shape or (base - other).abs().max() > 1e-3, name
 
 
+@needs_compiler
 def test_compile_whole() -> None:
     batch = ofs.pad([torch.randn(300), torch.randn(90)], rate=RATE, ids=[3, 4])
     step = ofs.Compose([ApplyImpulseResponse(decaying()), SimulateRoom(rt60_s=(0.02, 0.2))])

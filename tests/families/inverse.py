@@ -47,6 +47,8 @@ def _inverse() -> list[Case]:
         case("centred", _hops),
         case("uncentred", lambda n: (n - 1) * 16 + 64 if n else 0, center=False, window="hamming"),
         case("odd", _hops, n_fft=51, win_length=40),
+        case("same", lambda n: n * 16, center="same"),
+        case("drop-last", lambda n: n * 16, drop_last=True, normalized="window", symmetric=True),
     ]
 
 

@@ -90,11 +90,15 @@ def test_options_are_those_of_librosa(music, feature, ours, theirs):
 
 def test_float32_and_defaults(music):
     smooth = [feature for feature in EVERY if feature != "rolloff"]
-    ours = ofs.SpectralDescriptors(sample_rate=22_050, features=smooth, pad_mode="constant")(music)
+    module = ofs.SpectralDescriptors(sample_rate=22_050, features=smooth, pad_mode="constant")
+    ours = module(music)
     theirs = [librosa.feature.spectral_centroid(y=music.numpy()), librosa.feature.spectral_bandwidth(y=music.numpy())]
     theirs += [librosa.feature.spectral_flatness(y=music.numpy()), librosa.feature.spectral_contrast(y=music.numpy())]
     theirs += [librosa.feature.rms(y=music.numpy()), librosa.feature.zero_crossing_rate(music.numpy())]
-    compare(ours, np.concatenate(theirs), 1e-4)
+    theirs = np.concatenate(theirs)
+    valleys = np.array(["contrast" in name for name in module.names])  # decibels of bins 60 dB below the others'
+    compare(ours[~valleys], theirs[~valleys], 1e-6)
+    compare(ours[valleys], theirs[valleys], 1e-3)
 
 
 def test_silence_gives_librosa_s_values():

@@ -47,7 +47,7 @@ def _masked(data: Tensor, lengths: Tensor, frames: Spans, bands: Spans, fill: Fi
             given, lengths, sums, high, count, channels, span, BLOCK=BLOCK,
         )  # fmt: skip
     spans = [one.contiguous() for one in (*frames, *bands)]
-    number = float(fill) if isinstance(fill, int | float) else 0.0
+    number = float(fill) if isinstance(fill, (int, float)) else 0.0
     launches.launch(
         "masks", "mask_features", (-(-high * count // BLOCK), signals), Cost(1, 2 * data.nbytes),
         given, lengths, *spans, sums, out, number, high, count, channels, channels * parts,
