@@ -80,8 +80,8 @@ def compare(kind: str, paths: list[str], threads: int, epochs: int) -> list[list
     )
     loaders: dict[str, Any] = {
         f"DataLoader, {threads} workers, soundfile, pad_sequence": peer,
-        "AudioLoader, int16": ofs.AudioLoader(clips, batches, threads=threads),
-        "AudioLoader, float32": ofs.AudioLoader(clips, batches, threads=threads, dtype=torch.float32),
+        "AudioLoader, int16": ofs.AudioLoader(clips, batches, threads=threads, dtype=None),
+        "AudioLoader, float32": ofs.AudioLoader(clips, batches, threads=threads),
     }
     runs: dict[str, Callable[[], None]] = {name: partial(exhaust, loader) for name, loader in loaders.items()}
     times = timing.rotate(runs, rounds=epochs)

@@ -29,7 +29,7 @@ def clips(folder: str | None, rate: int, seconds: float) -> ofs.PaddedBatch:
         )
     paths = sorted(str(path) for path in Path(folder).rglob("*") if path.suffix.lower() in ENDINGS)
     dataset = ofs.AudioDataset(paths, sample_rate=rate, progress=False)
-    loader = ofs.AudioLoader(dataset, [list(range(len(paths)))], dtype=torch.float32)
+    loader = ofs.AudioLoader(dataset, [list(range(len(paths)))])
     waves = next(iter(loader)).unpad()
     factor = min(1.0, seconds * rate / max(len(wave) for wave in waves)) if seconds else 1.0
     return ofs.pad([wave[: int(len(wave) * factor)] for wave in waves], rate=rate)

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 Number = TypeVar("Number", int, float)
 _WHOLES: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("wholes", default=())
@@ -86,6 +87,14 @@ def flag(where: str, name: str, value: Any) -> bool:
 def optional_rate(where: str, sample_rate: Any) -> float | None:
     """Returns a sample rate in Hz or None, or raises."""
     return None if sample_rate is None else positive(where, "sample_rate", sample_rate)
+
+
+def sample_dtype(where: str, dtype: Any) -> torch.dtype | None:
+    """Returns a type of samples for users, float32 or None (int16 where it holds all of them), or raises."""
+    if dtype not in (None, torch.float32):
+        rule, remedy = "dtype None or torch.float32", "Convert what comes out: .to(dtype)."
+        raise TypeError(message(where, rule, repr(dtype), remedy))
+    return dtype  # type: ignore[no-any-return]
 
 
 def choice(where: str, name: str, value: Any, options: Iterable[str]) -> str:

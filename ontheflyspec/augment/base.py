@@ -59,6 +59,9 @@ class Augment(nn.Module, ABC):
     changes_lengths: bool = False
     """Whether results have other lengths than items: `plan` is then asked for lengths alone as well."""
 
+    takes_int16: ClassVar[bool] = True
+    """Whether loaders may hand it int16 batches, which mean value / 32768."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         """Keeps the arguments of constructors, for ``repr``."""
         super().__init_subclass__(**options)

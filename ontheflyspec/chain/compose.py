@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 from torch import Tensor, nn
 
@@ -34,6 +34,8 @@ class Chain(nn.Module, ABC):
     sample_rate: float | None = None
     """Hz of bare Tensors, None where no step has a rate."""
 
+    takes_int16: ClassVar[bool] = True
+    """Whether loaders may hand it int16 batches, which mean value / 32768."""
     gives_mapping: bool = False
     """Whether a mapping of features comes out, after which no step can follow."""
 

@@ -68,7 +68,9 @@ def mix(block: NDArray[Any]) -> NDArray[Any]:
     return total
 
 
-def load(path: str | os.PathLike[str], *, sample_rate: int | None = None) -> Clip:
+def load(
+    path: str | os.PathLike[str], *, sample_rate: int | None = None, dtype: torch.dtype | None = torch.float32
+) -> Clip:
     """Reads one audio file whole.
 
     WAV, FLAC, OGG, Opus, MP3, AIFF and whatever else libsndfile knows. Truncated files, files without a frame and
@@ -77,9 +79,11 @@ def load(path: str | os.PathLike[str], *, sample_rate: int | None = None) -> Cli
     Args:
         path: the file.
         sample_rate: Hz to resample to, None to keep the file's rate.
+        dtype: ``torch.float32``, or None for int16 (meaning value / 32768) where the file has integers of at most 16
+            bits and keeps its rate.
 
     Shape:
-        ``[T]`` float32 of one channel, else ``[C, T]``; resampled to exactly ``ceil(n * sample_rate / rate)`` samples.
+        ``[T]`` of one channel, else ``[C, T]``; resampled to exactly ``ceil(n * sample_rate / rate)`` samples.
 
     Raises:
         FileNotFoundError: no such file.
@@ -98,9 +102,11 @@ def load(path: str | os.PathLike[str], *, sample_rate: int | None = None) -> Cli
     """
     name = os.fspath(path)
     rate = None if sample_rate is None else whole_rate("load", sample_rate)
+    dtype = checks.sample_dtype("load", dtype)
     try:
         header = probe(name)
-        block = np.empty((header.frames, header.channels), np.float32)
+        integer = dtype is None and header.layout & INTEGER and rate in (None, header.rate)
+        block = np.empty((header.frames, header.channels), np.int16 if integer else np.float32)
         read_into(name, header, 0, block)
     except faults.BadFile as bad:
         raise faults.error("load", name, bad) from None

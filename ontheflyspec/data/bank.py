@@ -20,7 +20,7 @@ from ontheflyspec.data.source import GIVEN, Options, Source
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.recordings import Bank
 
-NOT_HERE = (*GIVEN, "crop", "max_failures", "progress")
+NOT_HERE = (*GIVEN, "crop", "max_failures", "progress", "dtype")
 """What a bank does not hand on to its `Source`."""
 
 

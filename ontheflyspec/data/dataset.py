@@ -30,9 +30,9 @@ class AudioDataset(Dataset[Any]):
     `Clip` of a set without targets; with a `Draw` (as our samplers give them) the clip has an id made of its place
     and the epoch, with a plain int its id is None. The clip's place is that in ``paths``: subsets and splits keep it.
 
-    Samples are int16 (meaning value / 32768) where the file has integers of at most 16 bits at the right rate that
-    need no mixing, else float32. Channels are mixed to their mean, other rates resampled by soxr. Only the part of
-    the file that is wanted is read.
+    Samples are float32. With ``dtype=None`` all are int16 (meaning value / 32768) if every file has integers of at most
+    16 bits at the right rate and needs no mixing, as its header says, else float32. Channels are mixed to their mean,
+    other rates resampled by soxr. Only the part of the file that is wanted is read.
 
     Faults of files (too few frames, none, NaN, a change since the scan) are found where they occur. With
     ``on_error="skip"`` a file whose header is bad is no member of the set; one that turns out bad while it is read is
@@ -49,6 +49,7 @@ class AudioDataset(Dataset[Any]):
         on_error: ``"raise"`` or ``"skip"``.
         max_failures: most bad files to leave out before it is an error after all, None for any number.
         progress: show a bar on stderr while headers are read, if that takes longer than 2 s.
+        dtype: ``torch.float32``, or None for int16 where it holds all clips.
 
     Shape:
         ``[T]`` if ``mono``, else ``[C, T]``; T as `lengths` says: ``ceil(n * sample_rate / rate)`` samples at most

@@ -35,7 +35,12 @@ class HasGraphs(Protocol):
 
 
 def stage(
-    batches: Iterable[Any], transform: Step | None, device: torch.device, graphs: Step | None = None
+    batches: Iterable[Any],
+    transform: Step | None,
+    device: torch.device,
+    graphs: Step | None = None,
+    *,
+    floats: bool = False,
 ) -> Iterator[Any]:
     """Returns the batches on the device, transformed.
 
@@ -48,11 +53,17 @@ def stage(
         transform: called with each batch on the device; None hands it out as it came.
         device: where they go.
         graphs: calls the transform by graphs, None to call it as it is.
+        floats: whether int16 samples become floats on the device, before the transform.
     """
-    step = _InMode(transform, graphs)
+    step = _InMode(transform, graphs, floats)
     if device.type == "cuda":
         return _run_ahead(iter(batches), step, device)
     return (step(_moved(batch, device)) for batch in batches)
+
+
+def takes_int16(transform: Step | None) -> bool:
+    """Returns whether a transform is one of this package, which take int16 samples for what they mean."""
+    return getattr(transform, "takes_int16", False) is True
 
 
 def find_device(where: str, device: str | torch.device) -> torch.device:
@@ -74,8 +85,8 @@ class DeviceLoader:
     """Puts transfer and front end behind any loader, one batch ahead on streams of its own where the device is CUDA.
 
     It goes through what the loader gives: `PaddedBatch`, or tuples or lists that begin with one, whose tensors move
-    too. Integer samples cross as int16; the front end makes them float on the device, and without one this does. The
-    mode of the front end (`train` or `eval`) is read when ``iter()`` starts.
+    too. Integer samples cross as int16 and become float32 on the device. The mode of the front end (`train` or `eval`)
+    is read when ``iter()`` starts.
 
     `state_dict` counts batches that were handed out here, not those under way. It is the loader's own state where it
     has one (`AudioLoader`, StatefulDataLoader, a Loader of torchdata.nodes), else that of the `BucketBatchSampler`
@@ -134,8 +145,8 @@ class DeviceLoader:
         torch.get_num_threads()  # else the first thread of a loader that sets its own count sets it for the process
         batches = iter(self.loader)
         self._pass = _Pass(self.loader)
-        step = _as_floats if self.transform is None else self.transform
-        staged = stage(self._pass.noted(batches), step, self.device, self.graphs)
+        floats = not takes_int16(self.transform)
+        staged = stage(self._pass.noted(batches), self.transform, self.device, self.graphs, floats=floats)
         return self._pass.counted(staged)
 
     def state_dict(self) -> dict[str, Any]:
@@ -201,8 +212,8 @@ def _sampler(loader: Any) -> Any:
 class _InMode:
     """A transform that runs in the mode that it had when this was made."""
 
-    def __init__(self, transform: Step | None, graphs: Step | None = None) -> None:
-        self.transform, self.call = transform, graphs or transform
+    def __init__(self, transform: Step | None, graphs: Step | None = None, floats: bool = False) -> None:
+        self.transform, self.call, self.floats = transform, graphs or transform, floats
         self.trainable = False
         self.modes: list[tuple[nn.Module, bool]] = []
         if isinstance(transform, nn.Module):
@@ -210,6 +221,8 @@ class _InMode:
             self.trainable = any(parameter.requires_grad for parameter in transform.parameters())
 
     def __call__(self, batch: Any) -> Any:
+        if self.floats:
+            batch = _as_floats(batch)
         if self.call is None:
             return batch
         changed = [(module, module.training) for module, mode in self.modes if module.training != mode]

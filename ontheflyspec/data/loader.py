@@ -20,7 +20,7 @@ from torch import nn
 from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch, as_tensor
 from ontheflyspec.data.dataset import AudioDataset
-from ontheflyspec.data.device import find_device, stage
+from ontheflyspec.data.device import find_device, stage, takes_int16
 from ontheflyspec.data.faults import BadFile
 
 _AHEAD = 2
@@ -56,7 +56,9 @@ class AudioLoader:
         transform: called with each batch as it is handed out, with targets if there are any.
         device: where batches go, ``"auto"`` for CUDA if there is one; a module is moved there.
         threads: that read; None for one a processor, at most 8.
-        dtype: ``torch.float32``, or None to leave a batch int16 if all its clips are.
+        dtype: of batches without a transform, and for one that is none of this package: ``torch.float32``, or None for
+            int16 if it holds every clip of the data set. Inside, and for the steps of this package, integers travel as
+            int16 either way.
 
     Raises:
         TypeError: another kind of data set, a dtype that is neither, or a state asked of a sampler that has none.
@@ -70,8 +72,8 @@ class AudioLoader:
         ...     clips = ofs.AudioDataset.from_folder(folder, sample_rate=8000)
         ...     for batch in ofs.AudioLoader(clips, [[0, 1], [2]]):
         ...         print(batch.data.dtype, list(batch.data.shape), batch.lengths.tolist())
-        torch.int16 [2, 16000] [8000, 16000]
-        torch.int16 [1, 24000] [24000]
+        torch.float32 [2, 16000] [8000, 16000]
+        torch.float32 [1, 24000] [24000]
     """
 
     def __init__(
@@ -82,15 +84,13 @@ class AudioLoader:
         transform: Any = None,
         device: str | torch.device = "cpu",
         threads: int | None = None,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | None = torch.float32,
     ) -> None:
         if not isinstance(dataset, AudioDataset):
             remedy = "Use torch's DataLoader with ofs.collate for other data sets."
             raise TypeError(checks.message("AudioLoader", "an AudioDataset", type(dataset).__name__, remedy))
-        if dtype not in (None, torch.float32):
-            remedy = "Convert the batches: batch.to(dtype=...)."
-            raise TypeError(checks.message("AudioLoader", "dtype None or torch.float32", dtype, remedy))
-        self.dataset, self.sampler, self.transform, self.dtype = dataset, sampler, transform, dtype
+        self.dataset, self.sampler, self.transform = dataset, sampler, transform
+        self.dtype = checks.sample_dtype("AudioLoader", dtype)
         self.device = find_device("AudioLoader", device)
         if isinstance(transform, nn.Module):
             transform.to(self.device)
@@ -105,8 +105,12 @@ class AudioLoader:
     def __iter__(self) -> Iterator[Any]:
         draws = iter(self.sampler)
         self._progress = self._start()
-        staged = stage(self._host_batches(draws), self.transform, self.device)
+        staged = stage(self._host_batches(draws), self.transform, self.device, floats=not self._gives_int16())
         return self._hand_out(staged, self._progress)
+
+    def _gives_int16(self) -> bool:
+        """Returns whether int16 batches are handed out, or to the transform."""
+        return takes_int16(self.transform) or (self.dtype is None and self.dataset.source.integer)
 
     @property
     def resumable(self) -> bool:
@@ -159,7 +163,7 @@ class AudioLoader:
 
     def _begin(self, indices: Sequence[int], pool: ThreadPoolExecutor, stop: threading.Event) -> BatchReader:
         """Lets the threads of a pool read one batch."""
-        always_float = self.dtype is not None
+        always_float = self.device.type != "cuda" and not self._gives_int16()
         reader = BatchReader(self.dataset, indices, always_float=always_float, lease=self._lease, stop=stop)
         reader.begin(pool, self.threads)
         return reader

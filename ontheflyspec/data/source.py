@@ -56,6 +56,7 @@ class Options(TypedDict, total=False):
     on_error: str
     max_failures: int | None
     progress: bool
+    dtype: torch.dtype | None
 
 
 class Source:
@@ -75,6 +76,7 @@ class Source:
         on_error: ``"raise"``, or ``"skip"`` to leave bad files out.
         max_failures: most bad files to leave out, None for any number.
         progress: show a bar on stderr while headers are read, if that takes longer than 2 s.
+        dtype: of clips: float32, or None for int16 if it holds every clip without loss, else float32.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Source:
         on_error: str = "raise",
         max_failures: int | None = None,
         progress: bool = True,
+        dtype: torch.dtype | None = torch.float32,
     ) -> None:
         self.where, self.sample_rate, self.mono = (
             where,
@@ -112,6 +115,9 @@ class Source:
         self.check()
         if parts is not None and any(part != (0.0, None) for part in parts):
             self._cut(parts)
+        self.dtype = checks.sample_dtype(where, dtype)
+        self.integer = self.all_integer(self.good())
+        """Whether int16 holds all good clips without loss."""
 
     def good(self) -> Ints:
         """Returns the places of the files that nobody has found bad."""
@@ -148,7 +154,7 @@ class Source:
         """Returns whether any process has found the file of a clip bad."""
         return bool(self.table.marks[clip])
 
-    def all_integer(self, clips: Sequence[int]) -> bool:
+    def all_integer(self, clips: Sequence[int] | Ints) -> bool:
         """Returns whether int16 holds these clips without loss."""
         known = self.table.headers
         whole = (known["layout"][clips] & INTEGER > 0) & (known["rate"][clips] == self.sample_rate)
@@ -215,7 +221,7 @@ class Source:
 
     def clip(self, part: Part) -> Tensor:
         """Returns the samples of a part as a tensor of its own, or raises BadFile."""
-        kind = np.int16 if self.all_integer([part.clip]) else np.float32
+        kind = np.int16 if self.dtype is None and self.integer else np.float32
         shape = (part.length,) if self.mono else (int(self.table.headers["channels"][part.clip]), part.length)
         wave = np.empty(shape, kind)
         self.read(part, wave)

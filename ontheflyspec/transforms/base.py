@@ -46,6 +46,10 @@ class Transform(nn.Module, ABC):
     """Axes of one item without channels: 1 for waveforms, 2 for spectrograms."""
     dtypes: ClassVar[tuple[torch.dtype, ...] | None] = None
     """Types of data that it takes; None for real floats, and int16 as well for waveforms."""
+    takes_int16: ClassVar[bool] = True
+    """Whether loaders may hand it int16 batches, which mean value / 32768."""
+    floats_first: ClassVar[bool] = False
+    """Whether `transform` gets int16 samples as floats: those of the package's own classes read either."""
     sample_rate: float | None = None
     """Hz that a step was built for, None where it does not matter; waveforms of another rate raise."""
     makes_waves: ClassVar[bool] = False
@@ -54,6 +58,8 @@ class Transform(nn.Module, ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         """Lets transforms be made on the host, whatever torch's default device is, and keeps their arguments."""
         super().__init_subclass__(**options)
+        if "transform" in vars(cls) and not cls.__module__.startswith("ontheflyspec."):
+            cls.floats_first = True
         if "__init__" in vars(cls):
             cls.__init__ = _made_on_host(remembering(cls.__init__))  # type: ignore[method-assign]
 
@@ -231,6 +237,8 @@ def _made(step: Transform, data: Tensor, lengths: Tensor | None) -> Tensor:
     if lengths is not None and lengths.device != data.device:
         lengths = Placed(data.device, lengths)(lengths)
     with without_autocast(data.device):
+        if step.floats_first and data.dtype == torch.int16:
+            data = as_float(data)
         if data.shape[0] == 0:  # FFT libraries refuse to transform nothing
             row = torch.nn.functional.pad(data, (0, 0) * (data.dim() - 1) + (0, 1))
             return step.transform(row, None)[:0]

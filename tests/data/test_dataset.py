@@ -28,7 +28,7 @@ def test_items_are_what_the_files_hold(audio):
     assert list(clips.paths) == paths
     for index, (clip, target) in enumerate(clips):
         assert target == [3, 1, 2, 0][index]
-        assert clip.wave.dtype == (torch.int16 if index < 2 else torch.float32)
+        assert clip.wave.dtype == torch.float32
         assert (clip.rate, clip.id) == (RATE, None)
         np.testing.assert_array_equal(floats(clip.wave), samples(paths[index]))
 
@@ -57,7 +57,7 @@ def test_channels_are_mixed_or_kept(audio):
     assert mixed.dtype == torch.float32
     np.testing.assert_allclose(mixed, samples(path).mean(1), atol=1e-7)
     kept = made([path], mono=False)[0].wave
-    assert kept.dtype == torch.int16
+    assert kept.dtype == torch.float32
     np.testing.assert_array_equal(floats(kept), samples(path).T)
     assert made([mono], mono=False)[0].wave.shape == (1, 400)
     with pytest.raises(ValueError, match=r"equally many channels in all files, 1, got 3 in '.*a.wav'. Pass mono=True"):
@@ -96,7 +96,7 @@ def test_a_crop_is_a_part_of_the_whole_clip(audio, name, rate):
 
 def test_crops_lie_evenly_from_the_first_start_to_the_last(audio):
     clips = made([audio("a.wav", np.arange(1_003) / 32768)], max_seconds=1_000 / RATE)
-    starts = Counter(int(clips[ofs.Draw(0, epoch=epoch)].wave[0]) for epoch in range(1_000))
+    starts = Counter(int(clips[ofs.Draw(0, epoch=epoch)].wave[0] * 32768) for epoch in range(1_000))
     assert set(starts) == {0, 1, 2, 3}
     assert all(abs(count - 250) < 4 * math.sqrt(1_000 * 0.25 * 0.75) for count in starts.values())
 

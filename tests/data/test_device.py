@@ -75,13 +75,17 @@ def test_it_is_as_long_as_its_loader_and_starts_anew():
     assert values(loader) == values(loader) == [0, 1, 2, 3]
 
 
-def test_integers_become_floats_only_where_no_front_end_does_it():
+def test_integers_become_floats_but_for_steps_that_know_them():
     seen = []
     given = [[batch(16384, dtype=torch.int16), "name"]]
     ((plain, name),) = ofs.DeviceLoader(given, device="cpu")
     assert (plain.data.dtype, plain.data[0, 0].item(), name) == (torch.float32, 0.5, "name")
     list(ofs.DeviceLoader(given, lambda x: seen.append(x[0].data.dtype), device="cpu"))
-    assert seen == [torch.int16]
+    assert seen == [torch.float32]
+    gain = ofs.Gain(gain_db=0.0)
+    gain.register_forward_pre_hook(lambda _, given: seen.append(given[0][0].data.dtype))
+    list(ofs.DeviceLoader(given, gain, device="cpu"))
+    assert seen == [torch.float32, torch.int16]
     (half,) = ofs.DeviceLoader([batch(1, dtype=torch.float16)], device="cpu")
     assert half.data.dtype == torch.float16
     assert given[0][0].data.dtype == torch.int16
@@ -185,7 +189,7 @@ def node_loader(threads):
 def ahead_on_the_cpu(monkeypatch):
     """Makes the plain path take one batch more than it hands out, as the CUDA path does."""
 
-    def ahead(batches, transform, device, graphs):
+    def ahead(batches, transform, device, graphs, **_):
         waiting = []
         for one in batches:
             waiting.append(one)

@@ -24,7 +24,7 @@ def test_batches_are_those_of_dataloader(clips, threads, workers):
     for _ in range(2):
         mine, expected = list(map(content, ours)), list(map(content, theirs))
         assert mine == expected
-    assert {item[1] for item in mine} == {torch.int16, torch.float32}
+    assert {item[1] for item in mine} == {torch.float32}
 
 
 @pytest.mark.parametrize(
@@ -45,13 +45,71 @@ def test_channels_kept(audio):
     mine = list(ofs.AudioLoader(clips, [[3, 1], [0, 2]], dtype=torch.float32))
     assert mine[0].data.shape == (2, 2, 23)
     for batch, expected in zip(mine, by_torch(clips, [[3, 1], [0, 2]]), strict=True):
-        assert torch.equal(batch.data, expected.data / 32768)
+        assert torch.equal(batch.data, expected.data)
 
 
-def test_float32_on_request(audio):
+MIXED = {"a.wav": 16_000, "b.wav": 16_000, "c.wav": 22_050, "d.wav": 22_050}
+"""Files and their rates: two have samples that int16 holds at 16 kHz, two have not."""
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, None])
+@pytest.mark.parametrize("files", [MIXED, {"a.wav": 16_000, "b.wav": 16_000}])
+def test_one_type_whatever_the_files(audio, dtype, files):
+    """The same in every batch and item, with and without our loader: float32, or int16 if it holds the whole set."""
+    paths = [audio(name, np.full(rate // 10, 0.5), rate) for name, rate in files.items()]
+    clips = ofs.AudioDataset(paths, sample_rate=RATE, dtype=dtype)
+    kind, peak = (torch.int16, 16_384) if dtype is None and files is not MIXED else (torch.float32, 0.5)
+    batches = [list(range(len(paths)))[place : place + 2] for place in range(0, len(paths), 2)]
+    loaders = [ofs.AudioLoader(clips, batches, dtype=dtype), by_torch(clips, batches)]
+    loaders.append(ofs.AudioLoader(clips, batches, dtype=dtype, transform=lambda batch: batch))
+    for loader in loaders:
+        assert [batch.data.dtype for batch in loader] == [kind] * len(batches)
+        assert all(batch.data[:, 800].float().sub(peak).abs().max() < 0.01 for batch in loader)
+    assert {clip.wave.dtype for clip in clips} == {kind}
+    assert {clip.wave.dtype for clip in clips.subset([0, 1])} == {kind}  # decided for the set as it was built
+    ours = ofs.AudioLoader(clips, batches, dtype=dtype, transform=ofs.PeakNormalize())
+    assert {batch.data.dtype for batch in ours} == {torch.float32}
+    for path, rate in files.items():
+        whole = ofs.load(audio(path, np.full(rate // 10, 0.5), rate), sample_rate=RATE, dtype=dtype).wave
+        assert whole.dtype == (torch.int16 if dtype is None and rate == RATE else torch.float32)
+
+
+def test_integers_travel_to_our_steps_as_they_are(audio):
+    """And to those of others as floats."""
+    clips = ofs.AudioDataset([audio("a.wav", 100)], sample_rate=RATE)
+    seen = []
+
+    class Look(ofs.Transform):
+        def transform(self, data, lengths):
+            seen.append(data.dtype)
+            return data
+
+        def __call__(self, x):
+            seen.append(x.data.dtype)
+            return super().__call__(x)
+
+    list(ofs.AudioLoader(clips, [[0]], transform=Look()))
+    assert seen == [torch.int16, torch.float32]
+
+
+@pytest.mark.parametrize("dtype", [torch.int16, torch.float64, "float32"])
+def test_other_types_are_refused(audio, dtype):
+    clips = ofs.AudioDataset([audio("a.wav", 100)], sample_rate=RATE)
+    for where, work in {
+        "AudioLoader": lambda: ofs.AudioLoader(clips, [[0]], dtype=dtype),
+        "AudioDataset": lambda: ofs.AudioDataset(list(clips.paths), sample_rate=RATE, dtype=dtype),
+        "load": lambda: ofs.load(clips.paths[0], dtype=dtype),
+    }.items():
+        with pytest.raises(
+            TypeError, match=rf"^{where}: expected dtype None or torch.float32, got .*{dtype}.*\. Convert"
+        ):
+            work()
+
+
+def test_samples_are_those_of_the_files(audio):
     paths = [audio(f"{place}.wav", 40_000 * place + 10) for place in range(3)]
     clips = ofs.AudioDataset(paths, sample_rate=RATE)
-    (batch,) = ofs.AudioLoader(clips, [[0, 1, 2]], dtype=torch.float32)
+    (batch,) = ofs.AudioLoader(clips, [[0, 1, 2]])
     for row, length, path in zip(batch.data, batch.lengths, paths, strict=True):
         np.testing.assert_array_equal(row[:length].numpy(), soundfile.read(path, dtype="float32")[0])
         assert not row[length:].any()
@@ -92,7 +150,8 @@ def test_what_is_kept_is_never_overwritten(audio, how):
     waves = [np.random.default_rng(place).integers(-(2**15), 2**15, 200).astype(np.int16) for place in range(40)]
     clips = ofs.AudioDataset([audio(f"{place}.wav", wave) for place, wave in enumerate(waves)], sample_rate=RATE)
     kept, seen = [], []
-    for place, batch in enumerate(ofs.AudioLoader(clips, [[place, (place + 7) % 40] for place in range(40)])):
+    loader = ofs.AudioLoader(clips, [[place, (place + 7) % 40] for place in range(40)], dtype=None)
+    for place, batch in enumerate(loader):
         np.testing.assert_array_equal(batch.data[0].numpy(), waves[place])
         if place % 3 == 0:
             kept.append(KEPT[how](batch))

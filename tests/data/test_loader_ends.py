@@ -67,7 +67,7 @@ def test_skipped_files_as_dataloader_skips_them(audio):
     mine = list(map(content, ofs.AudioLoader(ours, batches, threads=3)))
     assert mine == list(map(content, by_torch(theirs, batches)))
     assert [item[-2] for item in mine] == [[0], [7], [7], [9, 1], [2]]
-    assert all(item[1] == torch.int16 for item in mine)
+    assert all(item[1] == torch.float32 for item in mine)
     assert ours.failures == theirs.failures
     assert [failure.index for failure in ours.failures] == [3, 6]
     assert mine == list(map(content, ofs.AudioLoader(ours, batches)))
@@ -251,7 +251,7 @@ def test_state_needs_a_sampler_that_has_one(clips):
 
 def test_bad_arguments(clips):
     for error, match, options in (
-        (TypeError, "dtype None or torch.float32, got torch.float16. Convert the batches", {"dtype": torch.float16}),
+        (TypeError, "dtype None or torch.float32, got torch.float16. Convert", {"dtype": torch.float16}),
         (ValueError, "threads to be an integer of at least 1, got 0", {"threads": 0}),
         (ValueError, "a device such as 'auto', 'cpu'", {"device": "nowhere"}),
     ):
