@@ -130,12 +130,6 @@ def fold(key: int, *values: int) -> int:
     return key
 
 
-def item_id(index: int, epoch: int) -> int:
-    """Returns the signed 64-bit id of clip ``index`` in ``epoch``."""
-    value = fold(0, index, epoch)
-    return value - 2**64 if value >= 2**63 else value
-
-
 def fresh_ids(n: int) -> Tensor:
     """Returns ``n`` ids, int64, from torch's global CPU generator (``torch.manual_seed`` rules them)."""
     return torch.randint(-(2**63), 2**63 - 1, (n,), device="cpu")

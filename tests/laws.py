@@ -27,6 +27,7 @@ from ontheflyspec import rng
 from ontheflyspec.augment.base import Augment
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.chain.compose import draw_all
+from ontheflyspec.identity import Identity
 
 TOLERANCE = 1e-5
 Law = Callable[[Case, Any, PaddedBatch], None]
@@ -78,7 +79,7 @@ class Example:
 
     def padded(self, items: list[Tensor], case: Case) -> PaddedBatch:
         """Returns these items as a batch with ids."""
-        ids = [rng.item_id(place, self.seed) for place in range(len(items))]
+        ids = [Identity(place, self.seed).id() for place in range(len(items))]
         batch = ofs.pad(items, rate=RATE if case.rank == 1 else RATE / 16, ids=ids)
         return batch._replace(data=torch.nn.functional.pad(batch.data, (0, self.spare)))
 
@@ -261,8 +262,8 @@ def draw(case: Case, module: Any, batch: PaddedBatch) -> None:
 
 def variety(case: Case, module: Any) -> None:
     """Law 3: another epoch, item, seed or place draws other numbers."""
-    epoch = torch.tensor([rng.item_id(item, 1) for item in range(64)])
-    later = torch.tensor([rng.item_id(item, 2) for item in range(64)])
+    epoch = torch.tensor([Identity(item, 1).id() for item in range(64)])
+    later = torch.tensor([Identity(item, 2).id() for item in range(64)])
     drawn = module.draw(epoch)
     assert not equal_tables(drawn, module.draw(later)), "two epochs draw the same"
     assert not equal_tables(drawn, turned_table(drawn, torch.arange(64).roll(1))), "all items draw the same"

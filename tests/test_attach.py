@@ -11,7 +11,7 @@ from torch.utils.data.datapipes.iter import IterableWrapper
 from torchdata import nodes
 
 import ontheflyspec as ofs
-from ontheflyspec import rng
+from ontheflyspec.identity import Identity
 
 RATE = 8_000
 LENGTHS = [1_900, 400, 2_600, 90, 3_000, 777, 1_200, 2_048, 333, 1_500, 0, 2_222]
@@ -25,7 +25,7 @@ class Clips(torch.utils.data.Dataset):
 
     def __getitem__(self, draw):
         wave = 0.2 * torch.randn(LENGTHS[draw], generator=torch.Generator().manual_seed(int(draw)))
-        return ofs.Clip(wave, RATE, rng.item_id(draw, getattr(draw, "epoch", 0))), int(draw)
+        return ofs.Clip(wave, RATE, Identity(draw, getattr(draw, "epoch", 0)).id()), int(draw)
 
 
 def front_end():

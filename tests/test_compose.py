@@ -24,6 +24,7 @@ from ontheflyspec.augment.base import Augment
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.chain.compose import Chain
 from ontheflyspec.functional.masks import zero_past
+from ontheflyspec.identity import Identity
 from ontheflyspec.transforms.base import Transform
 
 RATE = 8_000.0
@@ -75,7 +76,7 @@ def ragged(channels: int | None = None, spare: int = 3) -> PaddedBatch:
     draws = torch.Generator().manual_seed(3)
     lead = () if channels is None else (channels,)
     items = [torch.randn(*lead, length, generator=draws) for length in LENGTHS]
-    batch = ofs.pad(items, rate=RATE, ids=[rng.item_id(place, 1) for place in range(len(LENGTHS))])
+    batch = ofs.pad(items, rate=RATE, ids=[Identity(place, 1).id() for place in range(len(LENGTHS))])
     return batch._replace(data=nn.functional.pad(batch.data, (0, spare), value=float("nan")))
 
 
@@ -141,7 +142,7 @@ def test_any_split_and_order(make: Any) -> None:
 def test_other_epochs_places_and_seeds_differ(make: Any) -> None:
     batch = ragged()
     first = make()(batch)
-    later = batch._replace(ids=torch.tensor([rng.item_id(place, 2) for place in range(5)]))
+    later = batch._replace(ids=torch.tensor([Identity(place, 2).id() for place in range(5)]))
     assert not equal(make()(later), first)
     assert not equal(ofs.Compose([make()])(batch), first)
     reseeded = make()
@@ -519,7 +520,7 @@ def one_graph(chain: nn.Module, backend: str) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(chain, fullgraph=True, backend=backend)
     for seed in range(3):
-        batch = ragged()._replace(ids=torch.tensor([rng.item_id(item, seed) for item in range(5)]))
+        batch = ragged()._replace(ids=torch.tensor([Identity(item, seed).id() for item in range(5)]))
         out, expected = compiled(batch), chain(batch)
         assert torch.equal(out.lengths, expected.lengths)
         assert torch.allclose(out.data, expected.data, rtol=0, atol=1e-4 * float(expected.data.abs().max()))

@@ -28,6 +28,7 @@ GROUND = {
     "rng",
     "windows",
     "framing",
+    "identity",
     "labels",
     "recordings",
     "kept",

@@ -127,13 +127,6 @@ def test_fold_depends_on_each_value_and_their_order() -> None:
     assert all(0 <= key < 2**64 for key in keys)
 
 
-def test_item_ids_are_distinct_int64() -> None:
-    ids = [rng.item_id(index, epoch) for index in range(500) for epoch in range(40)]
-    assert len(set(ids)) == len(ids)
-    assert torch.tensor(ids).tolist() == ids
-    assert 0.45 < np.mean(np.array(ids) < 0) < 0.55
-
-
 def test_fresh_ids_follow_manual_seed() -> None:
     torch.manual_seed(1)
     first, second = rng.fresh_ids(5), rng.fresh_ids(5)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import operator
 import os
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from ontheflyspec import checks
 from ontheflyspec.batch import Clip
@@ -20,15 +21,64 @@ from ontheflyspec.data.collate import gather
 from ontheflyspec.data.faults import BadFile, Failure
 from ontheflyspec.data.source import GIVEN, Options, Part, Source
 from ontheflyspec.data.table import Ints, PackedStrings
+from ontheflyspec.identity import Identity
 from ontheflyspec.options import Unpack, hands_on
+
+
+class Location(NamedTuple):
+    """Where an item of a batch comes from.
+
+    Args:
+        index: place in the data set that was asked, None where the clip is no member of it.
+        root_index: place in the data set as it was first built.
+        path: the file.
+        epoch: in which it was drawn.
+        occurrence: how often the clip came before in that epoch.
+        start_s: where the part that was read begins in the file, in seconds.
+        seconds: how long that part is.
+    """
+
+    index: int | None  # type: ignore[assignment]
+    root_index: int
+    path: str
+    epoch: int
+    occurrence: int
+    start_s: float
+    seconds: float
+
+
+class Twins(NamedTuple):
+    """Clips that stand at several places of a set.
+
+    Args:
+        number: how many places before each one have the same clip, int64 ``[places]``.
+        count: how many places have the same clip as each one, int64 ``[places]``.
+    """
+
+    number: Ints
+    count: Ints  # type: ignore[assignment]
+
+    @classmethod
+    def among(cls, clips: Ints) -> Twins | None:
+        """Returns the twins among clips, None if all are different."""
+        order = np.argsort(clips, kind="stable")
+        first = np.flatnonzero(np.diff(clips[order], prepend=-1))
+        if len(first) == len(clips):
+            return None
+        sizes = np.diff(first, append=len(clips))
+        number, count = np.empty_like(clips), np.empty_like(clips)
+        number[order] = np.arange(len(clips)) - np.repeat(first, sizes)
+        count[order] = np.repeat(sizes, sizes)
+        return cls(number, count)
 
 
 class AudioDataset(Dataset[Any]):
     """Audio files, read one by one as they are asked for, each with its target.
 
     Headers are read once, by threads, into packed tables. ``dataset[draw]`` gives ``(Clip, target)``, or the bare
-    `Clip` of a set without targets; with a `Draw` (as our samplers give them) the clip has an id made of its place
-    and the epoch, with a plain int its id is None. The clip's place is that in ``paths``: subsets and splits keep it.
+    `Clip` of a set without targets; with a `Draw` (as our samplers give them) the clip has an id made of its place,
+    the epoch, and how often it came before in it, which `locate` reads back; with a plain int its id is None. The
+    clip's place is that in ``paths``: subsets and splits keep it.
 
     Samples are float32. With ``dtype=None`` all are int16 (meaning value / 32768) if every file has integers of at most
     16 bits at the right rate and needs no mixing, as its header says, else float32. Channels are mixed to their mean,
@@ -74,6 +124,8 @@ class AudioDataset(Dataset[Any]):
         (torch.Size([8000]), 8000.0, 1)
         >>> folder.cleanup()
     """
+
+    _warned = False
 
     @hands_on(Source, without=GIVEN)
     def __init__(
@@ -195,10 +247,31 @@ class AudioDataset(Dataset[Any]):
         return len(self._clips)
 
     def __getitem__(self, index: int) -> Any:
-        return self.__getitems__([index])[0]
+        self._warn_of_wrappers(index)
+        return self._items([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
-        """Returns the readable ones of these clips, or the next readable one if none is."""
+        """Returns the readable ones of these clips, or the next readable one if none is; for loaders.
+
+        Of a derived class with a ``__getitem__`` of its own, it returns what that gives.
+        """
+        if type(self).__getitem__ is not AudioDataset.__getitem__:
+            return [self[index] for index in indices]
+        if indices:
+            self._warn_of_wrappers(indices[0])
+        return self._items(indices)
+
+    def _warn_of_wrappers(self, index: int) -> None:
+        """Warns once of torch's data sets of data sets, which keep the epoch of an index to themselves."""
+        if isinstance(index, int) and not hasattr(index, "epoch") and not AudioDataset._warned:
+            caller = sys._getframe(2).f_locals.get("self")
+            if isinstance(caller, Subset | ConcatDataset):
+                AudioDataset._warned = True
+                kind = f"torch's {type(caller).__name__} (random_split makes some, too)"
+                rule, remedy = "a data set that keeps clips' ids", "Use .subset, .split or AudioDataset.concat([a, b])."
+                checks.warn(checks.message("AudioDataset", rule, kind, remedy))
+
+    def _items(self, indices: Sequence[int]) -> list[Any]:
         items: list[Any] = []
         while indices and not items:
             for place, part in zip(*self.parts(indices), strict=True):
@@ -213,13 +286,67 @@ class AudioDataset(Dataset[Any]):
 
     def parts(self, indices: Sequence[int]) -> tuple[list[int], list[Part]]:
         """Returns places and parts of the clips not known to be bad, or of the next one that is not; for loaders."""
-        draws = [(self._place(index), getattr(index, "epoch", None)) for index in indices]
+        draws = [(self._place(index), index) for index in indices]
         if self.source.skip:
             self.source.check_failures()
             good = [draw for draw in draws if not self.source.is_bad(int(self._clips[draw[0]]))]
             draws = good or [(self._next_good(draws[0][0]), draws[0][1])]
-        places, epochs = [place for place, _ in draws], [epoch for _, epoch in draws]
-        return places, self.source.parts(self._clips[places].tolist(), epochs)
+        places = [place for place, _ in draws]
+        return places, self.source.parts(self._clips[places].tolist(), [self._id(*draw) for draw in draws])
+
+    def _id(self, place: int, index: Any) -> int | None:
+        """Returns the id of the clip at a place for an index that knows its epoch, None for another."""
+        if (epoch := getattr(index, "epoch", None)) is None:
+            return None
+        occurrence = getattr(index, "occurrence", 0)
+        if self._twins is not None:  # the clip stands at several places, each of which has its turn
+            occurrence = occurrence * int(self._twins.count[place]) + int(self._twins.number[place])
+        return Identity(int(self._clips[place]), epoch, occurrence).id()
+
+    def locate(self, ids: Any) -> list[Location]:
+        """Returns where the items of a batch come from, by their ids: one `Location` each.
+
+        It works for ids of this set and of all that were made of the same one by `subset`, `split` and `with_options`.
+
+        Args:
+            ids: of a batch, int64 ``[B]``; ``batch.ids``.
+
+        Raises:
+            ValueError: ids that no such set makes, or None.
+
+        Example:
+            >>> import numpy, soundfile, tempfile, ontheflyspec as ofs
+            >>> folder = tempfile.TemporaryDirectory()
+            >>> for name in ("a", "b"):
+            ...     soundfile.write(f"{folder.name}/{name}.wav", numpy.zeros(8000), 8000)
+            >>> clips = ofs.AudioDataset([f"{folder.name}/{name}.wav" for name in ("a", "b")], sample_rate=8000)
+            >>> sampler = ofs.BucketBatchSampler(clips.lengths, max_samples=16_000)
+            >>> batch = next(iter(ofs.AudioLoader(clips, sampler)))
+            >>> [place.path[-5:] for place in sorted(clips.locate(batch.ids))]
+            ['a.wav', 'b.wav']
+            >>> folder.cleanup()
+        """
+        where, remedy = "AudioDataset.locate", "Pass batch.ids of a loader of this data set."
+        if ids is None:
+            raise ValueError(checks.message(where, "ids", "None", f"{remedy} Plain DataLoaders give none."))
+        found = []
+        for value in np.atleast_1d(np.asarray(ids)).tolist():
+            known = Identity.of(value) if isinstance(value, int) and value >= 0 else None
+            if known is None or known.clip >= len(self.source.table):
+                rule = f"ids of one of {len(self.source.table)} clips"
+                raise ValueError(checks.message(where, rule, value, remedy))
+            found.append(self._location(value, known))
+        return found
+
+    def _location(self, id: int, known: Identity) -> Location:
+        (part,) = self.source.parts([known.clip], [id])
+        places = np.flatnonzero(self._clips == known.clip)
+        index = int(places[known.occurrence % len(places)]) if len(places) else None
+        begin, rate = self.source.begin(known.clip), int(self.source.table.headers["rate"][known.clip])
+        start_s = begin / rate + part.start / self.sample_rate
+        path = self.source.table.paths[known.clip]
+        seconds = part.length / self.sample_rate
+        return Location(index, known.clip, path, known.epoch, known.occurrence, start_s, seconds)
 
     def targets_at(self, places: list[int]) -> Any:
         """Returns the targets of clips as a batch has them, see `gather`; for loaders."""
@@ -246,6 +373,7 @@ class AudioDataset(Dataset[Any]):
     def _choose(self, clips: Ints, places: Ints) -> None:
         """Makes those of some clips that stand at some places the members of this set."""
         self._clips = clips[places]
+        self._twins = Twins.among(self._clips)
         self.targets = labels.choose(self.targets, places)
         self.lengths = self.source.lengths(self._clips)
         """Samples of each clip as the set gives it, int64."""

@@ -89,6 +89,11 @@ class AudioLoader:
         if not isinstance(dataset, AudioDataset):
             remedy = "Use torch's DataLoader with ofs.collate for other data sets."
             raise TypeError(checks.message("AudioLoader", "an AudioDataset", type(dataset).__name__, remedy))
+        for name in ("__getitem__", "__getitems__"):
+            if getattr(type(dataset), name) is not getattr(AudioDataset, name):
+                rule, got = "an AudioDataset that reads its own files", f"{type(dataset).__name__} with its own {name}"
+                remedy = "Use torch's DataLoader with ofs.collate, which calls it."
+                raise TypeError(checks.message("AudioLoader", rule, got, remedy))
         self.dataset, self.sampler, self.transform = dataset, sampler, transform
         self.dtype = checks.sample_dtype("AudioLoader", dtype)
         self.device = find_device("AudioLoader", device)

@@ -18,11 +18,12 @@ from ontheflyspec.data.plan import WHERE, Ints, Plan, Rules
 
 
 class Draw(int):
-    """The index of a clip, as samplers give it, that knows the epoch it is drawn in.
+    """The index of a clip, as samplers give it, that knows the epoch it is drawn in, and how often it came before.
 
     Args:
         index: position of the clip in its data set.
         epoch: number of the epoch, from 0.
+        occurrence: how often this index came before in the epoch.
 
     Example:
         >>> import ontheflyspec as ofs
@@ -32,18 +33,20 @@ class Draw(int):
     """
 
     epoch: int
+    occurrence: int
 
-    def __new__(cls, index: int, epoch: int = 0) -> Draw:
+    def __new__(cls, index: int, epoch: int = 0, occurrence: int = 0) -> Draw:
         """Makes an index with an epoch."""
         draw = super().__new__(cls, index)
-        draw.epoch = epoch
+        draw.epoch, draw.occurrence = epoch, occurrence
         return draw
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Draw, (int(self), self.epoch)
+        return Draw, (int(self), self.epoch, self.occurrence)
 
     def __repr__(self) -> str:
-        return f"Draw({int(self)}, epoch={self.epoch})"
+        again = f", occurrence={self.occurrence}" if self.occurrence else ""
+        return f"Draw({int(self)}, epoch={self.epoch}{again})"
 
     def __str__(self) -> str:
         return int.__repr__(self)

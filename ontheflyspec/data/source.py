@@ -33,7 +33,7 @@ class Part(NamedTuple):
         clip: place in the table.
         start: first sample, at the data set's rate.
         length: samples, at the data set's rate.
-        id: identity of clip and epoch, or None.
+        id: identity of the draw, or None.
     """
 
     clip: int
@@ -150,6 +150,10 @@ class Source:
             rule = f"equally many channels in all files, {usual}"
             raise ValueError(checks.message(self.where, rule, got, "Pass mono=True or leave the file out."))
 
+    def begin(self, clip: int) -> int:
+        """Returns the first frame of a clip in its file."""
+        return 0 if self.begins is None else int(self.begins[clip])
+
     def is_bad(self, clip: int) -> bool:
         """Returns whether any process has found the file of a clip bad."""
         return bool(self.table.marks[clip])
@@ -160,10 +164,9 @@ class Source:
         whole = (known["layout"][clips] & INTEGER > 0) & (known["rate"][clips] == self.sample_rate)
         return bool((whole & (known["channels"][clips] == 1 if self.mono else True)).all())
 
-    def parts(self, clips: Sequence[int], epochs: Sequence[int | None]) -> list[Part]:
+    def parts(self, clips: Sequence[int], ids: Sequence[int | None]) -> list[Part]:
         """Returns the part to read of each clip; a clip longer than ``max_seconds`` is cropped by its id."""
         full = self.full_lengths(np.asarray(clips, np.int64)).tolist()
-        ids = [None if epoch is None else rng.item_id(clip, epoch) for clip, epoch in zip(clips, epochs, strict=True)]
         lengths = [min(length, self.max_samples or length) for length in full]
         spare = [samples - length for samples, length in zip(full, lengths, strict=True)]
         starts = self._starts(clips, ids, spare) if self.random_crop and any(spare) else [0] * len(full)
@@ -205,7 +208,7 @@ class Source:
         """Fills ``out`` (``[length]``, or ``[C, length]`` without mixing; int16 or float32), or raises BadFile."""
         clip, start, length, _ = part
         header, path = self.table.header(clip), self.table.paths[clip]
-        begin, span = 0 if self.begins is None else int(self.begins[clip]), int(self.spans[clip])
+        begin, span = self.begin(clip), int(self.spans[clip])
         if header.rate == self.sample_rate and header.channels == 1:
             audio.read_into(path, header, begin + start, out if out.ndim == 1 else out[0])
             return

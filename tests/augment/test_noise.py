@@ -16,10 +16,11 @@ from ontheflyspec.augment import AddColoredNoise
 from ontheflyspec.batch import PaddedBatch
 from ontheflyspec.functional import noises
 from ontheflyspec.functional.noises import NOISE_BLOCK, colored_noise
+from ontheflyspec.identity import Identity
 
 
 def noise(count: int, size: int, f_decay: float, seed: int = 0) -> np.ndarray:
-    keys = torch.tensor([rng.item_id(item, seed) for item in range(count)])
+    keys = torch.tensor([Identity(item, seed).id() for item in range(count)])
     like, lengths = torch.zeros(count, size), torch.full((count,), size)
     decay, active = torch.full((count,), f_decay, dtype=torch.float64), torch.ones(count, dtype=torch.bool)
     return colored_noise(like, lengths, decay, keys, active).double().numpy()

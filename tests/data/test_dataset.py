@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ontheflyspec as ofs
-from ontheflyspec import rng
 from ontheflyspec.data.targets import divide
+from ontheflyspec.identity import Identity
 from tests.data.files import RATE, floats, made, samples, tone
 
 
@@ -35,9 +35,9 @@ def test_items_are_what_the_files_hold(audio):
 
 def test_a_draw_gives_the_id_of_clip_and_epoch(audio):
     clips = made([audio("a.wav", 10), audio("b.wav", 20)])
-    assert clips[ofs.Draw(1, epoch=3)].id == rng.item_id(1, 3)
-    assert clips.subset([1])[ofs.Draw(0, epoch=3)].id == rng.item_id(1, 3)
-    assert [clip.id for clip in clips.__getitems__([ofs.Draw(0, epoch=1), 1])] == [rng.item_id(0, 1), None]
+    assert clips[ofs.Draw(1, epoch=3)].id == Identity(1, 3).id()
+    assert clips.subset([1])[ofs.Draw(0, epoch=3)].id == Identity(1, 3).id()
+    assert [clip.id for clip in clips.__getitems__([ofs.Draw(0, epoch=1), 1])] == [Identity(0, 1).id(), None]
 
 
 def test_indices_count_as_in_a_list(audio):
@@ -176,8 +176,8 @@ def test_subsets_share_their_tables_and_keep_places(audio):
     assert part.classes == ["a", "b"]
     assert [Path(path).name for path in part.paths] == ["10.wav", "20.wav"]
     assert [clip.id for clip, _ in part.__getitems__([ofs.Draw(0), ofs.Draw(1)])] == [
-        rng.item_id(0, 0),
-        rng.item_id(1, 0),
+        Identity(0, 0).id(),
+        Identity(1, 0).id(),
     ]
     assert part.source is clips.source
     assert len(clips.subset([])) == 0

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import ontheflyspec as ofs
-from ontheflyspec import rng
 from ontheflyspec.data import scan as scanning
 from ontheflyspec.data.table import PackedStrings
+from ontheflyspec.identity import Identity
 from tests.data.files import cut, made
 
 
@@ -63,7 +63,7 @@ def test_bad_files_are_left_out_and_listed(audio):
     assert [failure.index for failure in clips.failures] == [0, 2]
     items = clips.__getitems__([ofs.Draw(place, epoch=1) for place in range(6)])
     assert [target for _, target in items] == [1, 3, 4, 7]
-    assert [clip.id for clip, _ in items] == [rng.item_id(base, 1) for base in (1, 3, 4, 7)]
+    assert [clip.id for clip, _ in items] == [Identity(base, 1).id() for base in (1, 3, 4, 7)]
     assert {failure.index: failure.reason for failure in clips.failures} == REASONS
     assert [failure.path for failure in clips.failures] == [paths[index] for index in REASONS]
     assert [failure.index for failure in clips.subset([3, 0]).failures] == [5]
