@@ -20,7 +20,7 @@ from ontheflyspec.data import targets as labels
 from ontheflyspec.data.collate import gather
 from ontheflyspec.data.faults import BadFile, Failure
 from ontheflyspec.data.source import GIVEN, Options, Part, Source
-from ontheflyspec.data.table import Ints, PackedStrings
+from ontheflyspec.data.table import Ints, PackedStrings, twins
 from ontheflyspec.identity import Identity
 from ontheflyspec.options import Unpack, hands_on
 
@@ -45,31 +45,6 @@ class Location(NamedTuple):
     occurrence: int
     start_s: float
     seconds: float
-
-
-class Twins(NamedTuple):
-    """Clips that stand at several places of a set.
-
-    Args:
-        number: how many places before each one have the same clip, int64 ``[places]``.
-        count: how many places have the same clip as each one, int64 ``[places]``.
-    """
-
-    number: Ints
-    count: Ints  # type: ignore[assignment]
-
-    @classmethod
-    def among(cls, clips: Ints) -> Twins | None:
-        """Returns the twins among clips, None if all are different."""
-        order = np.argsort(clips, kind="stable")
-        first = np.flatnonzero(np.diff(clips[order], prepend=-1))
-        if len(first) == len(clips):
-            return None
-        sizes = np.diff(first, append=len(clips))
-        number, count = np.empty_like(clips), np.empty_like(clips)
-        number[order] = np.arange(len(clips)) - np.repeat(first, sizes)
-        count[order] = np.repeat(sizes, sizes)
-        return cls(number, count)
 
 
 class AudioDataset(Dataset[Any]):
@@ -299,8 +274,9 @@ class AudioDataset(Dataset[Any]):
         if (epoch := getattr(index, "epoch", None)) is None:
             return None
         occurrence = getattr(index, "occurrence", 0)
-        if self._twins is not None:  # the clip stands at several places, each of which has its turn
-            occurrence = occurrence * int(self._twins.count[place]) + int(self._twins.number[place])
+        number, count = self._twins
+        if number is not None and count is not None:  # the clip stands at several places, each of which has its turn
+            occurrence = occurrence * int(count[place]) + int(number[place])
         return Identity(int(self._clips[place]), epoch, occurrence).id()
 
     def locate(self, ids: Any) -> list[Location]:
@@ -373,7 +349,7 @@ class AudioDataset(Dataset[Any]):
     def _choose(self, clips: Ints, places: Ints) -> None:
         """Makes those of some clips that stand at some places the members of this set."""
         self._clips = clips[places]
-        self._twins = Twins.among(self._clips)
+        self._twins = twins(self._clips)
         self.targets = labels.choose(self.targets, places)
         self.lengths = self.source.lengths(self._clips)
         """Samples of each clip as the set gives it, int64."""

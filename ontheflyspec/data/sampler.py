@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ from torch.utils.data import Sampler
 from ontheflyspec import checks, rng
 from ontheflyspec.data import plan as planning
 from ontheflyspec.data.place import Place, parse, refuse, write
-from ontheflyspec.data.plan import WHERE, Ints, Plan, Rules
+from ontheflyspec.data.plan import WHERE, Floats, Plan, Rules
+from ontheflyspec.data.table import Ints
 
 
 class Draw(int):
@@ -62,7 +64,8 @@ class BucketBatchSampler(Sampler[list[int]]):
     batch the longest clip comes first.
 
     Every ``iter()`` plays the next epoch, the first one epoch 0, and `epoch` says which; an iterator that nobody
-    advanced does not count. ``len()`` is the number of batches that the next ``iter()`` gives this rank.
+    advanced does not count. ``len()`` is the number of batches of an epoch on this rank, the same for every epoch and
+    state: an epoch that needs fewer splits its largest batches.
 
     The sampler's own state counts what it gave; StatefulDataLoader and torchdata's SamplerWrapper keep it beside what
     they handed out. A loader that runs ahead counts for itself and asks `state_at`. A state holds for all ranks.
@@ -75,9 +78,11 @@ class BucketBatchSampler(Sampler[list[int]]):
         seed: of all epochs.
         rank: number of this process, None to ask torch.distributed (0 if it is not initialised).
         world_size: number of processes; given or left out together with ``rank``.
-        drop_last: leave out batches that do not fill a step, instead of splitting the largest until they do.
+        drop_last: leave out batches that do not fill a step, or that an epoch has too many, instead of splitting.
         pool: clips sorted together.
         quantise_samples: round the longest clip up to a multiple of this in the budget.
+        weights: how often each clip is wanted, relative to others, ``[clips]``: as many as there are clips are drawn
+            with replacement, or as fit into an epoch's batches, each time with an id of its own.
 
     Raises:
         ValueError: no clips, fewer clips than ranks, a clip that does not fit, or no way to share the batches evenly.
@@ -103,6 +108,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         drop_last: bool = False,
         pool: int = 4096,
         quantise_samples: int = 1,
+        weights: Any = None,
     ) -> None:
         self.rules = Rules(
             checks.integer(WHERE, "max_samples", max_samples),
@@ -115,7 +121,11 @@ class BucketBatchSampler(Sampler[list[int]]):
         self.seed = checks.integer(WHERE, "seed", seed, low=-(2**63), high=2**63 - 1)
         self.rank, self.world_size = _rank(rank, world_size)
         self.lengths = _lengths(lengths, self.rules, self.world_size)
-        self.plan_hash = hashlib.sha256(repr(self.rules).encode() + self.lengths.astype("<i8").tobytes()).hexdigest()
+        self.weights = None if weights is None else _weights(weights, len(self.lengths), self.rules)
+        known = repr(self.rules).encode() + self.lengths.astype("<i8").tobytes()
+        known += b"" if self.weights is None else self.weights.astype("<f8").tobytes()
+        self.plan_hash = hashlib.sha256(known).hexdigest()
+        self._count = self._batches(self.world_size)
         self.epoch = 0
         """The epoch that is being played, or the next one before the first ``iter()``."""
         self._next = 0
@@ -142,7 +152,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         return self._pass
 
     def __len__(self) -> int:
-        return self._steps(self._next, self._resumed) - self._resumed.consumed
+        return self._count // self.world_size
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state after all batches that the newest iterator gave; it is the same on all ranks."""
@@ -194,6 +204,11 @@ class BucketBatchSampler(Sampler[list[int]]):
     def _state(self, epoch: int, place: Place) -> dict[str, Any]:
         return write(epoch, place, world_size=self.world_size, seed=self.seed, plan_hash=self.plan_hash)
 
+    def _batches(self, world_size: int) -> int:
+        """Returns the batches of an epoch on so many ranks together."""
+        first = rng.fold(0, self.seed, 0)
+        return planning.count_batches(self.lengths, self.rules, first, world_size)
+
     def _steps(self, epoch: int, place: Place) -> int:
         return len(self._plan(epoch, place).start) // self.world_size
 
@@ -202,14 +217,13 @@ class BucketBatchSampler(Sampler[list[int]]):
         name = (epoch, place.earlier)
         if name not in self._plans:
             key = rng.fold(0, self.seed, epoch)
-            plan = planning.make_batches(self.lengths, self.rules, key)
-            for world_size, consumed in place.earlier:
-                plan = planning.deal(plan, self.lengths, self.rules, key, world_size)
-                plan = plan.take(slice(consumed * world_size, None))
-            plan = planning.deal(plan, self.lengths, self.rules, key, self.world_size)
-            if not len(plan.start) and not place.earlier:
-                rule, got = f"at least one batch for each of {self.world_size} ranks", "fewer"
-                raise ValueError(checks.message(WHERE, rule, got, "Lower max_samples or pass drop_last=False."))
+            turns = [*place.earlier, (self.world_size, 0)]
+            count = self._batches(turns[0][0])
+            plan = planning.epoch_batches(self.lengths, self.rules, key, count, self.weights)
+            plan = planning.deal(plan, self.lengths, self.rules, key, turns[0][0], count)
+            for (ranks, consumed), (then, _) in itertools.pairwise(turns):
+                plan = plan.take(slice(consumed * ranks, None))
+                plan = planning.deal(plan, self.lengths, self.rules, key, then)
             self._plans = dict([*self._plans.items(), (name, plan)][-2:])
         return self._plans[name]
 
@@ -230,11 +244,12 @@ class _Pass(Iterator[list[int]]):
             self.begun(self)
         if self.exhausted():
             raise StopIteration
-        order, start, size = self.plan
+        order, start, size, often = self.plan
         first = start[self.place.consumed]
-        clips = order[first : first + size[self.place.consumed]].tolist()
+        row = slice(first, first + size[self.place.consumed])
+        before = itertools.repeat(0) if often is None else often[row].tolist()
         self.place = self.place._replace(consumed=self.place.consumed + 1)
-        return [Draw(index, self.epoch) for index in clips]
+        return [Draw(index, self.epoch, occurrence) for index, occurrence in zip(order[row].tolist(), before)]  # noqa: B905
 
 
 def _rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
@@ -248,6 +263,18 @@ def _rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
         return 0, 1
     world_size = checks.integer(WHERE, "world_size", world_size)
     return checks.integer(WHERE, "rank", rank, low=0, high=world_size - 1), world_size
+
+
+def _weights(weights: Any, count: int, rules: Rules) -> Floats:
+    """Returns float64 weights that clips can be drawn with, or raises what is wrong with them."""
+    known = np.asarray(weights, np.float64)
+    if known.shape != (count,) or not np.isfinite(known).all() or (known < 0).any() or not known.any():
+        got = f"{list(known.shape)}" if known.shape != (count,) else f"values from {known.min():g} to {known.max():g}"
+        rule = f"weights [{count}], one a clip, finite, not below 0, and one above"
+        raise ValueError(checks.message(WHERE, rule, got, "Pass how often each clip is wanted, relative to others."))
+    if not rules.shuffle:
+        raise ValueError(checks.message(WHERE, "shuffle=True with weights", "False", "Leave one of them out."))
+    return known
 
 
 def _lengths(lengths: Any, rules: Rules, world_size: int) -> Ints:

@@ -20,6 +20,19 @@ _FIELDS = dict(zip(Header._fields, ("i8", "i4", "i2", "u1", "u4", "i8", "i8"), s
 """The types that the fields of a `Header` are kept in."""
 
 
+def twins(values: Ints) -> tuple[Ints, Ints] | tuple[None, None]:
+    """Returns of each value how often it stands before, and how often in all; None for each if all are different."""
+    order = np.argsort(values, kind="stable")
+    first = np.flatnonzero(np.diff(values[order], prepend=-1))
+    if len(first) == len(values):
+        return None, None
+    sizes = np.diff(first, append=len(values))
+    number, count = np.empty(len(values), np.int64), np.empty(len(values), np.int64)
+    number[order] = np.arange(len(values)) - np.repeat(first, sizes)
+    count[order] = np.repeat(sizes, sizes)
+    return number, count
+
+
 class PackedStrings(Sequence[str]):
     """A sequence of strings in one array of bytes; `take` gives a view of some of them.
 

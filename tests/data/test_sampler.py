@@ -90,7 +90,7 @@ def test_every_clip_once_within_the_budget_in_equal_steps(
     except ValueError as error:
         played, refused = [], str(error)
     if refused:
-        assert len(lengths) < world_size or "batches of one clip" in refused
+        assert len(lengths) < world_size or "batches that can be split" in refused
         return
     assert len({len(batches) for batches in played}) == 1
     assert sorted(clip for batches in played for batch in batches for clip, _ in batch) == list(range(len(lengths)))
@@ -132,13 +132,78 @@ def test_an_iterator_that_nobody_advanced_does_not_count():
     assert next(running)[0].epoch == 0
 
 
-def test_length_is_what_the_next_iterator_gives():
-    one = sampler(seed=3)
-    for _ in range(4):
-        assert len(one) == len(list(one))
-    state = one.state_at(4, 2)
-    one.load_state_dict(state)
-    assert len(one) == len(list(one))
+@pytest.mark.parametrize("pool", [5, 4096])
+@pytest.mark.parametrize("world_size", [1, 3])
+def test_the_length_is_that_of_every_epoch_and_state(world_size, pool):
+    """Trainers ask once."""
+    draw = np.random.default_rng(0)
+    for clips in (20, 61, 150):
+        lengths = draw.integers(0, 1_500, clips)
+        made = [sampler(lengths, seed=clips, pool=pool, rank=rank, world_size=world_size) for rank in range(world_size)]
+        length = len(made[0])
+        for epoch in range(12):
+            played = [list(one) for one in made]
+            assert {len(batches) for batches in played} == {length} == {len(one) for one in made}
+            assert sorted(int(clip) for batches in played for batch in batches for clip in batch) == list(range(clips))
+            assert {clip.epoch for batches in played for batch in batches for clip in batch} == {epoch}
+        made[0].load_state_dict(made[0].state_at(4, 2))
+        assert (len(made[0]), len(list(made[0])), len(list(made[0]))) == (length, length - 2, length)
+
+
+def test_splitting_to_the_same_length_costs_little():
+    lengths = np.random.default_rng(0).integers(8_000, 240_000, 2_000)
+    one = sampler(lengths, max_samples=16_000 * 60)
+    for _ in range(5):
+        batches = [np.array(batch) for batch in one]
+        assert sum(lengths[batch].max() * len(batch) for batch in batches) <= 1.03 * lengths.sum()
+
+
+class TestWeights:
+    lengths = np.random.default_rng(2).integers(100, 1_000, 400)
+    weights = np.r_[np.ones(200), np.full(200, 3.0)]
+
+    def test_clips_come_as_often_as_their_weights_say(self):
+        one = sampler(self.lengths, weights=self.weights, max_samples=5_000)
+        counts = np.zeros(400)
+        for _ in range(60):
+            drawn = [int(clip) for batch in one for clip in batch]
+            assert 380 <= len(drawn) <= 400
+            counts += np.bincount(drawn, minlength=400)
+        shares = counts[:200].sum() / counts.sum(), counts[200:].sum() / counts.sum()
+        assert shares == pytest.approx((0.25, 0.75), abs=4 * (0.25 * 0.75 / counts.sum()) ** 0.5)
+        assert counts.min() > 0
+
+    def test_each_time_with_another_occurrence(self):
+        drawn = [clip for batch in sampler(self.lengths, weights=self.weights, max_samples=5_000) for clip in batch]
+        assert len({(int(clip), clip.occurrence) for clip in drawn}) == len(drawn)
+        assert max(clip.occurrence for clip in drawn) > 1
+
+    @pytest.mark.parametrize("weights", ["long", "short"])
+    def test_the_number_of_batches_is_fixed_and_the_budget_holds(self, weights):
+        weights = self.lengths**3.0 if weights == "long" else self.lengths**-3.0
+        made = [sampler(self.lengths, weights=weights, max_samples=5_000, rank=r, world_size=2) for r in range(2)]
+        for _ in range(5):
+            played = [list(one) for one in made]
+            assert {len(batches) for batches in played} == {len(made[0])}
+            for batch in (batch for batches in played for batch in batches):
+                assert max(self.lengths[batch]) * len(batch) <= 5_000
+
+    def test_it_goes_on_where_it_stopped(self):
+        one, other = (sampler(self.lengths, weights=self.weights, max_samples=5_000) for _ in range(2))
+        running = iter(one)
+        first = [next(running) for _ in range(7)]
+        state = one.state_dict()
+        other.load_state_dict(json.loads(json.dumps(state)))
+        rest = list(running)
+        assert [repr(batch) for batch in other] == [repr(batch) for batch in rest]
+        assert len(first) + len(rest) == len(one)
+        with pytest.raises(ValueError, match="plan_hash"):
+            sampler(self.lengths, max_samples=5_000).load_state_dict(state)
+
+    @pytest.mark.parametrize("weights", [[1.0], np.zeros(400), np.full(400, -1.0), np.full(400, np.nan)])
+    def test_bad_weights_are_named(self, weights):
+        with pytest.raises(ValueError, match=r"expected weights \[400\], one a clip, finite, not below 0"):
+            sampler(self.lengths, weights=weights)
 
 
 def test_the_result_is_the_same_on_every_machine():
@@ -243,8 +308,10 @@ def test_another_world_size_loses_and_repeats_no_clip():
             if state is not None:
                 one.load_state_dict(state)
         running = [iter(one) for one in made]
-        count = len(made[0]) if steps is None else steps
-        played += [next(batches) for _ in range(count) for batches in running]
+        left = [list(itertools.islice(batches, steps)) for batches in running]
+        count = len(left[0])
+        assert all(len(batches) == count for batches in left)
+        played += [batch for batches in left for batch in batches]
         states = [json.dumps(one.state_at(0, count)) for one in made]
         assert len(set(states)) == 1
         state = json.loads(states[0])
@@ -258,7 +325,7 @@ def test_a_finished_epoch_is_finished_for_any_world_size():
     batches = list(one)
     assert one.state_dict()["consumed"] == len(batches)
     other.load_state_dict(one.state_dict())
-    assert (len(other), list(other), other.epoch) == (0, [], 0)
+    assert (list(other), other.epoch) == ([], 0)
     assert next(iter(other))[0].epoch == 1
 
 
@@ -298,12 +365,12 @@ def test_a_state_of_something_else_is_refused():
         ([3, 4], {"rank": 2, "world_size": 2}, ValueError, "rank to be an integer of at least 0 and at most 1, got 2"),
         ([3], {"max_items": 0}, ValueError, "max_items to be an integer of at least 1, got 0"),
         ([3], {"max_samples": 10.5}, TypeError, "max_samples to be an integer of at least 1, got 10.5"),
-        ([1500] * 5, {"rank": 0, "world_size": 2}, ValueError, "multiple of 2, one a rank, got 5 batches of one clip"),
+        ([1500] * 5, {"rank": 0, "world_size": 2}, ValueError, "multiple of 2, one a rank, got 5 for 5 clips"),
         (
             [9] * 5,
             {"rank": 0, "world_size": 2, "drop_last": True},
             ValueError,
-            "one batch for each of 2 ranks, got fewer",
+            "one batch for each of 2 ranks, got 1",
         ),
     ],
 )
