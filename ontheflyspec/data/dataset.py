@@ -192,7 +192,7 @@ class AudioDataset(Dataset[Any]):
         if known.ndim != 1 or (known.size and known.dtype.kind not in "iu"):
             got = f"{known.dtype} {list(known.shape)}"
             raise TypeError(checks.message("AudioDataset.subset", "whole numbers [clips]", got, "Pass indices."))
-        places = np.array([self._place(index) for index in known.tolist()], np.int64)
+        places = np.array([self.place(index) for index in known.tolist()], np.int64)
         part = copy.copy(self)
         part._whole = False
         part._choose(self._clips, places)
@@ -261,7 +261,7 @@ class AudioDataset(Dataset[Any]):
 
     def parts(self, indices: Sequence[int]) -> tuple[list[int], list[Part]]:
         """Returns places and parts of the clips not known to be bad, or of the next one that is not; for loaders."""
-        draws = [(self._place(index), index) for index in indices]
+        draws = [(self.place(index), index) for index in indices]
         if self.source.skip:
             self.source.check_failures()
             good = [draw for draw in draws if not self.source.is_bad(int(self._clips[draw[0]]))]
@@ -339,7 +339,8 @@ class AudioDataset(Dataset[Any]):
             raise RuntimeError(checks.message("AudioDataset", "a readable clip", got, "Look at .failures."))
         return int(good[np.searchsorted(good, place) % len(good)])
 
-    def _place(self, index: int) -> int:
+    def place(self, index: int) -> int:
+        """Returns the place of an index, which may count from the end, or raises."""
         place = operator.index(index)
         if not -len(self) <= place < len(self):
             rule = f"an index from {-len(self)} to {len(self) - 1}"

@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from ontheflyspec.batch import PaddedBatch, as_tensor
 from ontheflyspec.data.dataset import AudioDataset
 from ontheflyspec.data.device import find_device, stage, takes_int16
 from ontheflyspec.data.faults import BadFile
+from ontheflyspec.data.sampler import Draw
 
 _AHEAD = 2
 """Batches that are read ahead of the one in use."""
@@ -52,7 +53,8 @@ class AudioLoader:
 
     Args:
         dataset: the clips.
-        sampler: gives lists of indices, such as `BucketBatchSampler`.
+        sampler: gives lists of indices, such as `BucketBatchSampler`. Where they know no epoch, as those of torch's
+            samplers, the loader counts its passes as epochs.
         transform: called with each batch as it is handed out, with targets if there are any.
         device: where batches go, ``"auto"`` for CUDA if there is one; a module is moved there.
         threads: that read; None for one a processor, at most 8.
@@ -101,6 +103,7 @@ class AudioLoader:
             transform.to(self.device)
         threads = min(8, os.cpu_count() or 1) if threads is None else threads
         self.threads = checks.integer("AudioLoader", "threads", threads)
+        self._passes = 0
         self._buffers = Buffers(keep=_AHEAD + 2)
         self._progress = self._start()
 
@@ -108,7 +111,7 @@ class AudioLoader:
         return len(self.sampler)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Any]:
-        draws = iter(self.sampler)
+        draws = iter(self.sampler) if self.resumable else self._numbered(iter(self.sampler))
         self._progress = self._start()
         staged = stage(self._host_batches(draws), self.transform, self.device, floats=not self._gives_int16())
         return self._hand_out(staged, self._progress)
@@ -132,6 +135,21 @@ class AudioLoader:
         """Makes the next ``iter()`` go on behind the last batch that was handed out when the state was taken."""
         self._resumable().load_state_dict(state)
         self._progress = self._start()
+
+    def _numbered(self, batches: Iterator[Sequence[int]]) -> Iterator[Sequence[int]]:
+        """Yields the batches of a sampler whose indices know no epoch, with the pass as epoch, each clip counted."""
+        epoch: int | None = None
+        counts: Counter[int] = Counter()
+        for batch in batches:
+            if epoch is None:
+                epoch, self._passes = self._passes, self._passes + 1
+            numbered = []
+            for index in batch:
+                known = hasattr(index, "epoch")
+                place = index if known else self.dataset.place(index)
+                numbered.append(place if known else Draw(place, epoch, counts[place]))
+                counts[place] += 1
+            yield numbered
 
     def _start(self) -> _Progress:
         """Returns the beginning of the sampler's epoch."""

@@ -35,7 +35,9 @@ def test_targets_are_gathered_as_collate_does(audio, targets, kind):
     clips = ofs.AudioDataset([audio(f"{place}.wav", 10 + place) for place in range(4)], targets, sample_rate=RATE)
     batches = [[3, 1], [0, 2]]
     mine = list(map(content, ofs.AudioLoader(clips, batches)))
-    assert mine == list(map(content, by_torch(clips, batches)))
+    theirs = list(map(content, by_torch(clips, batches)))
+    assert [(*item[:6], *item[7:]) for item in mine] == [(*item[:6], *item[7:]) for item in theirs]
+    assert [(item[6] is None, other[6]) for item, other in zip(mine, theirs, strict=True)] == [(False, None)] * 2
     assert mine[0][-1] == kind
 
 
@@ -46,6 +48,19 @@ def test_channels_kept(audio):
     assert mine[0].data.shape == (2, 2, 23)
     for batch, expected in zip(mine, by_torch(clips, [[3, 1], [0, 2]]), strict=True):
         assert torch.equal(batch.data, expected.data)
+
+
+def test_draws_of_a_foreign_sampler_are_counted(audio):
+    """Its passes are epochs, and a clip that comes again in one is another draw; negative places are places."""
+    paths = [audio(f"{place}.wav", 4_000) for place in range(3)]
+    clips = ofs.AudioDataset(paths, sample_rate=RATE, max_seconds=0.1)
+    loader = ofs.AudioLoader(clips, [[0, 1, -3], [0, 2]])
+    next(iter(ofs.AudioLoader(clips, [[0]])))
+    found = [[clips.locate(batch.ids) for batch in loader] for _ in range(2)]
+    for epoch, batches in enumerate(found):
+        told = [[(place.index, place.epoch, place.occurrence) for place in batch] for batch in batches]
+        assert told == [[(0, epoch, 0), (1, epoch, 0), (0, epoch, 1)], [(0, epoch, 2), (2, epoch, 0)]]
+    assert len({place.start_s for batches in found for batch in batches for place in batch if place.index == 0}) == 6
 
 
 MIXED = {"a.wav": 16_000, "b.wav": 16_000, "c.wav": 22_050, "d.wav": 22_050}
