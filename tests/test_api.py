@@ -161,11 +161,11 @@ augment.ChannelShuffle(*, kind='wave', p=1.0, seed=0)
 augment.ChannelDrop(*, n=1, share=None, kind='wave', fill='zero', p=1.0, seed=0)
 augment.SpecAugment.policy(name, *, fill='mean', p=1.0, seed=0)
 AudioDataset(paths, targets=None, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
-max_failures=None, progress=True, dtype=torch.float32)
+max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad')
 AudioDataset.from_folder(root, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
-max_failures=None, progress=True, dtype=torch.float32)
+max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad')
 AudioDataset.from_manifest(path, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
-max_failures=None, progress=True, dtype=torch.float32)
+max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad')
 AudioDataset.subset(indices)
 AudioDataset.split(fraction, *, seed=0, stratify=True)
 BucketBatchSampler(lengths, *, max_samples, max_items=None, shuffle=True, seed=0, rank=None, world_size=None, \

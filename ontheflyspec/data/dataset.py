@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from ontheflyspec import checks
@@ -19,9 +20,11 @@ from ontheflyspec.data import listing
 from ontheflyspec.data import targets as labels
 from ontheflyspec.data.collate import gather
 from ontheflyspec.data.faults import BadFile, Failure
+from ontheflyspec.data.merging import Recording, merge
 from ontheflyspec.data.source import GIVEN, Options, Part, Source
 from ontheflyspec.data.table import Ints, PackedStrings, twins
 from ontheflyspec.identity import Identity
+from ontheflyspec.labels import FrameLabels, Segments
 from ontheflyspec.options import Unpack, hands_on
 
 
@@ -75,6 +78,12 @@ class AudioDataset(Dataset[Any]):
         max_failures: most bad files to leave out before it is an error after all, None for any number.
         progress: show a bar on stderr while headers are read, if that takes longer than 2 s.
         dtype: ``torch.float32``, or None for int16 where it holds all clips.
+        window_seconds: length of the windows that recordings are cut into, each a clip of its own, whose start `locate`
+            tells; None for whole files.
+        hop_seconds: from the start of a window to that of the next, None for the length of a window. Where rates differ
+            starts are rounded down to times at which samples of both rates meet.
+        last: what becomes of a window that reaches beyond the end: ``"pad"`` it with zeros, ``"drop"`` it or ``"keep"``
+            it as short as it is.
 
     Shape:
         ``[T]`` if ``mono``, else ``[C, T]``; T as `lengths` says: ``ceil(n * sample_rate / rate)`` samples at most
@@ -114,11 +123,14 @@ class AudioDataset(Dataset[Any]):
         self, where: str, paths: list[str], targets: Any, options: Options, parts: listing.Parts | None = None
     ) -> None:
         """Reads the headers of the files, or of parts of them; errors begin with ``where``."""
-        self.targets, self.classes = labels.adopt(where, targets, len(paths))
+        adopted, self.classes = labels.adopt(where, targets, len(paths))
+        self.targets = adopted
         """A target a clip: an int64 or float64 array, texts, or a list; None if there are none. And the names of the
         classes in the order of their numbers, None if targets are no names."""
         self.source, self._whole = Source(where, paths, parts, **options), True
-        self._choose(np.arange(len(paths)), self.source.good())
+        if self.source.windows is not None:
+            self.targets = labels.choose(adopted, self.source.windows.files)
+        self._choose(np.arange(len(self.source)), self.source.good())
 
     @classmethod
     @hands_on(Source, without=GIVEN)
@@ -175,12 +187,12 @@ class AudioDataset(Dataset[Any]):
     @property
     def failures(self) -> list[Failure]:
         """What was found bad so far, by any process: in this set's files, and in all for the whole set."""
-        return self.source.table.failures(None if self._whole else self._clips)
+        return self.source.table.failures(None if self._whole else self.source.files(self._clips))
 
     @property
     def paths(self) -> PackedStrings:
         """The files, in the order of the clips; a sequence of strings that are made when asked for."""
-        return self.source.table.paths.take(self._clips)
+        return self.source.table.paths.take(self.source.files(self._clips))
 
     def subset(self, indices: Any) -> AudioDataset:
         """Returns a data set of the clips at these places; files and clips' ids stay the same.
@@ -256,7 +268,7 @@ class AudioDataset(Dataset[Any]):
                     self.source.fail(part.clip, bad)
                     continue
                 clip = Clip(wave, float(self.sample_rate), part.id)
-                items.append(clip if self.targets is None else (clip, labels.value(self.targets, place)))
+                items.append(clip if self.targets is None else (clip, self._target(place, part)))
         return items
 
     def parts(self, indices: Sequence[int]) -> tuple[list[int], list[Part]]:
@@ -308,32 +320,71 @@ class AudioDataset(Dataset[Any]):
         found = []
         for value in np.atleast_1d(np.asarray(ids)).tolist():
             known = Identity.of(value) if isinstance(value, int) and value >= 0 else None
-            if known is None or known.clip >= len(self.source.table):
-                rule = f"ids of one of {len(self.source.table)} clips"
+            if known is None or known.clip >= len(self.source):
+                rule = f"ids of one of {len(self.source)} clips"
                 raise ValueError(checks.message(where, rule, value, remedy))
             found.append(self._location(value, known))
         return found
+
+    def merge_windows(self, scores: Tensor, ids: Any, *, rate: float | None = None) -> list[Recording]:
+        """Returns scores of windows put back on the time of their recordings, which were cut by ``window_seconds``.
+
+        Args:
+            scores: of a model, one row a window: ``[W, ...]``, or ``[W, ..., N]`` for the frames of each window.
+            ids: of the windows, ``batch.ids`` of all batches joined; in any order, of some windows or of all.
+            rate: frames per second of scores of frames, None for scores of whole windows.
+
+        Returns:
+            One `Recording` a file that has windows among these: its scores in the order of time, or, for frames, the
+            mean over the windows that overlap, NaN where there are none.
+
+        Raises:
+            ValueError: a data set of whole files, ids that it did not make, or scores of another number.
+
+        Example:
+            >>> import numpy, soundfile, tempfile, torch, ontheflyspec as ofs
+            >>> folder = tempfile.TemporaryDirectory()
+            >>> soundfile.write(f"{folder.name}/long.wav", numpy.zeros(8_000 * 10), 8_000)
+            >>> options = {"sample_rate": 8_000, "window_seconds": 4.0, "hop_seconds": 2.0}
+            >>> clips = ofs.AudioDataset([f"{folder.name}/long.wav"], **options)
+            >>> batch = next(iter(ofs.AudioLoader(clips, [[3, 1, 0, 2]])))
+            >>> (merged,) = clips.merge_windows(torch.tensor([[3.0], [1.0], [0.0], [2.0]]), batch.ids)
+            >>> merged.start_s.tolist(), merged.scores.flatten().tolist()
+            ([0.0, 2.0, 4.0, 6.0], [0.0, 1.0, 2.0, 3.0])
+            >>> folder.cleanup()
+        """
+        clips = np.array([place.root_index for place in self.locate(ids)], np.int64)
+        return merge("AudioDataset.merge_windows", self.source, clips, scores, rate)
 
     def _location(self, id: int, known: Identity) -> Location:
         (part,) = self.source.parts([known.clip], [id])
         places = np.flatnonzero(self._clips == known.clip)
         index = int(places[known.occurrence % len(places)]) if len(places) else None
-        begin, rate = self.source.begin(known.clip), int(self.source.table.headers["rate"][known.clip])
-        start_s = begin / rate + part.start / self.sample_rate
-        path = self.source.table.paths[known.clip]
+        file = int(self.source.files(known.clip))
+        start_s = self.source.begin(file) / int(self.source.table.headers["rate"][file])
+        start_s += part.start / self.sample_rate
+        path = self.source.table.paths[file]
         seconds = part.length / self.sample_rate
         return Location(index, known.clip, path, known.epoch, known.occurrence, start_s, seconds)
 
-    def targets_at(self, places: list[int]) -> Any:
+    def _target(self, place: int, part: Part) -> Any:
+        """Returns the target of a clip, labels in time cut to its part."""
+        value = labels.value(self.targets, place)
+        if not isinstance(value, FrameLabels | Segments):
+            return value
+        whole = int(self.source.file_lengths(self.source.files(part.clip)))
+        return labels.cut(value, part.start, part.length, whole, self.sample_rate)
+
+    def targets_at(self, places: list[int], parts: list[Part]) -> Any:
         """Returns the targets of clips as a batch has them, see `gather`; for loaders."""
         if isinstance(self.targets, np.ndarray):
             column = torch.from_numpy(self.targets[places])
             return column.float() if column.is_floating_point() else column
-        return gather([self.targets[place] for place in places])
+        return gather([self._target(place, part) for place, part in zip(places, parts, strict=True)])
 
     def _next_good(self, place: int) -> int:
         """Returns the next place after this one, round the end, whose clip is not known to be bad."""
-        good = np.flatnonzero(self.source.table.marks[self._clips] == 0)
+        good = np.flatnonzero(self.source.table.marks[self.source.files(self._clips)] == 0)
         if not len(good):
             got = f"{len(self)} bad ones"
             raise RuntimeError(checks.message("AudioDataset", "a readable clip", got, "Look at .failures."))

@@ -225,7 +225,7 @@ class BatchReader:
         self.places, self.parts = self.dataset.parts(self.indices)
         source = self.dataset.source
         whole = not self.always_float and source.all_integer([part.clip for part in self.parts])
-        channels = () if source.mono else (int(source.table.headers["channels"][self.parts[0].clip]),)
+        channels = () if source.mono else (source.channels(self.parts[0].clip),)
         longest = max(part.length for part in self.parts)
         self.rows = self.lease((len(self.parts), *channels, longest), np.int16 if whole else np.float32)
         self.problems: dict[int, Exception] = {}
@@ -257,7 +257,7 @@ class BatchReader:
             float(self.dataset.sample_rate),
             None if None in ids else as_tensor(ids),
         )
-        return batch if self.dataset.targets is None else (batch, self.dataset.targets_at(self.places))
+        return batch if self.dataset.targets is None else (batch, self.dataset.targets_at(self.places, self.parts))
 
     def _settle(self) -> None:
         """Raises the first problem, or notes all files that may be left out and fills the batch without them."""

@@ -22,6 +22,8 @@ from ontheflyspec.data.table import Ints
 _CROP_KEY = rng.fold(0, int.from_bytes(b"crop", "big"))
 _MARGIN = 256
 """Samples of the lower of two rates that are read beside a resampled part, for the resampler's filter."""
+_ROUNDING = 1e-6
+"""Share of a hop that rounding may take or add."""
 _SLACK_S = 0.1
 """How much a manifest's duration may exceed its file: they are often rounded."""
 
@@ -42,6 +44,20 @@ class Part(NamedTuple):
     id: int | None
 
 
+class Windows(NamedTuple):
+    """What of which file each clip is.
+
+    Args:
+        files: places in the table, int64 ``[clips]``.
+        starts: first sample of the file's, at the data set's rate.
+        lengths: samples, those beyond the file's end among them.
+    """
+
+    files: Ints
+    starts: Ints
+    lengths: Ints
+
+
 GIVEN = ("where", "paths", "parts")
 """What a `Source` gets beside its options."""
 
@@ -57,6 +73,9 @@ class Options(TypedDict, total=False):
     max_failures: int | None
     progress: bool
     dtype: torch.dtype | None
+    window_seconds: float | None
+    hop_seconds: float | None
+    last: str
 
 
 class Source:
@@ -77,6 +96,9 @@ class Source:
         max_failures: most bad files to leave out, None for any number.
         progress: show a bar on stderr while headers are read, if that takes longer than 2 s.
         dtype: of clips: float32, or None for int16 if it holds every clip without loss, else float32.
+        window_seconds: length of the windows that files are cut into, each a clip, None for whole files.
+        hop_seconds: from the start of a window to that of the next, None for the window's length.
+        last: what becomes of a window that reaches beyond the end: ``"pad"``, ``"drop"`` or ``"keep"`` (shorter).
     """
 
     def __init__(
@@ -93,6 +115,9 @@ class Source:
         max_failures: int | None = None,
         progress: bool = True,
         dtype: torch.dtype | None = torch.float32,
+        window_seconds: float | None = None,
+        hop_seconds: float | None = None,
+        last: str = "pad",
     ) -> None:
         self.where, self.sample_rate, self.mono = (
             where,
@@ -115,19 +140,38 @@ class Source:
         self.check()
         if parts is not None and any(part != (0.0, None) for part in parts):
             self._cut(parts)
+        self.windows: Windows | None = None
+        """What of which file each clip is, None where clips are files."""
+        last = checks.choice(where, "last", last, ("pad", "drop", "keep"))
+        if window_seconds is not None:
+            self._frame(checks.positive(where, "window_seconds", window_seconds), hop_seconds, last)
+        elif hop_seconds is not None or last != "pad":
+            rule, got = "window_seconds with hop_seconds or last", "none"
+            raise ValueError(checks.message(where, rule, got, "Pass the length of windows, or leave these out."))
         self.dtype = checks.sample_dtype(where, dtype)
         self.integer = self.all_integer(self.good())
         """Whether int16 holds all good clips without loss."""
 
+    def __len__(self) -> int:
+        return len(self.table) if self.windows is None else len(self.windows.files)
+
+    def files(self, clips: Any) -> Any:
+        """Returns the places in the table of the files that clips are of."""
+        return clips if self.windows is None else self.windows.files[clips]
+
     def good(self) -> Ints:
-        """Returns the places of the files that nobody has found bad."""
-        return np.flatnonzero(self.table.marks == 0)
+        """Returns the clips of files that nobody has found bad."""
+        return np.flatnonzero(self.table.marks[self.files(slice(None))] == 0)
+
+    def file_lengths(self, files: Any) -> Ints:
+        """Returns samples of files, or of the parts that are used of them, after resampling."""
+        rates = self.table.headers["rate"][files].astype(np.int64)
+        full: Ints = -(-self.spans[files] * self.sample_rate // np.maximum(rates, 1))
+        return full
 
     def full_lengths(self, clips: Any) -> Ints:
         """Returns samples after resampling, before ``max_seconds``."""
-        rates = self.table.headers["rate"][clips].astype(np.int64)
-        full: Ints = -(-self.spans[clips] * self.sample_rate // np.maximum(rates, 1))
-        return full
+        return self.file_lengths(clips) if self.windows is None else self.windows.lengths[clips]
 
     def lengths(self, clips: Any) -> Ints:
         """Returns samples of these clips as the data set gives them."""
@@ -137,7 +181,7 @@ class Source:
     def check(self) -> None:
         """Raises if files cannot be one data set: no good one, too many bad ones, or unlike channels without mixing."""
         self.check_failures()
-        good = self.good()
+        good = np.flatnonzero(self.table.marks == 0)
         if not len(good):
             first = self.table.failures()[0]
             got = f"none of {len(self.table)} ({first.path}: {first.reason}, ...)"
@@ -150,17 +194,17 @@ class Source:
             rule = f"equally many channels in all files, {usual}"
             raise ValueError(checks.message(self.where, rule, got, "Pass mono=True or leave the file out."))
 
-    def begin(self, clip: int) -> int:
-        """Returns the first frame of a clip in its file."""
-        return 0 if self.begins is None else int(self.begins[clip])
+    def begin(self, file: int) -> int:
+        """Returns the first frame that is used of a file."""
+        return 0 if self.begins is None else int(self.begins[file])
 
     def is_bad(self, clip: int) -> bool:
         """Returns whether any process has found the file of a clip bad."""
-        return bool(self.table.marks[clip])
+        return bool(self.table.marks[self.files(clip)])
 
     def all_integer(self, clips: Sequence[int] | Ints) -> bool:
         """Returns whether int16 holds these clips without loss."""
-        known = self.table.headers
+        known, clips = self.table.headers, self.files(np.asarray(clips, np.int64))
         whole = (known["layout"][clips] & INTEGER > 0) & (known["rate"][clips] == self.sample_rate)
         return bool((whole & (known["channels"][clips] == 1 if self.mono else True)).all())
 
@@ -170,12 +214,41 @@ class Source:
         lengths = [min(length, self.max_samples or length) for length in full]
         spare = [samples - length for samples, length in zip(full, lengths, strict=True)]
         starts = self._starts(clips, ids, spare) if self.random_crop and any(spare) else [0] * len(full)
+        if self.windows is not None:
+            starts = (self.windows.starts[clips] + starts).tolist()
         return [Part(*part) for part in zip(clips, starts, lengths, ids, strict=True)]
+
+    def _frame(self, window_seconds: float, hop_seconds: float | None, last: str) -> None:
+        """Cuts all good files into windows."""
+        if self.max_samples is not None:
+            got = f"{self.max_samples / self.sample_rate:g} and window_seconds={window_seconds:g}"
+            raise ValueError(checks.message(self.where, "max_seconds or window_seconds", got, "Leave one of them out."))
+        window = max(1, round(window_seconds * self.sample_rate))
+        hop_seconds = window_seconds if hop_seconds is None else hop_seconds
+        hop = checks.positive(self.where, "hop_seconds", hop_seconds) * self.sample_rate
+        files = np.flatnonzero(self.table.marks == 0)
+        sizes = self.file_lengths(files)
+        if last == "drop":
+            counts = np.where(sizes >= window, np.floor((sizes - window) / hop + _ROUNDING), -1).astype(np.int64) + 1
+        else:
+            counts = np.ceil(np.maximum(sizes - window, 0) / hop - _ROUNDING).astype(np.int64) + 1
+            counts = np.minimum(counts, np.ceil(sizes / hop - _ROUNDING).astype(np.int64))  # each begins in the file
+        if not counts.any():
+            rule, got = f"a file of {window_seconds:g} s or more", f"{sizes.max() / self.sample_rate:g} s at most"
+            raise ValueError(checks.message(self.where, rule, got, 'Lower window_seconds or pass last="pad".'))
+        number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        # Whole periods of the two rates, so that a window has the samples that the resampled file has there.
+        step = np.repeat(self.sample_rate // np.gcd(self.sample_rate, self.table.headers["rate"][files]), counts)
+        starts = (np.floor(number * hop / step + _ROUNDING) * step).astype(np.int64)
+        lengths = np.full(len(starts), window)
+        if last != "pad":
+            lengths = np.minimum(lengths, np.repeat(sizes, counts) - starts)
+        self.windows = Windows(np.repeat(files, counts), starts, lengths)
 
     def _cut(self, parts: Parts) -> None:
         """Restricts good clips to parts of their files, or raises where a part is not in its file."""
         self.begins, self.spans = np.zeros(len(self.table), np.int64), self.spans.copy()
-        for clip in self.good().tolist():
+        for clip in np.flatnonzero(self.table.marks == 0).tolist():
             offset, duration = parts[clip]
             frames, rate, *_ = self.table.header(clip)
             begin = round(offset * rate)
@@ -200,15 +273,20 @@ class Source:
         starts = [0] * len(spare)
         for place, unit in zip(longer, rng.uniform(keys, _CROP_KEY, 1)[:, 0].tolist(), strict=True):
             # Whole periods of the two rates, so that a crop has the samples that the resampled clip has there.
-            step = self.sample_rate // math.gcd(self.sample_rate, int(self.table.headers["rate"][clips[place]]))
+            rate = int(self.table.headers["rate"][self.files(clips[place])])
+            step = self.sample_rate // math.gcd(self.sample_rate, rate)
             starts[place] = int(unit * (spare[place] // step + 1)) * step
         return starts
 
     def read(self, part: Part, out: NDArray[Any]) -> None:
         """Fills ``out`` (``[length]``, or ``[C, length]`` without mixing; int16 or float32), or raises BadFile."""
         clip, start, length, _ = part
-        header, path = self.table.header(clip), self.table.paths[clip]
-        begin, span = self.begin(clip), int(self.spans[clip])
+        file = int(self.files(clip))
+        header, path = self.table.header(file), self.table.paths[file]
+        begin, span = self.begin(file), int(self.spans[file])
+        if self.windows is not None and (there := int(self.file_lengths(file)) - start) < length:
+            out[..., there:] = 0
+            length, out = there, out[..., :there]
         if header.rate == self.sample_rate and header.channels == 1:
             audio.read_into(path, header, begin + start, out if out.ndim == 1 else out[0])
             return
@@ -225,16 +303,21 @@ class Source:
     def clip(self, part: Part) -> Tensor:
         """Returns the samples of a part as a tensor of its own, or raises BadFile."""
         kind = np.int16 if self.dtype is None and self.integer else np.float32
-        shape = (part.length,) if self.mono else (int(self.table.headers["channels"][part.clip]), part.length)
+        shape = (part.length,) if self.mono else (self.channels(part.clip), part.length)
         wave = np.empty(shape, kind)
         self.read(part, wave)
         return torch.from_numpy(wave)
 
+    def channels(self, clip: int) -> int:
+        """Returns the channels of a clip's file."""
+        return int(self.table.headers["channels"][self.files(clip)])
+
     def fail(self, clip: int, bad: faults.BadFile) -> None:
         """Notes a bad file; raises unless it may be left out."""
+        file = int(self.files(clip))
         if not self.skip:
-            raise faults.error(self.where, self.table.paths[clip], bad, may_skip=True) from None
-        self.table.marks[clip] = bad.code
+            raise faults.error(self.where, self.table.paths[file], bad, may_skip=True) from None
+        self.table.marks[file] = bad.code
         self.check_failures()
 
     def check_failures(self) -> None:

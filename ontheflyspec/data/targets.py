@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from ontheflyspec import checks, rng
 from ontheflyspec.data.table import Ints, PackedStrings
+from ontheflyspec.labels import ClipLabels, Extent, FrameLabels, Segments, Target, TimeMap, check_count
 
 Targets = Any
 """Either int64 or float64 ``[clips]``, `PackedStrings` (texts), or a list."""
@@ -22,6 +24,9 @@ def adopt(where: str, values: Any, count: int) -> tuple[Targets, list[str] | Non
         return None, None
     if isinstance(values, torch.Tensor):
         values = values.numpy()
+    if isinstance(values, FrameLabels | Segments | ClipLabels):
+        check_count(values, count)
+        return [_single(values, place) for place in range(count)], None
     if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
         got = type(values).__name__
         raise TypeError(checks.message(where, "targets as a sequence", got, "Pass a list, an array or None."))
@@ -41,6 +46,31 @@ def adopt(where: str, values: Any, count: int) -> tuple[Targets, list[str] | Non
     if kinds <= {"i", "f"}:
         return np.asarray(values, dtype=np.float64), None
     return list(values), None
+
+
+def _single(values: Target, place: int) -> Target:
+    """Returns the labels of one clip, those of frames at their own length."""
+    one = values.take([place])
+    return one._replace(data=one.data[..., : int(one.lengths)]) if isinstance(one, FrameLabels) else one
+
+
+def cut(target: FrameLabels | Segments, start: int, length: int, whole: int, rate: float) -> Target:
+    """Returns the labels of a part of a clip.
+
+    Args:
+        target: labels of one clip.
+        start: first sample of the part.
+        length: its samples, which may reach beyond the clip.
+        whole: samples of the clip.
+        rate: samples per second.
+    """
+    check_count(target, 1)
+    if (start, length) == (0, whole):
+        return target
+    end = min(start + length, whole) / rate
+    table = [torch.tensor([[value]], dtype=torch.float64, device="cpu") for value in (start / rate, end, 0.0, 1.0)]
+    before, after = (Extent(torch.tensor([size], device="cpu"), rate, size) for size in (whole, length))
+    return target.follow(TimeMap(*table), before, after)
 
 
 def choose(targets: Targets, indices: Ints) -> Targets:
@@ -80,5 +110,6 @@ def divide(where: str, clips: Ints, targets: Targets, fraction: float, seed: int
 
 def _kind(item: Any) -> str:
     """Returns "i" for a whole number, "f" for another, "o" for anything else."""
-    kind = np.asarray(item).dtype.kind if np.ndim(item) == 0 and not isinstance(item, str) else "O"
+    number = isinstance(item, Real | np.generic) or getattr(item, "shape", None) == ()
+    kind = np.asarray(item).dtype.kind if number else "O"
     return {"i": "i", "u": "i", "b": "i", "f": "f"}.get(kind, "o")
