@@ -168,6 +168,10 @@ AudioDataset.from_manifest(path, *, sample_rate, mono=True, max_seconds=None, cr
 max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad')
 AudioDataset.subset(indices)
 AudioDataset.split(fraction, *, seed=0, stratify=True)
+AudioDataset.with_options(**options)
+AudioDataset.concat(sets, *, weights=None)
+AudioDataset.locate(ids)
+AudioDataset.merge_windows(scores, ids, *, rate=None)
 BucketBatchSampler(lengths, *, max_samples, max_items=None, shuffle=True, seed=0, rank=None, world_size=None, \
 drop_last=False, pool=4096, quantise_samples=1, weights=None)
 AudioLoader(dataset, sampler, *, transform=None, device='cpu', threads=None, dtype=torch.float32)

@@ -7,12 +7,13 @@ import operator
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import ConcatDataset, Dataset, Subset
+from torch.utils.data import Dataset
 
 from ontheflyspec import checks
 from ontheflyspec.batch import Clip
@@ -20,34 +21,14 @@ from ontheflyspec.data import listing
 from ontheflyspec.data import targets as labels
 from ontheflyspec.data.collate import gather
 from ontheflyspec.data.faults import BadFile, Failure
+from ontheflyspec.data.joining import joined, shared_out
+from ontheflyspec.data.locating import Location, located, warn_of_wrappers
 from ontheflyspec.data.merging import Recording, merge
 from ontheflyspec.data.source import GIVEN, Options, Part, Source
-from ontheflyspec.data.table import Ints, PackedStrings, twins
+from ontheflyspec.data.table import Ints, PackedStrings, turn, twins
 from ontheflyspec.identity import Identity
 from ontheflyspec.labels import FrameLabels, Segments
 from ontheflyspec.options import Unpack, hands_on
-
-
-class Location(NamedTuple):
-    """Where an item of a batch comes from.
-
-    Args:
-        index: place in the data set that was asked, None where the clip is no member of it.
-        root_index: place in the data set as it was first built.
-        path: the file.
-        epoch: in which it was drawn.
-        occurrence: how often the clip came before in that epoch.
-        start_s: where the part that was read begins in the file, in seconds.
-        seconds: how long that part is.
-    """
-
-    index: int | None  # type: ignore[assignment]
-    root_index: int
-    path: str
-    epoch: int
-    occurrence: int
-    start_s: float
-    seconds: float
 
 
 class AudioDataset(Dataset[Any]):
@@ -99,8 +80,7 @@ class AudioDataset(Dataset[Any]):
         >>> folder = tempfile.TemporaryDirectory()
         >>> for name, seconds in (("yes.wav", 1), ("no.wav", 2)):
         ...     soundfile.write(f"{folder.name}/{name}", numpy.zeros(8000 * seconds), 8000)
-        >>> paths = [f"{folder.name}/yes.wav", f"{folder.name}/no.wav"]
-        >>> clips = ofs.AudioDataset(paths, ["yes", "no"], sample_rate=8000)
+        >>> clips = ofs.AudioDataset([f"{folder.name}/{n}.wav" for n in ("yes", "no")], ["yes", "no"], sample_rate=8000)
         >>> clips.lengths.tolist(), clips.classes, clips.targets.tolist()
         ([8000, 16000], ['no', 'yes'], [1, 0])
         >>> clip, target = clips[0]
@@ -108,8 +88,6 @@ class AudioDataset(Dataset[Any]):
         (torch.Size([8000]), 8000.0, 1)
         >>> folder.cleanup()
     """
-
-    _warned = False
 
     @hands_on(Source, without=GIVEN)
     def __init__(
@@ -128,6 +106,8 @@ class AudioDataset(Dataset[Any]):
         """A target a clip: an int64 or float64 array, texts, or a list; None if there are none. And the names of the
         classes in the order of their numbers, None if targets are no names."""
         self.source, self._whole = Source(where, paths, parts, **options), True
+        self.weights: NDArray[np.float64] | None = None
+        """How often each clip is wanted, relative to others, float64 ``[clips]``; None unless `concat` got weights."""
         if self.source.windows is not None:
             self.targets = labels.choose(adopted, self.source.windows.files)
         self._choose(np.arange(len(self.source)), self.source.good())
@@ -210,6 +190,60 @@ class AudioDataset(Dataset[Any]):
         part._choose(self._clips, places)
         return part
 
+    def with_options(self, **options: Any) -> AudioDataset:
+        """Returns the same clips read in another way, with the same ids, such as ``valid.with_options(crop="start")``.
+
+        Args:
+            **options: ``max_seconds``, ``crop``, ``on_error``, ``max_failures`` or ``dtype``, as those of the class.
+
+        Raises:
+            TypeError: other options, for which files must be read anew.
+        """
+        twin = copy.copy(self)
+        twin.source = self.source.with_options("AudioDataset.with_options", options)
+        twin.lengths = twin.source.lengths(twin._clips)
+        return twin
+
+    @staticmethod
+    def concat(sets: Sequence[AudioDataset], *, weights: Sequence[float] | None = None) -> AudioDataset:
+        """Returns the clips of several data sets as one, with ids that stay apart.
+
+        Classes are those of all sets together. Files are not read again; faults that are found from now on count for
+        the whole.
+
+        Args:
+            sets: read with the same options.
+            weights: how often clips of each set are wanted, relative to others, whatever its size; shared out in the
+                `weights` of the result, for ``BucketBatchSampler(clips.lengths, weights=clips.weights)``.
+
+        Raises:
+            ValueError: no sets, sets read in different ways, or with targets of different kinds.
+            TypeError: something else than data sets of this package.
+
+        Example:
+            >>> import numpy, soundfile, tempfile, ontheflyspec as ofs
+            >>> folder = tempfile.TemporaryDirectory()
+            >>> for name in ("a", "b", "c"):
+            ...     soundfile.write(f"{folder.name}/{name}.wav", numpy.zeros(8000), 8000)
+            >>> one = ofs.AudioDataset([f"{folder.name}/a.wav"], ["yes"], sample_rate=8000)
+            >>> two = ofs.AudioDataset([f"{folder.name}/{name}.wav" for name in "bc"], ["no", "yes"], sample_rate=8000)
+            >>> both = ofs.AudioDataset.concat([one, two], weights=[0.5, 0.5])
+            >>> len(both), both.classes, both.targets.tolist(), both.weights.tolist()
+            (3, ['no', 'yes'], [1, 0, 1], [0.5, 0.25, 0.25])
+            >>> folder.cleanup()
+        """
+        where, given = "AudioDataset.concat", list(sets)
+        if not given or not all(isinstance(one, AudioDataset) for one in given):
+            got = ", ".join(type(one).__name__ for one in given) or "none"
+            raise TypeError(checks.message(where, "AudioDatasets", got, "Pass a list of them."))
+        whole = AudioDataset.__new__(AudioDataset)
+        whole.source = joined(where, [one.source for one in given], [one._clips for one in given])
+        whole.targets, whole.classes = labels.joined(where, [(one.targets, one.classes) for one in given])
+        whole._whole = True
+        whole.weights = None if weights is None else shared_out(where, weights, [len(one) for one in given])
+        whole._choose(np.arange(len(whole.source)), np.arange(len(whole.source)))
+        return whole
+
     def split(self, fraction: float, *, seed: int = 0, stratify: bool = True) -> tuple[AudioDataset, AudioDataset]:
         """Returns two data sets that share this one's clips out.
 
@@ -234,7 +268,7 @@ class AudioDataset(Dataset[Any]):
         return len(self._clips)
 
     def __getitem__(self, index: int) -> Any:
-        self._warn_of_wrappers(index)
+        warn_of_wrappers(index, sys._getframe(1))
         return self._items([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
@@ -245,18 +279,8 @@ class AudioDataset(Dataset[Any]):
         if type(self).__getitem__ is not AudioDataset.__getitem__:
             return [self[index] for index in indices]
         if indices:
-            self._warn_of_wrappers(indices[0])
+            warn_of_wrappers(indices[0], sys._getframe(1))
         return self._items(indices)
-
-    def _warn_of_wrappers(self, index: int) -> None:
-        """Warns once of torch's data sets of data sets, which keep the epoch of an index to themselves."""
-        if isinstance(index, int) and not hasattr(index, "epoch") and not AudioDataset._warned:
-            caller = sys._getframe(2).f_locals.get("self")
-            if isinstance(caller, Subset | ConcatDataset):
-                AudioDataset._warned = True
-                kind = f"torch's {type(caller).__name__} (random_split makes some, too)"
-                rule, remedy = "a data set that keeps clips' ids", "Use .subset, .split or AudioDataset.concat([a, b])."
-                checks.warn(checks.message("AudioDataset", rule, kind, remedy))
 
     def _items(self, indices: Sequence[int]) -> list[Any]:
         items: list[Any] = []
@@ -277,24 +301,21 @@ class AudioDataset(Dataset[Any]):
         if self.source.skip:
             self.source.check_failures()
             good = [draw for draw in draws if not self.source.is_bad(int(self._clips[draw[0]]))]
-            draws = good or [(self._next_good(draws[0][0]), draws[0][1])]
+            draws = good or [(self.source.next_good(self._clips, draws[0][0]), draws[0][1])]
         places = [place for place, _ in draws]
         return places, self.source.parts(self._clips[places].tolist(), [self._id(*draw) for draw in draws])
 
     def _id(self, place: int, index: Any) -> int | None:
         """Returns the id of the clip at a place for an index that knows its epoch, None for another."""
-        if (epoch := getattr(index, "epoch", None)) is None:
+        if not hasattr(index, "epoch"):
             return None
-        occurrence = getattr(index, "occurrence", 0)
-        number, count = self._twins
-        if number is not None and count is not None:  # the clip stands at several places, each of which has its turn
-            occurrence = occurrence * int(count[place]) + int(number[place])
-        return Identity(int(self._clips[place]), epoch, occurrence).id()
+        occurrence = turn(self._twins, place, getattr(index, "occurrence", 0))
+        return Identity(int(self._clips[place]), index.epoch, occurrence).id()
 
     def locate(self, ids: Any) -> list[Location]:
         """Returns where the items of a batch come from, by their ids: one `Location` each.
 
-        It works for ids of this set and of all that were made of the same one by `subset`, `split` and `with_options`.
+        It takes ids of this set and of all that were made of the same one by `subset`, `split` and `with_options`.
 
         Args:
             ids: of a batch, int64 ``[B]``; ``batch.ids``.
@@ -314,17 +335,7 @@ class AudioDataset(Dataset[Any]):
             ['a.wav', 'b.wav']
             >>> folder.cleanup()
         """
-        where, remedy = "AudioDataset.locate", "Pass batch.ids of a loader of this data set."
-        if ids is None:
-            raise ValueError(checks.message(where, "ids", "None", f"{remedy} Plain DataLoaders give none."))
-        found = []
-        for value in np.atleast_1d(np.asarray(ids)).tolist():
-            known = Identity.of(value) if isinstance(value, int) and value >= 0 else None
-            if known is None or known.clip >= len(self.source):
-                rule = f"ids of one of {len(self.source)} clips"
-                raise ValueError(checks.message(where, rule, value, remedy))
-            found.append(self._location(value, known))
-        return found
+        return located("AudioDataset.locate", self.source, self._clips, ids)
 
     def merge_windows(self, scores: Tensor, ids: Any, *, rate: float | None = None) -> list[Recording]:
         """Returns scores of windows put back on the time of their recordings, which were cut by ``window_seconds``.
@@ -356,17 +367,6 @@ class AudioDataset(Dataset[Any]):
         clips = np.array([place.root_index for place in self.locate(ids)], np.int64)
         return merge("AudioDataset.merge_windows", self.source, clips, scores, rate)
 
-    def _location(self, id: int, known: Identity) -> Location:
-        (part,) = self.source.parts([known.clip], [id])
-        places = np.flatnonzero(self._clips == known.clip)
-        index = int(places[known.occurrence % len(places)]) if len(places) else None
-        file = int(self.source.files(known.clip))
-        start_s = self.source.begin(file) / int(self.source.table.headers["rate"][file])
-        start_s += part.start / self.sample_rate
-        path = self.source.table.paths[file]
-        seconds = part.length / self.sample_rate
-        return Location(index, known.clip, path, known.epoch, known.occurrence, start_s, seconds)
-
     def _target(self, place: int, part: Part) -> Any:
         """Returns the target of a clip, labels in time cut to its part."""
         value = labels.value(self.targets, place)
@@ -382,14 +382,6 @@ class AudioDataset(Dataset[Any]):
             return column.float() if column.is_floating_point() else column
         return gather([self._target(place, part) for place, part in zip(places, parts, strict=True)])
 
-    def _next_good(self, place: int) -> int:
-        """Returns the next place after this one, round the end, whose clip is not known to be bad."""
-        good = np.flatnonzero(self.source.table.marks[self.source.files(self._clips)] == 0)
-        if not len(good):
-            got = f"{len(self)} bad ones"
-            raise RuntimeError(checks.message("AudioDataset", "a readable clip", got, "Look at .failures."))
-        return int(good[np.searchsorted(good, place) % len(good)])
-
     def place(self, index: int) -> int:
         """Returns the place of an index, which may count from the end, or raises."""
         place = operator.index(index)
@@ -403,5 +395,6 @@ class AudioDataset(Dataset[Any]):
         self._clips = clips[places]
         self._twins = twins(self._clips)
         self.targets = labels.choose(self.targets, places)
+        self.weights = None if self.weights is None else self.weights[places]
         self.lengths = self.source.lengths(self._clips)
         """Samples of each clip as the set gives it, int64."""

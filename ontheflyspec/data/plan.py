@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ontheflyspec import checks, rng
-from ontheflyspec.data.table import Ints, twins
+from ontheflyspec.data.table import Floats, Ints, twins
 
-Floats = NDArray[np.float64]
 WHERE = "BucketBatchSampler"
 
 

@@ -15,8 +15,8 @@ from torch.utils.data import Sampler
 from ontheflyspec import checks, rng
 from ontheflyspec.data import plan as planning
 from ontheflyspec.data.place import Place, parse, refuse, write
-from ontheflyspec.data.plan import WHERE, Floats, Plan, Rules
-from ontheflyspec.data.table import Ints
+from ontheflyspec.data.plan import WHERE, Plan, Rules
+from ontheflyspec.data.table import Floats, Ints
 
 
 class Draw(int):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -18,12 +19,11 @@ from ontheflyspec.data.header import INTEGER
 from ontheflyspec.data.listing import Parts
 from ontheflyspec.data.scan import scan
 from ontheflyspec.data.table import Ints
+from ontheflyspec.data.windows import Windows, framed
 
 _CROP_KEY = rng.fold(0, int.from_bytes(b"crop", "big"))
 _MARGIN = 256
 """Samples of the lower of two rates that are read beside a resampled part, for the resampler's filter."""
-_ROUNDING = 1e-6
-"""Share of a hop that rounding may take or add."""
 _SLACK_S = 0.1
 """How much a manifest's duration may exceed its file: they are often rounded."""
 
@@ -44,20 +44,8 @@ class Part(NamedTuple):
     id: int | None
 
 
-class Windows(NamedTuple):
-    """What of which file each clip is.
-
-    Args:
-        files: places in the table, int64 ``[clips]``.
-        starts: first sample of the file's, at the data set's rate.
-        lengths: samples, those beyond the file's end among them.
-    """
-
-    files: Ints
-    starts: Ints
-    lengths: Ints
-
-
+CHANGEABLE = ("max_seconds", "crop", "on_error", "max_failures", "dtype")
+"""Options that do not ask for the files to be read again."""
 GIVEN = ("where", "paths", "parts")
 """What a `Source` gets beside its options."""
 
@@ -124,12 +112,8 @@ class Source:
             audio.whole_rate(where, sample_rate),
             checks.flag(where, "mono", mono),
         )
-        longest = None if max_seconds is None else checks.positive(where, "max_seconds", max_seconds)
-        self.max_samples = None if longest is None else max(1, round(longest * self.sample_rate))
-        """Samples of the longest clip, None for any."""
-        self.random_crop = checks.choice(where, "crop", crop, ("random", "start")) == "random"
-        self.skip = checks.choice(where, "on_error", on_error, ("raise", "skip")) == "skip"
-        self.max_failures = None if max_failures is None else checks.integer(where, "max_failures", max_failures, low=0)
+        self.max_samples, self.random_crop = _crop(where, max_seconds, crop, self.sample_rate)
+        self.skip, self.max_failures = _faults(where, on_error, max_failures)
         self.table, found = scan(paths, stop_at_fault=not self.skip, progress=checks.flag(where, "progress", progress))
         if found and not self.skip:
             raise faults.error(where, paths[min(found)], found[min(found)], may_skip=True)
@@ -144,13 +128,41 @@ class Source:
         """What of which file each clip is, None where clips are files."""
         last = checks.choice(where, "last", last, ("pad", "drop", "keep"))
         if window_seconds is not None:
-            self._frame(checks.positive(where, "window_seconds", window_seconds), hop_seconds, last)
+            self.windows = self._framed(checks.positive(where, "window_seconds", window_seconds), hop_seconds, last)
         elif hop_seconds is not None or last != "pad":
             rule, got = "window_seconds with hop_seconds or last", "none"
             raise ValueError(checks.message(where, rule, got, "Pass the length of windows, or leave these out."))
         self.dtype = checks.sample_dtype(where, dtype)
         self.integer = self.all_integer(self.good())
         """Whether int16 holds all good clips without loss."""
+
+    def with_options(self, where: str, options: Mapping[str, Any]) -> Source:
+        """Returns the same files read in another way, with errors that begin with ``where``.
+
+        Args:
+            where: name for errors.
+            options: of `CHANGEABLE` ones.
+        """
+        unknown = [name for name in options if name not in CHANGEABLE]
+        if unknown:
+            rule, remedy = f"options of {', '.join(CHANGEABLE)}", "Build the data set anew for others."
+            raise TypeError(checks.message(where, rule, ", ".join(unknown), remedy))
+        twin = copy.copy(self)
+        twin.where = where
+        if "max_seconds" in options or "crop" in options:
+            given = options.get("max_seconds", self.max_samples and self.max_samples / self.sample_rate)
+            crop = options.get("crop", "random" if self.random_crop else "start")
+            twin.max_samples, twin.random_crop = _crop(where, given, crop, self.sample_rate)
+            if self.windows is not None:
+                _one_of_both(where, twin.max_samples, float(self.windows.lengths.max()) / self.sample_rate)
+        twin.skip, twin.max_failures = _faults(
+            where,
+            options.get("on_error", "skip" if self.skip else "raise"),
+            options.get("max_failures", self.max_failures),
+        )
+        twin.dtype = checks.sample_dtype(where, options.get("dtype", self.dtype))
+        twin.check_failures()
+        return twin
 
     def __len__(self) -> int:
         return len(self.table) if self.windows is None else len(self.windows.files)
@@ -202,6 +214,14 @@ class Source:
         """Returns whether any process has found the file of a clip bad."""
         return bool(self.table.marks[self.files(clip)])
 
+    def next_good(self, clips: Ints, place: int) -> int:
+        """Returns the next place after this one, round the end, of a clip that is not known to be bad."""
+        good = np.flatnonzero(self.table.marks[self.files(clips)] == 0)
+        if not len(good):
+            got = f"{len(clips)} bad ones"
+            raise RuntimeError(checks.message("AudioDataset", "a readable clip", got, "Look at .failures."))
+        return int(good[np.searchsorted(good, place) % len(good)])
+
     def all_integer(self, clips: Sequence[int] | Ints) -> bool:
         """Returns whether int16 holds these clips without loss."""
         known, clips = self.table.headers, self.files(np.asarray(clips, np.int64))
@@ -218,32 +238,20 @@ class Source:
             starts = (self.windows.starts[clips] + starts).tolist()
         return [Part(*part) for part in zip(clips, starts, lengths, ids, strict=True)]
 
-    def _frame(self, window_seconds: float, hop_seconds: float | None, last: str) -> None:
-        """Cuts all good files into windows."""
-        if self.max_samples is not None:
-            got = f"{self.max_samples / self.sample_rate:g} and window_seconds={window_seconds:g}"
-            raise ValueError(checks.message(self.where, "max_seconds or window_seconds", got, "Leave one of them out."))
-        window = max(1, round(window_seconds * self.sample_rate))
-        hop_seconds = window_seconds if hop_seconds is None else hop_seconds
-        hop = checks.positive(self.where, "hop_seconds", hop_seconds) * self.sample_rate
+    def _framed(self, window_seconds: float, hop_seconds: float | None, last: str) -> Windows:
+        """Returns the windows of all good files."""
+        _one_of_both(self.where, self.max_samples, window_seconds)
+        hop = checks.positive(self.where, "hop_seconds", window_seconds if hop_seconds is None else hop_seconds)
         files = np.flatnonzero(self.table.marks == 0)
-        sizes = self.file_lengths(files)
-        if last == "drop":
-            counts = np.where(sizes >= window, np.floor((sizes - window) / hop + _ROUNDING), -1).astype(np.int64) + 1
-        else:
-            counts = np.ceil(np.maximum(sizes - window, 0) / hop - _ROUNDING).astype(np.int64) + 1
-            counts = np.minimum(counts, np.ceil(sizes / hop - _ROUNDING).astype(np.int64))  # each begins in the file
-        if not counts.any():
+        sizes, rates = self.file_lengths(files), self.table.headers["rate"][files].astype(np.int64)
+        # Whole periods of the two rates, so that a window has the samples that the resampled file has there.
+        steps = self.sample_rate // np.gcd(self.sample_rate, rates)
+        window = max(1, round(window_seconds * self.sample_rate))
+        found = framed(sizes, steps, window, hop * self.sample_rate, last)
+        if not len(found.files):
             rule, got = f"a file of {window_seconds:g} s or more", f"{sizes.max() / self.sample_rate:g} s at most"
             raise ValueError(checks.message(self.where, rule, got, 'Lower window_seconds or pass last="pad".'))
-        number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        # Whole periods of the two rates, so that a window has the samples that the resampled file has there.
-        step = np.repeat(self.sample_rate // np.gcd(self.sample_rate, self.table.headers["rate"][files]), counts)
-        starts = (np.floor(number * hop / step + _ROUNDING) * step).astype(np.int64)
-        lengths = np.full(len(starts), window)
-        if last != "pad":
-            lengths = np.minimum(lengths, np.repeat(sizes, counts) - starts)
-        self.windows = Windows(np.repeat(files, counts), starts, lengths)
+        return found._replace(files=files[found.files])
 
     def _cut(self, parts: Parts) -> None:
         """Restricts good clips to parts of their files, or raises where a part is not in its file."""
@@ -327,6 +335,26 @@ class Source:
             listed = "; ".join(f"{failure.path}: {failure.reason}" for failure in self.table.failures()[:3])
             rule, got = f"at most max_failures = {self.max_failures} bad files", f"{count} ({listed}, ...)"
             raise RuntimeError(checks.message(self.where, rule, got, "Look at .failures or raise max_failures."))
+
+
+def _one_of_both(where: str, max_samples: int | None, window_seconds: float) -> None:
+    """Raises where clips have both a longest length and the length of windows."""
+    if max_samples is not None:
+        got = f"max_seconds with window_seconds={window_seconds:g}"
+        raise ValueError(checks.message(where, "max_seconds or window_seconds", got, "Leave one of them out."))
+
+
+def _crop(where: str, max_seconds: Any, crop: Any, sample_rate: int) -> tuple[int | None, bool]:
+    """Returns the samples of the longest clip, None for any, and whether longer ones are cropped at random."""
+    longest = None if max_seconds is None else checks.positive(where, "max_seconds", max_seconds)
+    random = checks.choice(where, "crop", crop, ("random", "start")) == "random"
+    return None if longest is None else max(1, round(longest * sample_rate)), random
+
+
+def _faults(where: str, on_error: Any, max_failures: Any) -> tuple[bool, int | None]:
+    """Returns whether bad files are left out, and how many at most, None for any number."""
+    skip = checks.choice(where, "on_error", on_error, ("raise", "skip")) == "skip"
+    return skip, None if max_failures is None else checks.integer(where, "max_failures", max_failures, low=0)
 
 
 def _source_part(start: int, length: int, span: int, old: int, new: int) -> tuple[int, int, int]:

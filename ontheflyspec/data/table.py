@@ -16,6 +16,7 @@ from ontheflyspec.data.faults import Failure
 from ontheflyspec.data.header import Header
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 _FIELDS = dict(zip(Header._fields, ("i8", "i4", "i2", "u1", "u4", "i8", "i8"), strict=True))
 """The types that the fields of a `Header` are kept in."""
 
@@ -31,6 +32,18 @@ def twins(values: Ints) -> tuple[Ints, Ints] | tuple[None, None]:
     number[order] = np.arange(len(values)) - np.repeat(first, sizes)
     count[order] = np.repeat(sizes, sizes)
     return number, count
+
+
+def turn(known: tuple[Ints, Ints] | tuple[None, None], place: int, occurrence: int) -> int:
+    """Returns the occurrence of a value that stands at several places, each of which has its turn.
+
+    Args:
+        known: of `twins`.
+        place: of the value.
+        occurrence: of that place.
+    """
+    number, count = known
+    return occurrence if number is None or count is None else occurrence * int(count[place]) + int(number[place])
 
 
 class PackedStrings(Sequence[str]):
@@ -91,6 +104,15 @@ class Table:
         """Each field of all headers, by its name."""
         self.faults = torch.zeros(len(paths), dtype=torch.uint8, device="cpu")
         self._share()
+
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[Table, Ints]]) -> Table:
+        """Returns the rows of several tables as one of its own; faults that are found later stay apart."""
+        whole = cls([path for table, rows in parts for path in table.paths.take(rows)])
+        for name, field in whole.headers.items():
+            field[:] = np.concatenate([table.headers[name][rows] for table, rows in parts])
+        whole.marks[:] = np.concatenate([table.marks[rows] for table, rows in parts])
+        return whole
 
     def __len__(self) -> int:
         return len(self.faults)

@@ -82,6 +82,36 @@ def choose(targets: Targets, indices: Ints) -> Targets:
     return targets[indices] if isinstance(targets, np.ndarray) else [targets[index] for index in indices.tolist()]
 
 
+def joined(where: str, sets: Sequence[tuple[Targets, list[str] | None]]) -> tuple[Targets, list[str] | None]:
+    """Returns the targets of several data sets as one, and the names of all their classes."""
+    if all(targets is None for targets, _ in sets):
+        return None, None
+    kinds = {_sort(*one) for one in sets}
+    if len(kinds) > 1:
+        remedy = "Give all sets targets of one kind, or none."
+        raise ValueError(checks.message(where, "targets of one kind", " and ".join(sorted(kinds)), remedy))
+    if kinds == {"classes"}:
+        classes = sorted({name for _, names in sets for name in names or ()})
+        codes = {name: code for code, name in enumerate(classes)}
+        tables = [np.array([codes[name] for name in names or ()], np.int64) for _, names in sets]
+        return np.concatenate([table[targets] for table, (targets, _) in zip(tables, sets, strict=True)]), classes
+    if kinds == {"numbers"}:
+        return np.concatenate([targets for targets, _ in sets]), None
+    listed = [target for targets, _ in sets for target in targets]
+    return PackedStrings(listed) if kinds == {"texts"} else listed, None
+
+
+def _sort(targets: Targets, classes: list[str] | None) -> str:
+    """Returns the kind of the targets of a data set, in a word."""
+    if classes is not None:
+        return "classes"
+    if targets is None:
+        return "none"
+    if isinstance(targets, PackedStrings):
+        return "texts"
+    return "numbers" if isinstance(targets, np.ndarray) else "others"
+
+
 def value(targets: Targets, index: int) -> Any:
     """Returns one target, a number as Python's own."""
     return targets.item(index) if isinstance(targets, np.ndarray) else targets[index]

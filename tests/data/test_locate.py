@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import ConcatDataset, DataLoader, Subset, random_split
 
 import ontheflyspec as ofs
+from ontheflyspec.data import locating
 from ontheflyspec.data.dataset import AudioDataset
 from ontheflyspec.identity import Identity
 from tests.data.files import RATE, cut, made
@@ -112,7 +113,7 @@ WRAPPERS = {
 
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_wrappers_of_torch_are_named_once(recordings, monkeypatch, name):
-    monkeypatch.setattr(AudioDataset, "_warned", False)
+    monkeypatch.setattr(locating, "_WARNED", set())
     loader = DataLoader(WRAPPERS[name](recordings), batch_size=2, collate_fn=ofs.collate)
     with pytest.warns(UserWarning, match=r"Use \.subset, \.split or AudioDataset\.concat\(\[a, b\]\)") as seen:
         assert all(batch.ids is None for batch in loader)
