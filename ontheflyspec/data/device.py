@@ -141,13 +141,36 @@ class DeviceLoader:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Any]:
-        """Returns the batches of the loader's next pass, on the device and transformed."""
+        """Returns the batches of the loader's next pass, on the device and transformed; it asks for no batch before."""
         torch.get_num_threads()  # else the first thread of a loader that sets its own count sets it for the process
-        batches = iter(self.loader)
         self._pass = _Pass(self.loader)
+        batches = self._pass.noted(iter(self.loader))
         floats = not takes_int16(self.transform)
-        staged = stage(self._pass.noted(batches), self.transform, self.device, self.graphs, floats=floats)
-        return self._pass.counted(staged)
+        staged = stage(batches, self.transform, self.device, self.graphs, floats=floats)
+        yield from self._pass.counted(staged)
+
+    @property
+    def dataset(self) -> Any:
+        """The loader's data set."""
+        return self.loader.dataset
+
+    @property
+    def batch_sampler(self) -> Any:
+        """The loader's batch sampler."""
+        return self.loader.batch_sampler
+
+    @property
+    def sampler(self) -> Any:
+        """The loader's sampler: what deals its batches where that is one of this package."""
+        batches = getattr(self.loader, "batch_sampler", None)
+        return batches if hasattr(batches, "state_at") else self.loader.sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Makes the next pass play ``epoch``, where the loader or its sampler can be told so."""
+        for owner in (self.loader, getattr(self.loader, "batch_sampler", None), getattr(self.loader, "sampler", None)):
+            if owner is not None and hasattr(owner, "set_epoch"):
+                owner.set_epoch(epoch)
+                return
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the loader's state after the batches that the newest iterator handed out."""

@@ -22,7 +22,7 @@ from ontheflyspec.batch import PaddedBatch, as_tensor
 from ontheflyspec.data.dataset import AudioDataset
 from ontheflyspec.data.device import find_device, stage, takes_int16
 from ontheflyspec.data.faults import BadFile
-from ontheflyspec.data.sampler import Draw
+from ontheflyspec.data.sampler import BucketBatchSampler, Draw, Pass
 
 _AHEAD = 2
 """Batches that are read ahead of the one in use."""
@@ -48,8 +48,10 @@ class AudioLoader:
     byte for byte, with any number of threads. Their memory is used again when no view of them lives: keep what you
     like.
 
-    Every ``iter()`` starts the sampler's next epoch. The mode of the transform (`train` or `eval`) is read there, too.
-    An error of a file is raised where its batch would come; a new ``iter()`` works after it.
+    A pass plays the sampler's next epoch, which begins when the last batch of the one before was handed out, or where
+    `set_epoch` says so: a look (``next(iter(loader))``) moves nothing. The epoch and the mode of the transform (`train`
+    or `eval`) are read when the first batch is asked for, and no file before. An error of a file is raised where its
+    batch would come; a new ``iter()`` works after it.
 
     Args:
         dataset: the clips.
@@ -111,10 +113,28 @@ class AudioLoader:
         return len(self.sampler)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Any]:
-        draws = iter(self.sampler) if self.resumable else self._numbered(iter(self.sampler))
-        self._progress = self._start()
-        staged = stage(self._host_batches(draws), self.transform, self.device, floats=not self._gives_int16())
-        return self._hand_out(staged, self._progress)
+        """Returns the batches of a pass; see the class."""
+        running = self.sampler.ahead() if isinstance(self.sampler, BucketBatchSampler) else None
+        draws = self._numbered(self.sampler) if running is None else running
+        if running is not None:
+            running.bind()
+        progress = self._progress = self._start(running)
+        for batch in stage(self._host_batches(draws), self.transform, self.device, floats=not self._gives_int16()):
+            progress.handed_out += 1
+            if running is not None:
+                running.reached(progress.handed_out)
+            yield batch
+
+    @property
+    def batch_sampler(self) -> Any:
+        """The sampler, by the name that trainers look for."""
+        return self.sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Makes the next pass play ``epoch`` from its start; after `load_state_dict` its own epoch from there."""
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(epoch)
+        self._passes = checks.integer("AudioLoader.set_epoch", "epoch", epoch, low=0)
 
     def _gives_int16(self) -> bool:
         """Returns whether int16 batches are handed out, or to the transform."""
@@ -136,7 +156,7 @@ class AudioLoader:
         self._resumable().load_state_dict(state)
         self._progress = self._start()
 
-    def _numbered(self, batches: Iterator[Sequence[int]]) -> Iterator[Sequence[int]]:
+    def _numbered(self, batches: Iterable[Sequence[int]]) -> Iterator[Sequence[int]]:
         """Yields the batches of a sampler whose indices know no epoch, with the pass as epoch, each clip counted."""
         epoch: int | None = None
         counts: Counter[int] = Counter()
@@ -151,15 +171,9 @@ class AudioLoader:
                 counts[place] += 1
             yield numbered
 
-    def _start(self) -> _Progress:
-        """Returns the beginning of the sampler's epoch."""
-        return _Progress(int(getattr(self.sampler, "epoch", 0)), 0)
-
-    def _hand_out(self, batches: Iterator[Any], progress: _Progress) -> Iterator[Any]:
-        """Yields staged batches and counts them."""
-        for batch in batches:
-            progress.handed_out += 1
-            yield batch
+    def _start(self, running: Pass | None = None) -> _Progress:
+        """Returns the beginning of a pass, or of the sampler's next one."""
+        return _Progress(int(getattr(self.sampler, "epoch", 0)) if running is None else running.epoch, 0)
 
     def _resumable(self) -> Any:
         """Returns the sampler, or raises if it has no state."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,9 +64,11 @@ class BucketBatchSampler(Sampler[list[int]]):
     same number of steps; steps come in drawn order. Every clip is in exactly one batch of one rank an epoch. Within a
     batch the longest clip comes first.
 
-    Every ``iter()`` plays the next epoch, the first one epoch 0, and `epoch` says which; an iterator that nobody
-    advanced does not count. ``len()`` is the number of batches of an epoch on this rank, the same for every epoch and
-    state: an epoch that needs fewer splits its largest batches.
+    The epoch is bound when an iterator is asked for its first batch: the first one is epoch 0, and the next one begins
+    when the last batch was handed out, or where `set_epoch` says so. A pass that is broken off begins again, with a
+    warning if it gave two batches or more. Rank and world size are asked at the first batch, too. ``len()`` is the
+    number of batches of an epoch on this rank, the same for every epoch and state: an epoch that needs fewer splits
+    its largest batches.
 
     The sampler's own state counts what it gave; StatefulDataLoader and torchdata's SamplerWrapper keep it beside what
     they handed out. A loader that runs ahead counts for itself and asks `state_at`. A state holds for all ranks.
@@ -76,7 +79,8 @@ class BucketBatchSampler(Sampler[list[int]]):
         max_items: most clips of a batch.
         shuffle: if False, all clips are one pool and steps go from the longest to the shortest, every epoch alike.
         seed: of all epochs.
-        rank: number of this process, None to ask torch.distributed (0 if it is not initialised).
+        rank: number of this process, None to ask torch.distributed where it is initialised, else torchrun's ``RANK``
+            and ``WORLD_SIZE``, else 0.
         world_size: number of processes; given or left out together with ``rank``.
         drop_last: leave out batches that do not fill a step, or that an epoch has too many, instead of splitting.
         pool: clips sorted together.
@@ -119,40 +123,61 @@ class BucketBatchSampler(Sampler[list[int]]):
             checks.integer(WHERE, "quantise_samples", quantise_samples),
         )
         self.seed = checks.integer(WHERE, "seed", seed, low=-(2**63), high=2**63 - 1)
-        self.rank, self.world_size = _rank(rank, world_size)
+        self._given = _given(rank, world_size)
         self.lengths = _lengths(lengths, self.rules, self.world_size)
         self.weights = None if weights is None else _weights(weights, len(self.lengths), self.rules)
         known = repr(self.rules).encode() + self.lengths.astype("<i8").tobytes()
         known += b"" if self.weights is None else self.weights.astype("<f8").tobytes()
         self.plan_hash = hashlib.sha256(known).hexdigest()
-        self._count = self._batches(self.world_size)
-        self.epoch = 0
-        """The epoch that is being played, or the next one before the first ``iter()``."""
         self._next = 0
         self._resumed = Place()
-        self._pass: _Pass | None = None
-        self._plans: dict[tuple[int, Any], Plan] = {}
-        self._plan(0, Place())
+        self._pass: Pass | None = None
+        self._warned = False
+        self._counts: dict[int, int] = {}
+        self._plans: dict[tuple[int, Any, int], Plan] = {}
+        self._plan(0, Place(), self.world_size)
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, as it is known now."""
+        return (self._given or _asked())[0]
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes, as it is known now."""
+        return (self._given or _asked())[1]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is being played, or the next one where its last batch was handed out."""
+        return self._next
+
+    @property
+    def sampler(self) -> BucketBatchSampler:
+        """The sampler itself, which trainers look for in a batch sampler to set the epoch."""
+        return self
 
     def set_epoch(self, epoch: int) -> None:
         """Makes the next ``iter()`` play ``epoch`` from its start; after `load_state_dict` its own epoch from there."""
         epoch = checks.integer(f"{WHERE}.set_epoch", "epoch", epoch, low=0)
-        if epoch != self._next:
-            self.epoch = self._next = epoch
-            self._resumed, self._pass = Place(), None
+        begun = self._pass is not None and not self._pass.ended
+        if epoch != self._next or begun:
+            self._next, self._resumed = epoch, Place()
+            self._pass = None
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Returns the batches of the next epoch, each a list of `Draw`."""
-        start = self._resumed
-        own = self._plan(self._next, start).take(slice(self.rank, None, self.world_size))
-        self._pass = _Pass(self._next, start, own, self._begun)
-        self.epoch = self._next
-        if self._pass.exhausted():
-            self._begun(self._pass)
-        return self._pass
+        """Returns the batches of an epoch, each a list of `Draw`, counted as handed out."""
+        running = Pass(self, counts=True)
+        if self._resumed.consumed and self._resumed.consumed >= self._steps(self._next, self._resumed):
+            running.bind()  # an epoch of which nothing is left is over now
+        return running
+
+    def ahead(self) -> Pass:
+        """Returns the batches of an epoch for a loader that runs ahead and tells how many it handed out."""
+        return Pass(self, counts=False)
 
     def __len__(self) -> int:
-        return self._count // self.world_size
+        return self._batches(self.world_size) // self.world_size
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state after all batches that the newest iterator gave; it is the same on all ranks."""
@@ -161,13 +186,13 @@ class BucketBatchSampler(Sampler[list[int]]):
         return self._state(self._pass.epoch, self._pass.place)
 
     def state_at(self, epoch: int, consumed: int) -> dict[str, Any]:
-        """Returns the state of a loader that handed out ``consumed`` batches since the ``iter()`` that plays ``epoch``.
+        """Returns the state of a loader that handed out ``consumed`` batches of a pass that plays ``epoch``.
 
         After the last batch it is the start of the next epoch.
 
         Args:
-            epoch: `epoch` as it was after that ``iter()``.
-            consumed: batches handed out since then by this rank.
+            epoch: `epoch` as it was before that pass.
+            consumed: batches that this rank handed out in it.
         """
         start = self._resumed if epoch == self._next else Place()
         if self._pass is not None and self._pass.epoch == epoch:
@@ -193,11 +218,25 @@ class BucketBatchSampler(Sampler[list[int]]):
         steps = self._steps(epoch, place)
         if place.consumed > steps:
             refuse("consumed", f"to be at most {steps}", place.consumed, "Load a state that this sampler made.")
-        self.epoch = self._next = epoch
-        self._resumed, self._pass = place, None
+        self._next, self._resumed, self._pass = epoch, place, None
 
-    def _begun(self, running: _Pass) -> None:
-        """Counts the epoch of an iterator that was advanced as played."""
+    def bind(self, running: Pass) -> Plan:
+        """Makes an iterator the newest one, with the epoch and the rank as they are now; returns its batches."""
+        before = self._pass
+        if before is not None and not before.ended and before.given > 1 and not self._warned:
+            self._warned = True
+            rule, got = (
+                "a pass to be played to its end",
+                f"{before.given} batches of it: epoch {self._next} begins again",
+            )
+            checks.warn(checks.message(WHERE, rule, got, f"To go on, call set_epoch({self._next + 1})."))
+        rank, world_size = self._given or _asked()
+        running.epoch, running.start = self._next, self._resumed
+        self._pass = running
+        return self._plan(self._next, self._resumed, world_size).take(slice(rank, None, world_size))
+
+    def end(self, running: Pass) -> None:
+        """Counts the epoch of an iterator as played."""
         if running is self._pass:
             self._next, self._resumed = running.epoch + 1, Place()
 
@@ -206,18 +245,20 @@ class BucketBatchSampler(Sampler[list[int]]):
 
     def _batches(self, world_size: int) -> int:
         """Returns the batches of an epoch on so many ranks together."""
-        first = rng.fold(0, self.seed, 0)
-        return planning.count_batches(self.lengths, self.rules, first, world_size)
+        if world_size not in self._counts:
+            first = rng.fold(0, self.seed, 0)
+            self._counts[world_size] = planning.count_batches(self.lengths, self.rules, first, world_size)
+        return self._counts[world_size]
 
     def _steps(self, epoch: int, place: Place) -> int:
-        return len(self._plan(epoch, place).start) // self.world_size
+        return len(self._plan(epoch, place, self.world_size).start) // self.world_size
 
-    def _plan(self, epoch: int, place: Place) -> Plan:
+    def _plan(self, epoch: int, place: Place, world_size: int) -> Plan:
         """Returns the batches of all ranks, made once and kept for the two epochs asked for last."""
-        name = (epoch, place.earlier)
+        name = (epoch, place.earlier, world_size)
         if name not in self._plans:
             key = rng.fold(0, self.seed, epoch)
-            turns = [*place.earlier, (self.world_size, 0)]
+            turns = [*place.earlier, (world_size, 0)]
             count = self._batches(turns[0][0])
             plan = planning.epoch_batches(self.lengths, self.rules, key, count, self.weights)
             plan = planning.deal(plan, self.lengths, self.rules, key, turns[0][0], count)
@@ -228,41 +269,75 @@ class BucketBatchSampler(Sampler[list[int]]):
         return self._plans[name]
 
 
-class _Pass(Iterator[list[int]]):
-    """One pass of a rank through its batches of an epoch, from ``start`` on; ``begun`` is called before the first."""
+class Pass(Iterator[list[int]]):
+    """One pass of a rank through its batches of an epoch, which is bound at the first.
 
-    def __init__(self, epoch: int, start: Place, plan: Plan, begun: Callable[[_Pass], None]) -> None:
-        self.epoch, self.start, self.plan, self.begun = epoch, start, plan, begun
-        self.place = start
+    Args:
+        sampler: whose epoch it plays.
+        counts: whether what it gives is handed out; if not, `reached` tells.
+    """
 
-    def exhausted(self) -> bool:
-        """Returns whether no batch is left."""
-        return self.place.consumed >= len(self.plan.start)
+    epoch: int
+    start: Place
+
+    def __init__(self, sampler: BucketBatchSampler, *, counts: bool) -> None:
+        self.sampler, self.counts = sampler, counts
+        self.plan: Plan | None = None
+        self.taken = self.given = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last batch was handed out."""
+        return self.plan is not None and self.start.consumed + self.given >= len(self.plan.start)
+
+    @property
+    def place(self) -> Place:
+        """The place in the epoch after what was handed out."""
+        return self.start._replace(consumed=self.start.consumed + self.given)
+
+    def bind(self) -> Plan:
+        """Returns the batches, of the epoch that is the sampler's next when they are first asked for."""
+        if self.plan is None:
+            self.plan = self.sampler.bind(self)
+            self.reached(0)
+        return self.plan
+
+    def reached(self, given: int) -> None:
+        """Notes that so many batches of this pass were handed out."""
+        self.given = given
+        if self.ended:
+            self.sampler.end(self)
 
     def __next__(self) -> list[int]:
-        if self.place == self.start:
-            self.begun(self)
-        if self.exhausted():
+        order, starts, sizes, often = self.bind()
+        number = self.start.consumed + self.taken
+        if number >= len(starts):
             raise StopIteration
-        order, start, size, often = self.plan
-        first = start[self.place.consumed]
-        row = slice(first, first + size[self.place.consumed])
+        row = slice(starts[number], starts[number] + sizes[number])
         before = itertools.repeat(0) if often is None else often[row].tolist()
-        self.place = self.place._replace(consumed=self.place.consumed + 1)
+        self.taken += 1
+        if self.counts:
+            self.reached(self.taken)
         return [Draw(index, self.epoch, occurrence) for index, occurrence in zip(order[row].tolist(), before)]  # noqa: B905
 
 
-def _rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Returns the rank and the world size, asked from torch.distributed if not given."""
+def _given(rank: int | None, world_size: int | None) -> tuple[int, int] | None:
+    """Returns rank and world size as given, None where they are to be asked for."""
     if (rank is None) != (world_size is None):
         got = f"rank={rank}, world_size={world_size}"
         raise ValueError(checks.message(WHERE, "rank and world_size both or none", got, "Give the other one too."))
     if rank is None or world_size is None:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            return torch.distributed.get_rank(), torch.distributed.get_world_size()
-        return 0, 1
+        return None
     world_size = checks.integer(WHERE, "world_size", world_size)
     return checks.integer(WHERE, "rank", rank, low=0, high=world_size - 1), world_size
+
+
+def _asked() -> tuple[int, int]:
+    """Returns rank and world size of torch.distributed, of torchrun, or those of a single process."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    rank, world_size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    return (int(rank), int(world_size)) if rank.isdigit() and world_size.isdigit() else (0, 1)
 
 
 def _weights(weights: Any, count: int, rules: Rules) -> Floats:

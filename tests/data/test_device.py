@@ -469,3 +469,28 @@ def test_two_passes_at_once_keep_apart():
     for thread in threads:
         thread.join()
     assert got["a"] == got["b"] == [110 + value for value in range(50)]
+
+
+def test_it_asks_for_nothing_before_its_first_batch_and_shows_what_trainers_look_for():
+    loader = plain_loader(0)
+    asked = []
+
+    class Asked:
+        dataset, batch_sampler = loader.dataset, loader.batch_sampler
+
+        def __iter__(self):
+            asked.append(True)
+            return iter(loader)
+
+        def __len__(self):
+            return len(loader)
+
+    mine = ofs.DeviceLoader(Asked(), device="cpu")
+    running = iter(mine)
+    assert asked == []
+    next(running)
+    assert asked == [True]
+    assert (mine.dataset, mine.batch_sampler, mine.sampler) == (loader.dataset, *[loader.batch_sampler] * 2)
+    mine.set_epoch(3)
+    assert loader.batch_sampler.epoch == 3
+    assert {value // 100 for batch in ids(mine) for value in batch} == {3}

@@ -221,17 +221,37 @@ def test_transform_is_called_in_the_main_thread_on_what_is_handed_out(clips):
     assert seen == [(threading.main_thread(), tuple)] * len(plain)
 
 
-def test_mode_is_read_when_iter_starts(clips):
+def test_mode_is_read_when_the_first_batch_is_asked_for(clips):
     class Mode(nn.Module):
         def forward(self, item):
             return self.training
 
     mode = Mode()
     loader = ofs.AudioLoader(clips, [[0], [1]], transform=mode)
-    running = iter(loader)
+    running, later = iter(loader), iter(loader)
+    assert next(running)
     mode.eval()
-    assert list(running) == [True, True]
-    assert list(loader) == [False, False]
+    assert list(running) == [True]
+    assert list(later) == [False, False]
+
+
+def test_a_look_moves_nothing(clips, monkeypatch):
+    """Neither the epoch nor a file, though batches are read ahead; the epoch ends with the last batch handed out."""
+    read = []
+    monkeypatch.setattr(clips.source, "read", lambda part, out: read.append(part))
+    loader = ofs.AudioLoader(clips, sampled(clips))
+    looks = [iter(loader) for _ in range(3)]
+    assert read == []
+    first = [next(look)[0].ids.tolist() for look in looks]
+    assert first[0] == first[1] == first[2]
+    assert loader.state_dict()["consumed"] == 1
+    running = iter(loader)
+    epochs = [[place.epoch for _ in range(len(loader)) for place in clips.locate(next(running)[0].ids)]]
+    epochs += [[place.epoch for batch, _ in loader for place in clips.locate(batch.ids)] for _ in range(2)]
+    assert [set(one) for one in epochs] == [{0}, {1}, {2}]
+    loader.set_epoch(7)
+    assert {place.epoch for batch, _ in loader for place in clips.locate(batch.ids)} == {7}
+    assert (loader.batch_sampler, loader.sampler.sampler) == (loader.sampler, loader.sampler)
 
 
 def test_front_end_behind_either_loader(clips):

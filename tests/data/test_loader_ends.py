@@ -124,7 +124,9 @@ def test_several_iterators_at_once(clips):
         for running, found in ((left, mine[0]), (right, mine[1]), (third, mine[2])):
             if running is not None:
                 found.extend(content(item) for item in [next(running, None)] if item is not None)
-        third = iter(again[1]) if third is None else third
+        if third is None:
+            again[1].set_epoch(1)
+            third = iter(again[1])
     mine[2].extend(map(content, third))
     assert mine == expected
 

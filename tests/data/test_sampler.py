@@ -4,6 +4,7 @@ import copy
 import itertools
 import json
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_epochs_follow_each_other_and_differ():
     other.set_epoch(1)
     assert other.epoch == 1
     assert plain(other) == epochs[1]
-    assert other.epoch == 1
+    assert other.epoch == 2
     assert plain(sampler(seed=1)) != epochs[0]
 
 
@@ -121,15 +122,43 @@ def test_batch_mates_change_from_epoch_to_epoch_even_in_one_pool():
     assert np.mean(kept) < 0.3
 
 
-def test_an_iterator_that_nobody_advanced_does_not_count():
+def test_a_look_moves_nothing_and_a_broken_pass_begins_again():
     one = sampler()
-    iter(one), iter(one)
     running = iter(one)
-    assert one.epoch == 0
+    for _ in range(3):
+        assert next(iter(one))[0].epoch == 0
+    assert next(running)[0].epoch == 0  # bound as the newest
     next(running)
-    assert next(iter(one))[0].epoch == 1
-    assert one.epoch == 1
-    assert next(running)[0].epoch == 0
+    assert one.epoch == 0
+    with pytest.warns(UserWarning, match=r"got 2 batches of it: epoch 0 begins again\. To go on, call set_epoch\(1\)"):
+        assert plain(one) == plain(sampler())
+    again = iter(one)
+    assert [next(again)[0].epoch for _ in range(3)] == [1, 1, 1]
+    one.set_epoch(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert plain(one) == plain(sampler_at(1))
+    assert one.epoch == 2
+
+
+def test_a_pass_has_ended_with_its_last_batch():
+    """Nobody needs to ask for the end."""
+    one = sampler()
+    running = iter(one)
+    for _ in range(len(one)):
+        next(running)
+    assert (one.epoch, next(iter(one))[0].epoch) == (1, 1)
+
+
+def test_rank_and_world_size_are_asked_at_the_first_batch(monkeypatch):
+    one = sampler()
+    length, running = len(one), iter(one)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert len(one) == len(sampler(rank=1, world_size=2)) < length
+    assert list(map(repr, running)) == list(map(repr, sampler(rank=1, world_size=2)))
+    assert (one.rank, one.world_size) == (1, 2)
+    assert len(sampler(rank=0, world_size=1)) == length
 
 
 @pytest.mark.parametrize("pool", [5, 4096])
@@ -325,7 +354,7 @@ def test_a_finished_epoch_is_finished_for_any_world_size():
     batches = list(one)
     assert one.state_dict()["consumed"] == len(batches)
     other.load_state_dict(one.state_dict())
-    assert (list(other), other.epoch) == ([], 0)
+    assert (list(other), other.epoch) == ([], 1)
     assert next(iter(other))[0].epoch == 1
 
 
@@ -400,7 +429,7 @@ def test_it_pickles_and_copies_in_the_middle_of_an_epoch():
     next(running)
     for twin in (pickle.loads(pickle.dumps(one)), copy.deepcopy(one)):
         assert twin.state_dict() == one.state_dict()
-        assert plain(twin) == plain(sampler_at(1))
+        assert plain(twin) == plain(sampler_at(0))
 
 
 def sampler_at(epoch):
