@@ -25,11 +25,17 @@ class Identity(NamedTuple):
 
     def id(self) -> int:
         """Returns the identity as one number, or raises where a part of it has no room there."""
+        clip, epoch, occurrence = self
+        if clip >> CLIP_BITS or epoch >> EPOCH_BITS or occurrence >> OCCURRENCE_BITS:  # not 0 for negative ones, too
+            self._refuse()
+        return (clip << EPOCH_BITS | epoch) << OCCURRENCE_BITS | occurrence
+
+    def _refuse(self) -> None:
+        """Raises for a part that has no room."""
         for (name, value), bits in zip(self._asdict().items(), (CLIP_BITS, EPOCH_BITS, OCCURRENCE_BITS), strict=True):
-            if not 0 <= value < 1 << bits:
+            if value >> bits:
                 rule, remedy = f"{name} from 0 to {(1 << bits) - 1} in an id", REMEDIES[name]
                 raise ValueError(checks.message("AudioDataset", rule, value, remedy))
-        return (self.clip << EPOCH_BITS | self.epoch) << OCCURRENCE_BITS | self.occurrence
 
     @classmethod
     def of(cls, id: int) -> Identity:
