@@ -144,7 +144,7 @@ class DeviceLoader:
         """Returns the batches of the loader's next pass, on the device and transformed; it asks for no batch before."""
         torch.get_num_threads()  # else the first thread of a loader that sets its own count sets it for the process
         self._pass = _Pass(self.loader)
-        batches = self._pass.noted(iter(self.loader))
+        batches = self._pass.begun()
         floats = not takes_int16(self.transform)
         staged = stage(batches, self.transform, self.device, self.graphs, floats=floats)
         yield from self._pass.counted(staged)
@@ -191,9 +191,16 @@ class _Pass:
         self.has_state = hasattr(loader, "state_dict") and getattr(loader, "resumable", True)
         self.epoch = getattr(getattr(loader, "batch_sampler", None), "epoch", 0)
         self.handed_out, self.known = 0, None
+        self.running: Any = None
         self.coming: deque[Any] = deque()
 
-    def noted(self, batches: Iterator[Any]) -> Iterator[Any]:
+    def begun(self) -> Iterator[Any]:
+        """Returns the loader's batches, of an `AudioLoader` as one that is told what was handed out."""
+        if hasattr(self.loader, "ahead"):
+            self.running = self.loader.ahead()
+        return self._noted(iter(self.loader)) if self.running is None else iter(self.running)
+
+    def _noted(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Yields the loader's batches and keeps its state after each, and after the end."""
         for batch in batches:
             self._note()
@@ -219,7 +226,9 @@ class _Pass:
             self.coming.append(self.loader.state_dict())
 
     def _reached(self) -> None:
-        if self.has_state:
+        if self.running is not None:
+            self.running.reached(self.handed_out)
+        elif self.has_state:
             self.known = self.coming.popleft()
 
 

@@ -105,25 +105,21 @@ class AudioLoader:
             transform.to(self.device)
         threads = min(8, os.cpu_count() or 1) if threads is None else threads
         self.threads = checks.integer("AudioLoader", "threads", threads)
-        self._passes = 0
+        self.passes = 0
+        """Passes that were played to their end, which number epochs where the sampler does not."""
         self._buffers = Buffers(keep=_AHEAD + 2)
         self._progress = self._start()
 
     def __len__(self) -> int:
         return len(self.sampler)  # type: ignore[arg-type]
 
-    def __iter__(self) -> Iterator[Any]:
-        """Returns the batches of a pass; see the class."""
-        running = self.sampler.ahead() if isinstance(self.sampler, BucketBatchSampler) else None
-        draws = self._numbered(self.sampler) if running is None else running
-        if running is not None:
-            running.bind()
-        progress = self._progress = self._start(running)
-        for batch in stage(self._host_batches(draws), self.transform, self.device, floats=not self._gives_int16()):
-            progress.handed_out += 1
-            if running is not None:
-                running.reached(progress.handed_out)
-            yield batch
+    def __iter__(self) -> Play:
+        """Returns the batches of a pass, counted as handed out; see the class."""
+        return Play(self, counts=True)
+
+    def ahead(self) -> Play:
+        """Returns the batches of a pass for who runs ahead and tells how many were handed out."""
+        return Play(self, counts=False)
 
     @property
     def batch_sampler(self) -> Any:
@@ -134,7 +130,7 @@ class AudioLoader:
         """Makes the next pass play ``epoch`` from its start; after `load_state_dict` its own epoch from there."""
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
-        self._passes = checks.integer("AudioLoader.set_epoch", "epoch", epoch, low=0)
+        self.passes = checks.integer("AudioLoader.set_epoch", "epoch", epoch, low=0)
 
     def _gives_int16(self) -> bool:
         """Returns whether int16 batches are handed out, or to the transform."""
@@ -156,24 +152,21 @@ class AudioLoader:
         self._resumable().load_state_dict(state)
         self._progress = self._start()
 
-    def _numbered(self, batches: Iterable[Sequence[int]]) -> Iterator[Sequence[int]]:
-        """Yields the batches of a sampler whose indices know no epoch, with the pass as epoch, each clip counted."""
-        epoch: int | None = None
-        counts: Counter[int] = Counter()
-        for batch in batches:
-            if epoch is None:
-                epoch, self._passes = self._passes, self._passes + 1
-            numbered = []
-            for index in batch:
-                known = hasattr(index, "epoch")
-                place = index if known else self.dataset.place(index)
-                numbered.append(place if known else Draw(place, epoch, counts[place]))
-                counts[place] += 1
-            yield numbered
+    def _start(self) -> _Progress:
+        """Returns the beginning of the sampler's next epoch."""
+        return _Progress(int(getattr(self.sampler, "epoch", 0)), 0)
 
-    def _start(self, running: Pass | None = None) -> _Progress:
-        """Returns the beginning of a pass, or of the sampler's next one."""
-        return _Progress(int(getattr(self.sampler, "epoch", 0)) if running is None else running.epoch, 0)
+    def begin(self, play: Play) -> Iterator[Any]:
+        """Returns the batches of a pass, whose epoch and mode are those of now."""
+        if isinstance(self.sampler, BucketBatchSampler):
+            play.draws = self.sampler.ahead()
+            play.draws.bind()
+            play.progress = self._progress = _Progress(play.draws.epoch, 0)
+            draws: Iterator[Sequence[int]] = play.draws
+        else:
+            play.progress = self._progress = self._start()
+            draws = play.numbered(self.sampler)
+        return stage(self._host_batches(draws), self.transform, self.device, floats=not self._gives_int16())
 
     def _resumable(self) -> Any:
         """Returns the sampler, or raises if it has no state."""
@@ -212,6 +205,60 @@ class AudioLoader:
         kind = torch.int16 if dtype is np.int16 else torch.float32
         rows: NDArray[Any] = torch.empty(shape, dtype=kind, pin_memory=True, device="cpu").numpy()
         return rows
+
+
+class Play(Iterator[Any]):
+    """One pass through an `AudioLoader`, begun when the first batch is asked for.
+
+    Args:
+        loader: whose batches are given.
+        counts: whether what is given is handed out; if not, `reached` tells.
+    """
+
+    progress: _Progress
+
+    def __init__(self, loader: AudioLoader, *, counts: bool) -> None:
+        self.loader, self.counts = loader, counts
+        self.batches: Iterator[Any] | None = None
+        self.draws: Pass | None = None
+        self.taken, self.dealt, self.epoch = 0, -1, 0
+
+    def __next__(self) -> Any:
+        if self.batches is None:
+            self.batches = self.loader.begin(self)
+        batch = next(self.batches)
+        self.taken += 1
+        if self.counts:
+            self.reached(self.taken)
+        return batch
+
+    def reached(self, given: int) -> None:
+        """Notes that so many batches were handed out; with the last one the epoch is over."""
+        self.progress.handed_out = given
+        if self.draws is not None:
+            self.draws.reached(given)
+        elif given == self.dealt:
+            self.loader.passes = self.epoch + 1
+
+    def numbered(self, batches: Iterable[Sequence[int]]) -> Iterator[Sequence[int]]:
+        """Yields the batches of a sampler whose indices know no epoch, with the pass as epoch, each clip counted."""
+        self.epoch, number = self.loader.passes, 0
+        counts: Counter[int] = Counter()
+        for batch in batches:
+            numbered = []
+            for index in batch:
+                known = hasattr(index, "epoch")
+                place = index if known else self.loader.dataset.place(index)
+                numbered.append(place if known else Draw(place, self.epoch, counts[place]))
+                counts[place] += 1
+            number += 1
+            yield numbered
+        self.dealt = number  # known before the last batch is handed out, as batches are read ahead
+
+    def close(self) -> None:
+        """Ends the pass and its threads."""
+        if self.batches is not None:
+            self.batches.close()  # type: ignore[attr-defined]
 
 
 class BatchReader:

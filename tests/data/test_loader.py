@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import ontheflyspec as ofs
+from ontheflyspec.data import device
 from ontheflyspec.data.loader import Buffers
 from tests.data.batches import by_torch, content, sampled
 from tests.data.files import RATE, tone
@@ -61,6 +62,35 @@ def test_draws_of_a_foreign_sampler_are_counted(audio):
         told = [[(place.index, place.epoch, place.occurrence) for place in batch] for batch in batches]
         assert told == [[(0, epoch, 0), (1, epoch, 0), (0, epoch, 1)], [(0, epoch, 2), (2, epoch, 0)]]
     assert len({place.start_s for batches in found for batch in batches for place in batch if place.index == 0}) == 6
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_behind_a_device_loader_that_runs_ahead_a_look_moves_nothing(clips, foreign, monkeypatch):
+    """The epoch ends with the last batch that this one hands out."""
+
+    def ahead(batches, transform, device, graphs, **_):
+        waiting = []
+        for one in batches:
+            waiting.append(one)
+            if len(waiting) > 2:
+                yield waiting.pop(0)
+        yield from waiting
+
+    monkeypatch.setattr(device, "stage", ahead)
+    sampler = [[0, 1], [2, 3], [4]] if foreign else ofs.BucketBatchSampler(clips.lengths, max_samples=8_000, seed=3)
+    loader = ofs.DeviceLoader(ofs.AudioLoader(clips, sampler), device="cpu")
+
+    def epochs(item):
+        return {place.epoch for place in clips.locate(item[0].ids)}
+
+    for _ in range(3):
+        assert epochs(next(iter(loader))) == {0}
+    running = iter(loader)
+    for _ in range(len(loader)):
+        assert epochs(next(running)) == {0}
+    assert epochs(next(iter(loader))) == {1}
+    assert [epochs(item) for item in loader] == [{1}] * len(loader)
+    assert epochs(next(iter(loader))) == {2}
 
 
 MIXED = {"a.wav": 16_000, "b.wav": 16_000, "c.wav": 22_050, "d.wav": 22_050}
