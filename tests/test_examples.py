@@ -144,7 +144,7 @@ def test_any_folder_is_learnt_and_drawn(
     monkeypatch.setattr(sys, "argv", ["train", *options])
     example("train_spoken_digits").main()
     report = capsys.readouterr().out
-    assert report.startswith(f"left out {Path('data/low/bad.wav')}: ")
+    assert re.match(rf"left out \S*{re.escape(str(Path('data/low/bad.wav')))}: ", report)
     assert "at 8000 Hz in 2 classes\n4 clips to be judged by, of a random fifth" in report
     assert report.endswith("on 4 clips of a random fifth of each class (speakers are not held out)\n")
     assert plot.read_bytes().startswith(b"\x89PNG")

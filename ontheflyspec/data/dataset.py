@@ -23,6 +23,7 @@ from ontheflyspec.data.collate import gather
 from ontheflyspec.data.faults import BadFile, Failure
 from ontheflyspec.data.joining import joined, shared_out
 from ontheflyspec.data.locating import Location, located, warn_of_wrappers
+from ontheflyspec.data.manifest import Manifest, read_manifest
 from ontheflyspec.data.merging import Recording, merge
 from ontheflyspec.data.source import GIVEN, Options, Part, Source
 from ontheflyspec.data.table import Ints, PackedStrings, turn, twins
@@ -98,14 +99,15 @@ class AudioDataset(Dataset[Any]):
         self._read(where, names, targets, options)
 
     def _read(
-        self, where: str, paths: list[str], targets: Any, options: Options, parts: listing.Parts | None = None
+        self, where: str, paths: list[str], targets: Any, options: Options, manifest: Manifest | None = None
     ) -> None:
         """Reads the headers of the files, or of parts of them; errors begin with ``where``."""
         adopted, self.classes = labels.adopt(where, targets, len(paths))
         self.targets = adopted
         """A target a clip: an int64 or float64 array, texts, or a list; None if there are none. And the names of the
         classes in the order of their numbers, None if targets are no names."""
-        self.source, self._whole = Source(where, paths, parts, **options), True
+        self.source, self._whole = Source(where, paths, manifest and manifest.parts, **options), True
+        self.source.columns = {} if manifest is None else manifest.columns
         self.weights: NDArray[np.float64] | None = None
         """How often each clip is wanted, relative to others, float64 ``[clips]``; None unless `concat` got weights."""
         if self.source.windows is not None:
@@ -135,11 +137,12 @@ class AudioDataset(Dataset[Any]):
     @classmethod
     @hands_on(Source, without=GIVEN)
     def from_manifest(cls, path: str | os.PathLike[str], **options: Unpack[Options]) -> AudioDataset:
-        """Returns the clips of a manifest: JSON Lines, or CSV with a header (``.csv``, ``.tsv``).
+        """Returns the clips of a manifest: JSON Lines, or a table with a header (``.csv``, ``.tsv``), also as ``.gz``.
 
-        Keys: ``audio_filepath`` or ``path`` (relative ones count from the manifest's folder); ``label``, ``target``
-        (names of classes or numbers) or ``text`` (kept as it is) if wanted; ``offset`` and ``duration`` in seconds for
-        a part of a file.
+        Columns, whatever their case: ``audio_filepath`` or ``path`` (relative ones count from the manifest's folder);
+        ``label``, ``class``, ``target`` or ``category`` (names of classes, or numbers), else ``text``, ``sentence`` or
+        ``transcript`` (kept as they are); ``offset`` and ``duration``, or ``start`` and ``end``, in seconds for a part
+        of a file. `columns` keeps all others. In ``.tsv`` quotation marks are letters.
 
         Args:
             path: the manifest.
@@ -150,8 +153,8 @@ class AudioDataset(Dataset[Any]):
             ValueError: a line that is no clip, or a part that is not in its file.
         """
         where, dataset = "AudioDataset.from_manifest", cls.__new__(cls)
-        paths, targets, parts = listing.read_manifest(where, os.fspath(path))
-        dataset._read(where, paths, targets, options, parts)
+        found = read_manifest(where, os.fspath(path))
+        dataset._read(where, found.paths, found.targets, options, found)
         return dataset
 
     @property
@@ -163,6 +166,11 @@ class AudioDataset(Dataset[Any]):
     def mono(self) -> bool:
         """Whether channels are mixed down."""
         return self.source.mono
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns of a manifest that nothing else uses, by name: a value for each clip, or None."""
+        return {name: labels.choose(of, self.source.files(self._clips)) for name, of in self.source.columns.items()}
 
     @property
     def failures(self) -> list[Failure]:
@@ -222,15 +230,12 @@ class AudioDataset(Dataset[Any]):
 
         Example:
             >>> import numpy, soundfile, tempfile, ontheflyspec as ofs
-            >>> folder = tempfile.TemporaryDirectory()
-            >>> for name in ("a", "b", "c"):
-            ...     soundfile.write(f"{folder.name}/{name}.wav", numpy.zeros(8000), 8000)
-            >>> one = ofs.AudioDataset([f"{folder.name}/a.wav"], ["yes"], sample_rate=8000)
-            >>> two = ofs.AudioDataset([f"{folder.name}/{name}.wav" for name in "bc"], ["no", "yes"], sample_rate=8000)
-            >>> both = ofs.AudioDataset.concat([one, two], weights=[0.5, 0.5])
-            >>> len(both), both.classes, both.targets.tolist(), both.weights.tolist()
-            (3, ['no', 'yes'], [1, 0, 1], [0.5, 0.25, 0.25])
-            >>> folder.cleanup()
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     soundfile.write(f"{folder}/a.wav", numpy.zeros(8000), 8000)
+            ...     one = ofs.AudioDataset([f"{folder}/a.wav"], ["yes"], sample_rate=8000)
+            ...     both = ofs.AudioDataset.concat([one, one], weights=[0.75, 0.25])
+            >>> len(both), both.weights.tolist()
+            (2, [0.75, 0.25])
         """
         where, given = "AudioDataset.concat", list(sets)
         if not given or not all(isinstance(one, AudioDataset) for one in given):
@@ -325,15 +330,12 @@ class AudioDataset(Dataset[Any]):
 
         Example:
             >>> import numpy, soundfile, tempfile, ontheflyspec as ofs
-            >>> folder = tempfile.TemporaryDirectory()
-            >>> for name in ("a", "b"):
-            ...     soundfile.write(f"{folder.name}/{name}.wav", numpy.zeros(8000), 8000)
-            >>> clips = ofs.AudioDataset([f"{folder.name}/{name}.wav" for name in ("a", "b")], sample_rate=8000)
-            >>> sampler = ofs.BucketBatchSampler(clips.lengths, max_samples=16_000)
-            >>> batch = next(iter(ofs.AudioLoader(clips, sampler)))
-            >>> [place.path[-5:] for place in sorted(clips.locate(batch.ids))]
-            ['a.wav', 'b.wav']
-            >>> folder.cleanup()
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     soundfile.write(f"{folder}/a.wav", numpy.zeros(8000), 8000)
+            ...     clips = ofs.AudioDataset([f"{folder}/a.wav"], sample_rate=8000)
+            ...     batch = next(iter(ofs.AudioLoader(clips, [[0, 0]])))
+            >>> [(place.path[-5:], place.epoch, place.occurrence) for place in clips.locate(batch.ids)]
+            [('a.wav', 0, 0), ('a.wav', 0, 1)]
         """
         return located("AudioDataset.locate", self.source, self._clips, ids)
 
@@ -354,15 +356,13 @@ class AudioDataset(Dataset[Any]):
 
         Example:
             >>> import numpy, soundfile, tempfile, torch, ontheflyspec as ofs
-            >>> folder = tempfile.TemporaryDirectory()
-            >>> soundfile.write(f"{folder.name}/long.wav", numpy.zeros(8_000 * 10), 8_000)
-            >>> options = {"sample_rate": 8_000, "window_seconds": 4.0, "hop_seconds": 2.0}
-            >>> clips = ofs.AudioDataset([f"{folder.name}/long.wav"], **options)
-            >>> batch = next(iter(ofs.AudioLoader(clips, [[3, 1, 0, 2]])))
-            >>> (merged,) = clips.merge_windows(torch.tensor([[3.0], [1.0], [0.0], [2.0]]), batch.ids)
-            >>> merged.start_s.tolist(), merged.scores.flatten().tolist()
-            ([0.0, 2.0, 4.0, 6.0], [0.0, 1.0, 2.0, 3.0])
-            >>> folder.cleanup()
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     soundfile.write(f"{folder}/long.wav", numpy.zeros(80_000), 8_000)
+            ...     clips = ofs.AudioDataset([f"{folder}/long.wav"], sample_rate=8_000, window_seconds=5.0)
+            ...     batch = next(iter(ofs.AudioLoader(clips, [[1, 0]])))
+            >>> (merged,) = clips.merge_windows(torch.tensor([[1.0], [0.0]]), batch.ids)
+            >>> merged.start_s.tolist(), merged.scores.tolist()
+            ([0.0, 5.0], [[0.0], [1.0]])
         """
         clips = np.array([place.root_index for place in self.locate(ids)], np.int64)
         return merge("AudioDataset.merge_windows", self.source, clips, scores, rate)

@@ -51,9 +51,17 @@ def joined(where: str, sources: Sequence[Source], clips: Sequence[Ints]) -> Sour
             parts.append((starts, source.lengths(own)))
         starts, lengths = (np.concatenate(column) for column in zip(*parts, strict=True))
         whole.windows = Windows(np.arange(len(whole.table)), starts, lengths)
+    names = dict.fromkeys(name for source in sources for name in source.columns)
+    whole.columns = {name: [value for one in pairs for value in _column(name, *one)] for name in names}
     whole.check()
     whole.integer = whole.all_integer(whole.good())
     return whole
+
+
+def _column(name: str, source: Source, files: Ints) -> list[Any]:
+    """Returns what a source tells of files under a name, None where it does not."""
+    known = source.columns.get(name)
+    return [None if known is None else known[file] for file in files.tolist()]
 
 
 def shared_out(where: str, weights: Any, sizes: Sequence[int]) -> Floats:

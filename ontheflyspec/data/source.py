@@ -117,6 +117,8 @@ class Source:
         self.table, found = scan(paths, stop_at_fault=not self.skip, progress=checks.flag(where, "progress", progress))
         if found and not self.skip:
             raise faults.error(where, paths[min(found)], found[min(found)], may_skip=True)
+        self.columns: dict[str, Any] = {}
+        """What a manifest tells of each file beside this, by name."""
         self.begins: Ints | None = None
         """First frame of each clip in its file, None if all begin with their files."""
         self.spans = self.table.headers["frames"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 
@@ -87,6 +88,95 @@ def test_manifest_with_parts_of_files_that_are_bad(audio, tmp_path):
     clip, text = clips[0]
     assert text == "0.5"
     np.testing.assert_array_equal(floats(clip.wave), samples(path, 8_000))
+
+
+@pytest.fixture
+def three(audio):
+    """Writes three files of 10, 20 and 30 samples."""
+    for place, name in enumerate("abc"):
+        audio(f"{name}.wav", 10 * (place + 1))
+
+
+def test_quotation_marks_are_letters_between_tabs(three, tmp_path):
+    clips = manifest(tmp_path, "m.tsv", 'path\tsentence\na.wav\t"Yes\nb.wav\tno" he said\nc.wav\t"all"\n')
+    assert list(clips.targets) == ['"Yes', 'no" he said', '"all"']
+    assert clips.lengths.tolist() == [10, 20, 30]
+
+
+def test_headers_are_matched_without_case_and_spaces_and_the_rest_is_kept(three, tmp_path):
+    text = "Path, Label ,speaker,AGE\na.wav,dog,s1,\nb.wav,cat,s2,30\nc.wav,dog,s3,40\n"
+    clips = manifest(tmp_path, "m.csv", text)
+    assert (clips.classes, clips.targets.tolist()) == (["cat", "dog"], [1, 0, 1])
+    assert {name: list(values) for name, values in clips.columns.items()} == {
+        "speaker": ["s1", "s2", "s3"],
+        "AGE": [None, "30", "40"],
+    }
+    assert list(clips.subset([2, 0]).columns["speaker"]) == ["s3", "s1"]
+    both = ofs.AudioDataset.concat([clips, manifest(tmp_path, "n.csv", "path,class,set\na.wav,bee,x\n")])
+    assert both.classes == ["bee", "cat", "dog"]
+    assert both.columns["speaker"] == ["s1", "s2", "s3", None]
+    assert both.columns["set"] == [None, None, None, "x"]
+
+
+@pytest.mark.parametrize("name", ["class", "target", "category", "CLASS"])
+@pytest.mark.parametrize(
+    "labels", [["0013", "0002", "0013"], ["1e1", "2e1", "1e1"], ["nan", "1", "nan"], ["+1", "2", "+1"]]
+)
+def test_labels_that_are_no_numbers_as_written_stay_names(three, tmp_path, name, labels):
+    rows = "\n".join(f"{file}.wav,{label}" for file, label in zip("abc", labels, strict=True))
+    clips = manifest(tmp_path, "m.csv", f"path,{name}\n{rows}\n")
+    assert clips.classes == sorted(set(labels))
+    assert [clips.classes[code] for code in clips.targets] == labels
+
+
+@pytest.mark.parametrize("name", ["text", "sentence", "transcript"])
+def test_texts_stay_texts(three, tmp_path, name):
+    clips = manifest(tmp_path, "m.csv", f"path,{name}\na.wav,1\nb.wav,2\nc.wav,1\n")
+    assert (list(clips.targets), clips.classes) == (["1", "2", "1"], None)
+
+
+def test_parts_by_start_and_end(audio, tmp_path):
+    audio("a.wav", 16_000)
+    clips = manifest(tmp_path, "m.csv", "path,start,end\na.wav,0.25,0.5\na.wav,,0.1\na.wav,0.9,\n")
+    assert clips.lengths.tolist() == [4_000, 1_600, 1_600]
+    for text, match in (
+        ("path,start,end\na.wav,0.5,0.25\n", "an end after the start, got 0.5 to 0.25 in line 2"),
+        ("path,start,duration\na.wav,0.5,0.25\n", "offset and duration, or start and end, got some of both in line 2"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            manifest(tmp_path, "m.csv", text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_encodings_that_are_read(three, tmp_path, encoding, packed):
+    data = "path,label\na.wav,é\nb.wav,b\n".encode(encoding)
+    name = "m.csv.gz" if packed else "m.csv"
+    (tmp_path / name).write_bytes(gzip.compress(data) if packed else data)
+    assert ofs.AudioDataset.from_manifest(tmp_path / name, sample_rate=RATE).classes == ["b", "é"]
+
+
+def test_tables_that_are_wrong(three, tmp_path):
+    (tmp_path / "m.csv").write_bytes("path,label\na.wav,b\nb.wav,é\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"text in UTF-8, got byte 0xe9 in line 3 of '.*m.csv'\. Save the manifest as"):
+        ofs.AudioDataset.from_manifest(tmp_path / "m.csv", sample_rate=RATE)
+    for name, text, match in (
+        ("m.csv", "path,label\na.wav,x\nb.wav,y, z\n", r"at most 2 fields, as in the header, got 3 in line 3 .*\. Put"),
+        ("m.tsv", "path\tlabel\na.wav\tx\ty\n", r"at most 2 fields, as in the header, got 3 in line 2 .*\. Remove"),
+        ("m.csv", 'path,label\na.wav,"x\nb.wav,y\nc.wav,z\n', r"CSV, got unexpected end of data at line 4"),
+        ("m.csv", 'path,label\na.wav,"x\nb.wav,"y\n', r"CSV, got .* at line 3 of .*\. Close quotation marks"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            manifest(tmp_path, name, text)
+
+
+def test_relative_paths_survive_another_working_folder(three, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.csv").write_text("path\nb.wav\n")
+    made = [ofs.AudioDataset(["b.wav"], sample_rate=RATE), ofs.AudioDataset.from_manifest("m.csv", sample_rate=RATE)]
+    made.append(ofs.AudioDataset.from_folder(".", sample_rate=RATE).subset([1]))
+    monkeypatch.chdir("/")
+    assert [len(clips[0].wave) for clips in made] == [20, 20, 20]
 
 
 @pytest.mark.parametrize(
