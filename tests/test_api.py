@@ -28,7 +28,7 @@ Draw(index, epoch=0, occurrence=0)
 pad(waves, *, rate, ids=None)
 collate(items)
 Collate(transform=None, *, rate=None)
-load(path, *, sample_rate=None, dtype=torch.float32)
+load(path, *, sample_rate=None, dtype=torch.float32, channel=None)
 Compose(steps, *, seed=0)
 Parallel(**transforms)
 OneOf(steps, *, weights=None, p=1.0, seed=0)
@@ -161,11 +161,14 @@ augment.ChannelShuffle(*, kind='wave', p=1.0, seed=0)
 augment.ChannelDrop(*, n=1, share=None, kind='wave', fill='zero', p=1.0, seed=0)
 augment.SpecAugment.policy(name, *, fill='mean', p=1.0, seed=0)
 AudioDataset(paths, targets=None, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
-max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad')
+max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad', \
+channel=None, classes=None, text=False)
 AudioDataset.from_folder(root, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
-max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad')
+max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad', \
+channel=None, classes=None)
 AudioDataset.from_manifest(path, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
-max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad')
+max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad', \
+channel=None, classes=None)
 AudioDataset.subset(indices)
 AudioDataset.split(fraction, *, seed=0, stratify=True)
 AudioDataset.with_options(**options)

@@ -69,7 +69,11 @@ def mix(block: NDArray[Any]) -> NDArray[Any]:
 
 
 def load(
-    path: str | os.PathLike[str], *, sample_rate: int | None = None, dtype: torch.dtype | None = torch.float32
+    path: str | os.PathLike[str],
+    *,
+    sample_rate: int | None = None,
+    dtype: torch.dtype | None = torch.float32,
+    channel: int | None = None,
 ) -> Clip:
     """Reads one audio file whole.
 
@@ -81,6 +85,7 @@ def load(
         sample_rate: Hz to resample to, None to keep the file's rate.
         dtype: ``torch.float32``, or None for int16 (meaning value / 32768) where the file has integers of at most 16
             bits and keeps its rate.
+        channel: number of the one channel that is wanted, from 0; None for all.
 
     Shape:
         ``[T]`` of one channel, else ``[C, T]``; resampled to exactly ``ceil(n * sample_rate / rate)`` samples.
@@ -103,6 +108,7 @@ def load(
     name = os.fspath(path)
     rate = None if sample_rate is None else whole_rate("load", sample_rate)
     dtype = checks.sample_dtype("load", dtype)
+    channel = None if channel is None else checks.integer("load", "channel", channel, low=0)
     try:
         header = probe(name)
         integer = dtype is None and header.layout & INTEGER and rate in (None, header.rate)
@@ -110,6 +116,11 @@ def load(
         read_into(name, header, 0, block)
     except faults.BadFile as bad:
         raise faults.error("load", name, bad) from None
+    if channel is not None:
+        if channel >= header.channels:
+            rule, remedy = f"a channel below {header.channels} of {name!r}", "Channels are counted from 0."
+            raise ValueError(checks.message("load", rule, channel, remedy))
+        block = block[:, channel : channel + 1]
     block = resample(block, header.rate, rate or header.rate)
     wave = np.ascontiguousarray(block.T)
     return Clip(torch.from_numpy(wave[0] if len(wave) == 1 else wave), float(rate or header.rate))

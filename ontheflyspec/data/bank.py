@@ -20,7 +20,7 @@ from ontheflyspec.data.source import GIVEN, Options, Source
 from ontheflyspec.options import Unpack, hands_on
 from ontheflyspec.recordings import Bank
 
-NOT_HERE = (*GIVEN, "crop", "max_failures", "progress", "dtype", "window_seconds", "hop_seconds", "last")
+NOT_HERE = (*GIVEN, "crop", "max_failures", "progress", "dtype", "window_seconds", "hop_seconds", "last", "channel")
 """What a bank does not hand on to its `Source`."""
 
 

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import copy
-import operator
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from ontheflyspec import checks
-from ontheflyspec.batch import Clip
 from ontheflyspec.data import listing
 from ontheflyspec.data import targets as labels
-from ontheflyspec.data.collate import gather
-from ontheflyspec.data.faults import BadFile, Failure
 from ontheflyspec.data.joining import joined, shared_out
-from ontheflyspec.data.locating import Location, located, warn_of_wrappers
+from ontheflyspec.data.locating import Location, located
 from ontheflyspec.data.manifest import Manifest, read_manifest
 from ontheflyspec.data.merging import Recording, merge
-from ontheflyspec.data.source import GIVEN, Options, Part, Source
-from ontheflyspec.data.table import Ints, PackedStrings, turn, twins
-from ontheflyspec.identity import Identity
-from ontheflyspec.labels import FrameLabels, Segments
+from ontheflyspec.data.reading import ClipReader
+from ontheflyspec.data.source import GIVEN, Options, Source
 from ontheflyspec.options import Unpack, hands_on
 
 
-class AudioDataset(Dataset[Any]):
+class AudioDataset(ClipReader):
     """Audio files, read one by one as they are asked for, each with its target.
 
     Headers are read once, by threads, into packed tables. ``dataset[draw]`` gives ``(Clip, target)``, or the bare
@@ -51,7 +41,11 @@ class AudioDataset(Dataset[Any]):
 
     Args:
         paths: the files.
-        targets: one a clip: names of classes (they become numbers in sorted order, see `classes`), numbers, anything.
+        targets: one a clip: names of classes (they become numbers, see `classes`), numbers, labels in time, anything.
+        channel: number of the one channel that is read, from 0 (one side of a call), or the column of a manifest that
+            holds it; None for the mean of all.
+        classes: names in the order of their numbers, such as ``train.classes``; None for those that occur, sorted.
+        text: whether targets that are strings stay texts.
         sample_rate: Hz of all clips.
         mono: mix channels down; otherwise all files must have equally many.
         max_seconds: longest clip; longer ones are cropped.
@@ -92,31 +86,36 @@ class AudioDataset(Dataset[Any]):
 
     @hands_on(Source, without=GIVEN)
     def __init__(
-        self, paths: Sequence[str | os.PathLike[str]], targets: Any = None, **options: Unpack[Options]
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        targets: Any = None,
+        *,
+        classes: Sequence[str] | None = None,
+        text: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         where = type(self).__name__
         names = listing.as_paths(where, paths, "Use AudioDataset.from_folder or from_manifest, or pass a list.")
-        self._read(where, names, targets, options)
+        if checks.flag(where, "text", text) and targets is not None:
+            targets = labels.texts(where, targets)
+        self._read(where, (names, labels.adopt(where, targets, len(names), classes)), options)
 
     def _read(
-        self, where: str, paths: list[str], targets: Any, options: Options, manifest: Manifest | None = None
+        self, where: str, found: tuple[list[str], labels.Adopted], options: Options, manifest: Manifest | None = None
     ) -> None:
-        """Reads the headers of the files, or of parts of them; errors begin with ``where``."""
-        adopted, self.classes = labels.adopt(where, targets, len(paths))
-        self.targets = adopted
-        """A target a clip: an int64 or float64 array, texts, or a list; None if there are none. And the names of the
-        classes in the order of their numbers, None if targets are no names."""
-        self.source, self._whole = Source(where, paths, manifest and manifest.parts, **options), True
-        self.source.columns = {} if manifest is None else manifest.columns
-        self.weights: NDArray[np.float64] | None = None
-        """How often each clip is wanted, relative to others, float64 ``[clips]``; None unless `concat` got weights."""
+        """Reads the headers of files, or of parts of them; errors begin with ``where``."""
+        paths, (self.targets, self.classes) = found
+        known = (None, None) if manifest is None else manifest[-2:]
+        self.source, self._whole, self.weights = Source(where, paths, *known, **options), True, None
         if self.source.windows is not None:
-            self.targets = labels.choose(adopted, self.source.windows.files)
+            self.targets = labels.choose(self.targets, self.source.windows.files)
         self._choose(np.arange(len(self.source)), self.source.good())
 
     @classmethod
     @hands_on(Source, without=GIVEN)
-    def from_folder(cls, root: str | os.PathLike[str], **options: Unpack[Options]) -> AudioDataset:
+    def from_folder(
+        cls, root: str | os.PathLike[str], *, classes: Sequence[str] | None = None, **options: Unpack[Options]
+    ) -> AudioDataset:
         """Returns the audio files of a folder with one sub-folder a class.
 
         Classes are the sub-folders that hold audio at any depth, in sorted order. Files of other kinds and hidden ones
@@ -124,6 +123,7 @@ class AudioDataset(Dataset[Any]):
 
         Args:
             root: the folder.
+            classes: as that of the class, such as ``train.classes``.
             **options: those of the class, ``sample_rate`` among them.
 
         Raises:
@@ -131,12 +131,15 @@ class AudioDataset(Dataset[Any]):
             ValueError: no audio in it, or files beside the class folders.
         """
         where, dataset = "AudioDataset.from_folder", cls.__new__(cls)
-        dataset._read(where, *listing.list_folder(where, os.fspath(root)), options)
+        paths, names = listing.list_folder(where, os.fspath(root))
+        dataset._read(where, (paths, labels.adopt(where, names, len(paths), classes)), options)
         return dataset
 
     @classmethod
     @hands_on(Source, without=GIVEN)
-    def from_manifest(cls, path: str | os.PathLike[str], **options: Unpack[Options]) -> AudioDataset:
+    def from_manifest(
+        cls, path: str | os.PathLike[str], *, classes: Sequence[str] | None = None, **options: Unpack[Options]
+    ) -> AudioDataset:
         """Returns the clips of a manifest: JSON Lines, or a table with a header (``.csv``, ``.tsv``), also as ``.gz``.
 
         Columns, whatever their case: ``audio_filepath`` or ``path`` (relative ones count from the manifest's folder);
@@ -146,6 +149,7 @@ class AudioDataset(Dataset[Any]):
 
         Args:
             path: the manifest.
+            classes: as that of the class.
             **options: those of the class, ``sample_rate`` among them.
 
         Raises:
@@ -154,33 +158,9 @@ class AudioDataset(Dataset[Any]):
         """
         where, dataset = "AudioDataset.from_manifest", cls.__new__(cls)
         found = read_manifest(where, os.fspath(path))
-        dataset._read(where, found.paths, found.targets, options, found)
+        adopted = labels.adopt(where, found.targets, len(found.paths), classes)
+        dataset._read(where, (found.paths, adopted), options, found)
         return dataset
-
-    @property
-    def sample_rate(self) -> int:
-        """Hz of all clips."""
-        return self.source.sample_rate
-
-    @property
-    def mono(self) -> bool:
-        """Whether channels are mixed down."""
-        return self.source.mono
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        """The columns of a manifest that nothing else uses, by name: a value for each clip, or None."""
-        return {name: labels.choose(of, self.source.files(self._clips)) for name, of in self.source.columns.items()}
-
-    @property
-    def failures(self) -> list[Failure]:
-        """What was found bad so far, by any process: in this set's files, and in all for the whole set."""
-        return self.source.table.failures(None if self._whole else self.source.files(self._clips))
-
-    @property
-    def paths(self) -> PackedStrings:
-        """The files, in the order of the clips; a sequence of strings that are made when asked for."""
-        return self.source.table.paths.take(self.source.files(self._clips))
 
     def subset(self, indices: Any) -> AudioDataset:
         """Returns a data set of the clips at these places; files and clips' ids stay the same.
@@ -269,54 +249,6 @@ class AudioDataset(Dataset[Any]):
         )
         return self.subset(first), self.subset(second)
 
-    def __len__(self) -> int:
-        return len(self._clips)
-
-    def __getitem__(self, index: int) -> Any:
-        warn_of_wrappers(index, sys._getframe(1))
-        return self._items([index])[0]
-
-    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
-        """Returns the readable ones of these clips, or the next readable one if none is; for loaders.
-
-        Of a derived class with a ``__getitem__`` of its own, it returns what that gives.
-        """
-        if type(self).__getitem__ is not AudioDataset.__getitem__:
-            return [self[index] for index in indices]
-        if indices:
-            warn_of_wrappers(indices[0], sys._getframe(1))
-        return self._items(indices)
-
-    def _items(self, indices: Sequence[int]) -> list[Any]:
-        items: list[Any] = []
-        while indices and not items:
-            for place, part in zip(*self.parts(indices), strict=True):
-                try:
-                    wave = self.source.clip(part)
-                except BadFile as bad:
-                    self.source.fail(part.clip, bad)
-                    continue
-                clip = Clip(wave, float(self.sample_rate), part.id)
-                items.append(clip if self.targets is None else (clip, self._target(place, part)))
-        return items
-
-    def parts(self, indices: Sequence[int]) -> tuple[list[int], list[Part]]:
-        """Returns places and parts of the clips not known to be bad, or of the next one that is not; for loaders."""
-        draws = [(self.place(index), index) for index in indices]
-        if self.source.skip:
-            self.source.check_failures()
-            good = [draw for draw in draws if not self.source.is_bad(int(self._clips[draw[0]]))]
-            draws = good or [(self.source.next_good(self._clips, draws[0][0]), draws[0][1])]
-        places = [place for place, _ in draws]
-        return places, self.source.parts(self._clips[places].tolist(), [self._id(*draw) for draw in draws])
-
-    def _id(self, place: int, index: Any) -> int | None:
-        """Returns the id of the clip at a place for an index that knows its epoch, None for another."""
-        if not hasattr(index, "epoch"):
-            return None
-        occurrence = turn(self._twins, place, getattr(index, "occurrence", 0))
-        return Identity(int(self._clips[place]), index.epoch, occurrence).id()
-
     def locate(self, ids: Any) -> list[Location]:
         """Returns where the items of a batch come from, by their ids: one `Location` each.
 
@@ -366,35 +298,3 @@ class AudioDataset(Dataset[Any]):
         """
         clips = np.array([place.root_index for place in self.locate(ids)], np.int64)
         return merge("AudioDataset.merge_windows", self.source, clips, scores, rate)
-
-    def _target(self, place: int, part: Part) -> Any:
-        """Returns the target of a clip, labels in time cut to its part."""
-        value = labels.value(self.targets, place)
-        if not isinstance(value, FrameLabels | Segments):
-            return value
-        whole = int(self.source.file_lengths(self.source.files(part.clip)))
-        return labels.cut(value, part.start, part.length, whole, self.sample_rate)
-
-    def targets_at(self, places: list[int], parts: list[Part]) -> Any:
-        """Returns the targets of clips as a batch has them, see `gather`; for loaders."""
-        if isinstance(self.targets, np.ndarray):
-            column = torch.from_numpy(self.targets[places])
-            return column.float() if column.is_floating_point() else column
-        return gather([self._target(place, part) for place, part in zip(places, parts, strict=True)])
-
-    def place(self, index: int) -> int:
-        """Returns the place of an index, which may count from the end, or raises."""
-        place = operator.index(index)
-        if not -len(self) <= place < len(self):
-            rule = f"an index from {-len(self)} to {len(self) - 1}"
-            raise IndexError(checks.message("AudioDataset", rule, place, "Look at len(dataset)."))
-        return place % len(self)
-
-    def _choose(self, clips: Ints, places: Ints) -> None:
-        """Makes those of some clips that stand at some places the members of this set."""
-        self._clips = clips[places]
-        self._twins = twins(self._clips)
-        self.targets = labels.choose(self.targets, places)
-        self.weights = None if self.weights is None else self.weights[places]
-        self.lengths = self.source.lengths(self._clips)
-        """Samples of each clip as the set gives it, int64."""

@@ -53,6 +53,11 @@ def joined(where: str, sources: Sequence[Source], clips: Sequence[Ints]) -> Sour
         whole.windows = Windows(np.arange(len(whole.table)), starts, lengths)
     names = dict.fromkeys(name for source in sources for name in source.columns)
     whole.columns = {name: [value for one in pairs for value in _column(name, *one)] for name in names}
+    whole.channel = None
+    if any(source.channel is not None for source in sources):
+        if any(source.channel is None for source in sources):
+            raise ValueError(checks.message(where, "channel for all data sets or none", "some", "Build them alike."))
+        whole.channel = np.concatenate([source.channel[own] for source, own in pairs])  # type: ignore[index]
     whole.check()
     whole.integer = whole.all_integer(whole.good())
     return whole

@@ -15,6 +15,7 @@ from torch import Tensor
 from ontheflyspec import checks, rng
 from ontheflyspec.batch import as_tensor
 from ontheflyspec.data import audio, faults
+from ontheflyspec.data.channels import chosen_channels
 from ontheflyspec.data.header import INTEGER
 from ontheflyspec.data.listing import Parts
 from ontheflyspec.data.scan import scan
@@ -46,7 +47,7 @@ class Part(NamedTuple):
 
 CHANGEABLE = ("max_seconds", "crop", "on_error", "max_failures", "dtype")
 """Options that do not ask for the files to be read again."""
-GIVEN = ("where", "paths", "parts")
+GIVEN = ("where", "paths", "parts", "columns")
 """What a `Source` gets beside its options."""
 
 
@@ -64,6 +65,7 @@ class Options(TypedDict, total=False):
     window_seconds: float | None
     hop_seconds: float | None
     last: str
+    channel: int | str | None
 
 
 class Source:
@@ -76,6 +78,7 @@ class Source:
         paths: the files, at least one.
         parts: which part of each file is the clip, as offset and duration in seconds; a duration of None goes to the
             end of the file. None for whole files.
+        columns: what a manifest tells of each file beside this, by name.
         sample_rate: Hz of all clips.
         mono: mix channels down; otherwise all files must have equally many.
         max_seconds: longest clip, None for any.
@@ -87,6 +90,7 @@ class Source:
         window_seconds: length of the windows that files are cut into, each a clip, None for whole files.
         hop_seconds: from the start of a window to that of the next, None for the window's length.
         last: what becomes of a window that reaches beyond the end: ``"pad"``, ``"drop"`` or ``"keep"`` (shorter).
+        channel: that is read alone, by its number or by the column of a manifest that holds it; None for all.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class Source:
         where: str,
         paths: Sequence[str],
         parts: Parts | None = None,
+        columns: Mapping[str, Sequence[Any]] | None = None,
         *,
         sample_rate: int,
         mono: bool = True,
@@ -106,6 +111,7 @@ class Source:
         window_seconds: float | None = None,
         hop_seconds: float | None = None,
         last: str = "pad",
+        channel: int | str | None = None,
     ) -> None:
         self.where, self.sample_rate, self.mono = (
             where,
@@ -117,13 +123,16 @@ class Source:
         self.table, found = scan(paths, stop_at_fault=not self.skip, progress=checks.flag(where, "progress", progress))
         if found and not self.skip:
             raise faults.error(where, paths[min(found)], found[min(found)], may_skip=True)
-        self.columns: dict[str, Any] = {}
-        """What a manifest tells of each file beside this, by name."""
         self.begins: Ints | None = None
         """First frame of each clip in its file, None if all begin with their files."""
         self.spans = self.table.headers["frames"]
         """Frames of each clip in its file."""
         self.check()
+        self.columns = dict(columns or {})
+        if channel is not None and not self.mono:
+            raise ValueError(checks.message(where, "mono=True with channel", "False", "Leave one of them out."))
+        self.channel = None if channel is None else chosen_channels(where, channel, self.table, self.columns)
+        """Number of the channel that is read of each file, None for all of them."""
         if parts is not None and any(part != (0.0, None) for part in parts):
             self._cut(parts)
         self.windows: Windows | None = None
@@ -228,7 +237,8 @@ class Source:
         """Returns whether int16 holds these clips without loss."""
         known, clips = self.table.headers, self.files(np.asarray(clips, np.int64))
         whole = (known["layout"][clips] & INTEGER > 0) & (known["rate"][clips] == self.sample_rate)
-        return bool((whole & (known["channels"][clips] == 1 if self.mono else True)).all())
+        mixed = self.mono and self.channel is None
+        return bool((whole & (known["channels"][clips] == 1 if mixed else True)).all())
 
     def parts(self, clips: Sequence[int], ids: Sequence[int | None]) -> list[Part]:
         """Returns the part to read of each clip; a clip longer than ``max_seconds`` is cropped by its id."""
@@ -305,7 +315,9 @@ class Source:
             first, last, skipped = _source_part(start, length, span, header.rate, self.sample_rate)
         block = np.empty((last - first, header.channels), out.dtype)
         audio.read_into(path, header, begin + first, block)
-        if self.mono:
+        if self.channel is not None:
+            block = block[:, self.channel[file]]
+        elif self.mono:
             block = audio.mix(block)
         block = audio.resample(block, header.rate, self.sample_rate)[skipped : skipped + length]
         out[...] = block.T

@@ -18,8 +18,21 @@ Targets = Any
 """Either int64 or float64 ``[clips]``, `PackedStrings` (texts), or a list."""
 
 
-def adopt(where: str, values: Any, count: int) -> tuple[Targets, list[str] | None]:
-    """Returns targets as they are kept, and the names of the classes if they are names; packed strings are texts."""
+Adopted = tuple[Targets, list[str] | None]
+"""Targets as they are kept, and the names of the classes in the order of their numbers if they are names."""
+
+
+def adopt(where: str, values: Any, count: int, classes: Sequence[str] | None = None) -> Adopted:
+    """Returns targets as they are kept; packed strings are texts.
+
+    Args:
+        where: name for errors.
+        values: one a clip, or None.
+        count: of clips.
+        classes: names in the order of their numbers, None for those that occur, sorted.
+    """
+    if classes is not None:
+        return _numbered(where, values, count, checks.sequence(where, "classes", classes))
     if values is None:
         return None, None
     if isinstance(values, torch.Tensor):
@@ -36,9 +49,7 @@ def adopt(where: str, values: Any, count: int) -> tuple[Targets, list[str] | Non
     if isinstance(values, PackedStrings):
         return values, None
     if count and all(isinstance(value, str) for value in values):
-        classes = sorted({str(value) for value in values})
-        codes = {name: code for code, name in enumerate(classes)}
-        return np.array([codes[value] for value in values], np.int64), classes
+        return _numbered(where, values, count, sorted({str(value) for value in values}))
     plain = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iubf"
     kinds = {_kind(values[0])} if plain else set(map(_kind, values))
     if kinds == {"i"}:
@@ -46,6 +57,33 @@ def adopt(where: str, values: Any, count: int) -> tuple[Targets, list[str] | Non
     if kinds <= {"i", "f"}:
         return np.asarray(values, dtype=np.float64), None
     return list(values), None
+
+
+def texts(where: str, values: Any) -> PackedStrings:
+    """Returns targets that are to stay texts, or raises unless they are strings."""
+    given = checks.sequence(where, "targets", values)
+    odd = [value for value in given if not isinstance(value, str)]
+    if odd:
+        raise TypeError(checks.message(where, "strings with text=True", repr(odd[0]), "Leave text out."))
+    return PackedStrings(given)
+
+
+def _numbered(where: str, values: Any, count: int, classes: list[str]) -> Adopted:
+    """Returns the numbers of names of classes, or raises for what is no name of one."""
+    if len(set(classes)) != len(classes) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(checks.message(where, "classes as different names", classes, "Pass names, each once."))
+    if values is None or len(values) != count:
+        got = "none" if values is None else f"{len(values)} for {count} clips"
+        raise ValueError(checks.message(where, "one target a clip, as classes are given", got, "Give targets."))
+    codes = {name: code for code, name in enumerate(classes)}
+    for value in values:
+        if not isinstance(value, str) or value not in codes:
+            rule = (
+                f"names of the {len(classes)} classes ({', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''})"
+            )
+            remedy = "Add the name to classes, or leave these clips out."
+            raise ValueError(checks.message(where, rule, repr(value), remedy))
+    return np.array([codes[value] for value in values], np.int64), classes
 
 
 def _single(values: Target, place: int) -> Target:
@@ -82,7 +120,7 @@ def choose(targets: Targets, indices: Ints) -> Targets:
     return targets[indices] if isinstance(targets, np.ndarray) else [targets[index] for index in indices.tolist()]
 
 
-def joined(where: str, sets: Sequence[tuple[Targets, list[str] | None]]) -> tuple[Targets, list[str] | None]:
+def joined(where: str, sets: Sequence[Adopted]) -> Adopted:
     """Returns the targets of several data sets as one, and the names of all their classes."""
     if all(targets is None for targets, _ in sets):
         return None, None

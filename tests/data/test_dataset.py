@@ -222,3 +222,60 @@ def test_split_of_a_data_set(audio):
     assert len(loose) == 10
     with pytest.raises(ValueError, match="fraction to be a finite number between 0 and 1, got"):
         clips.split(1.5)
+
+
+def test_classes_fix_the_numbers_of_names(audio, tmp_path):
+    paths = [audio(f"set/{name}/a.wav", 10) for name in ("owl", "dog")]
+    names = ["dog", "cat", "owl"]
+    assert made(paths, ["owl", "dog"], classes=names).targets.tolist() == [2, 0]
+    clips = ofs.AudioDataset.from_folder(tmp_path / "set", sample_rate=RATE, classes=names)
+    assert (clips.targets.tolist(), clips.classes) == ([0, 2], names)
+    (tmp_path / "m.csv").write_text("path,label\nset/owl/a.wav,owl\n")
+    assert ofs.AudioDataset.from_manifest(tmp_path / "m.csv", sample_rate=RATE, classes=names).targets.tolist() == [2]
+    for targets, classes, match in (
+        (["owl", "bee"], names, r"names of the 3 classes \(dog, cat, owl\), got 'bee'\. Add the name to classes"),
+        ([1, 2], names, "names of the 3 classes .*, got 1"),
+        (None, names, "one target a clip, as classes are given, got none"),
+        (["owl"], names, "one target a clip, as classes are given, got 1 for 2 clips"),
+        (["a", "b"], ["a", "b", "a"], "classes as different names"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            made(paths, targets, classes=classes)
+
+
+def test_strings_stay_texts_on_request(audio):
+    paths = [audio(f"{name}.wav", 10) for name in "ab"]
+    clips = made(paths, ["hello", "you"], text=True)
+    assert (list(clips.targets), clips.classes, clips[1][1]) == (["hello", "you"], None, "you")
+    with pytest.raises(TypeError, match="strings with text=True, got 3"):
+        made(paths, ["hello", 3], text=True)
+
+
+@pytest.mark.parametrize("rate", [RATE, 8_000])
+@pytest.mark.parametrize("dtype", [torch.float32, None])
+def test_one_side_of_a_call(audio, tmp_path, rate, dtype):
+    paths = [audio(f"{place}.wav", tone(400 + place, seed=place, channels=2), rate) for place in range(2)]
+    both = made(paths, mono=False)
+    for channel in (0, 1):
+        clips = made(paths, channel=channel, dtype=dtype)
+        for clip, whole, path in zip(clips, both, paths, strict=True):
+            assert clip.wave.dtype == (torch.int16 if dtype is None and rate == RATE else torch.float32)
+            np.testing.assert_allclose(floats(clip.wave), whole.wave[channel], atol=1e-6)
+            alone = ofs.load(path, sample_rate=RATE, channel=channel, dtype=dtype).wave
+            np.testing.assert_allclose(floats(alone), whole.wave[channel], atol=1e-6)
+    (tmp_path / "m.csv").write_text("path,side\n0.wav,1\n1.wav,0\n0.wav,0\n")
+    clips = ofs.AudioDataset.from_manifest(tmp_path / "m.csv", sample_rate=RATE, channel="side")
+    for clip, (place, channel) in zip(clips, [(0, 1), (1, 0), (0, 0)], strict=True):
+        np.testing.assert_allclose(clip.wave, both[place].wave[channel], atol=1e-6)
+    joined = ofs.AudioDataset.concat([clips, clips.subset([1])])
+    np.testing.assert_allclose(joined[3].wave, both[1].wave[0], atol=1e-6)
+    for options, match in (
+        ({"channel": 2}, r"a channel below 2 of '.*0\.wav', got 2\. Channels are counted from 0"),
+        ({"channel": -1}, "channel to be an integer of at least 0"),
+        ({"channel": "side"}, r"the name of a column, got 'side' of \[\]"),
+        ({"channel": 0, "mono": False}, "mono=True with channel"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            made(paths, **options)
+    with pytest.raises(ValueError, match="load: expected a channel below 2"):
+        ofs.load(paths[0], channel=2)
