@@ -15,6 +15,9 @@ from ontheflyspec.batch import Clip
 from ontheflyspec.data import coded, faults, riff
 from ontheflyspec.data.header import BLOCK, INTEGER, PLAIN, Header, same
 
+MOST_HZ, MOST_CHANNELS = 50_000_000, 1024
+"""Of a header that is believed; more channels no decoder takes."""
+
 
 def probe(path: str) -> Header:
     """Returns the checked header of a file, or raises BadFile."""
@@ -27,6 +30,8 @@ def probe(path: str) -> Header:
     header = plain or coded.probe(path, status)
     if header.frames == 0:
         raise faults.BadFile(faults.EMPTY, "0 frames")
+    if not 1 <= header.rate <= MOST_HZ or not 1 <= header.channels <= MOST_CHANNELS:
+        raise faults.BadFile(faults.UNREADABLE, f"a header of {header.rate} Hz and {header.channels} channels")
     return header
 
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from ontheflyspec import checks
 
 EXTENSIONS: tuple[str, ...] = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc")
-EXTENSIONS += (".au", ".snd", ".caf", ".w64", ".rf64")
+EXTENSIONS += (".au", ".snd", ".caf", ".w64", ".rf64", ".sph", ".nist", ".voc", ".sf", ".paf", ".iff", ".svx", ".pvf")
+EXTENSIONS += (".avr", ".sds", ".wve", ".xi", ".mp2")
+"""What libsndfile reads, but for endings that stand for other things as well (.mat, .htk, .mpc)."""
 Parts = Sequence[tuple[float, float | None]]
 """Offset and duration of each clip in its file, in seconds; a duration of None goes to the end of the file."""
 

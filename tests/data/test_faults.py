@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -193,3 +194,21 @@ ofs.AudioDataset([{path!r}] * 100_000, sample_rate=16_000, progress=False)
 def test_scans_leave_no_threads(audio):
     made([audio("a.wav", 10)] * 100)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ontheflyspec-scan")]
+
+
+HEADERS = {"0 Hz": (24, "<I", 0), "3 GHz": (24, "<I", 3_000_000_000), "20000 channels": (22, "<H", 20_000)}
+
+
+@pytest.mark.parametrize("kind", ["PCM_16", "PCM_24"])
+@pytest.mark.parametrize("name", HEADERS)
+def test_headers_that_no_decoder_takes_are_bad_at_the_scan(audio, kind, name):
+    place, form, number = HEADERS[name]
+    value = struct.pack(form, number)
+    path = audio("a.wav", 100, subtype=kind)
+    data = bytearray(Path(path).read_bytes())
+    data[place : place + len(value)] = value
+    Path(path).write_bytes(data)
+    with pytest.raises(ValueError, match=r"a readable audio file, got .* in '.*a\.wav'"):
+        ofs.AudioDataset([path], sample_rate=16_000)
+    clips = ofs.AudioDataset([path, audio("b.wav", 50)], sample_rate=16_000, on_error="skip")
+    assert ([failure.path for failure in clips.failures], clips.lengths.tolist()) == ([path], [50])

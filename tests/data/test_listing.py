@@ -26,6 +26,17 @@ def test_folder_of_classes(audio, tmp_path):
     assert clips.targets.tolist() == [0, 1, 1]
 
 
+FORMATS = {".sph": "NIST", ".voc": "VOC", ".sf": "IRCAM", ".paf": "PAF", ".iff": "SVX", ".pvf": "PVF", ".avr": "AVR"}
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_less_common_formats_are_found_and_read(audio, tmp_path, ending):
+    path = audio(f"set/speech/a{ending}", 300, format=FORMATS[ending], subtype="PCM_16")
+    clips = ofs.AudioDataset.from_folder(tmp_path / "set", sample_rate=RATE)
+    assert list(clips.paths) == [path]
+    np.testing.assert_array_equal(clips[0][0].wave, samples(path))
+
+
 def test_folder_without_classes_and_folders_that_are_none(audio, tmp_path):
     audio("flat/b.wav", 20)
     audio("flat/a.wav", 10)
