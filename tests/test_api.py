@@ -162,13 +162,13 @@ augment.ChannelDrop(*, n=1, share=None, kind='wave', fill='zero', p=1.0, seed=0)
 augment.SpecAugment.policy(name, *, fill='mean', p=1.0, seed=0)
 AudioDataset(paths, targets=None, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
 max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad', \
-channel=None, classes=None, text=False)
+channel=None, classes=None, separator=None, text=False)
 AudioDataset.from_folder(root, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
 max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad', \
 channel=None, classes=None)
 AudioDataset.from_manifest(path, *, sample_rate, mono=True, max_seconds=None, crop='random', on_error='raise', \
 max_failures=None, progress=True, dtype=torch.float32, window_seconds=None, hop_seconds=None, last='pad', \
-channel=None, classes=None)
+channel=None, classes=None, separator=None)
 AudioDataset.subset(indices)
 AudioDataset.split(fraction, *, seed=0, stratify=True)
 AudioDataset.with_options(**options)

@@ -41,10 +41,12 @@ class AudioDataset(ClipReader):
 
     Args:
         paths: the files.
-        targets: one a clip: names of classes (they become numbers, see `classes`), numbers, labels in time, anything.
+        targets: one a clip: names of classes (they become numbers, see `classes`), lists of names (they become rows of
+            0 and 1, float32), numbers, labels in time, anything.
         channel: number of the one channel that is read, from 0 (one side of a call), or the column of a manifest that
             holds it; None for the mean of all.
         classes: names in the order of their numbers, such as ``train.classes``; None for those that occur, sorted.
+        separator: between the names of several classes of one clip, as in ``"dog;cat"``.
         text: whether targets that are strings stay texts.
         sample_rate: Hz of all clips.
         mono: mix channels down; otherwise all files must have equally many.
@@ -91,6 +93,7 @@ class AudioDataset(ClipReader):
         targets: Any = None,
         *,
         classes: Sequence[str] | None = None,
+        separator: str | None = None,
         text: bool = False,
         **options: Unpack[Options],
     ) -> None:
@@ -98,7 +101,7 @@ class AudioDataset(ClipReader):
         names = listing.as_paths(where, paths, "Use AudioDataset.from_folder or from_manifest, or pass a list.")
         if checks.flag(where, "text", text) and targets is not None:
             targets = labels.texts(where, targets)
-        self._read(where, (names, labels.adopt(where, targets, len(names), classes)), options)
+        self._read(where, (names, labels.adopt(where, targets, len(names), classes, separator)), options)
 
     def _read(
         self, where: str, found: tuple[list[str], labels.Adopted], options: Options, manifest: Manifest | None = None
@@ -138,7 +141,12 @@ class AudioDataset(ClipReader):
     @classmethod
     @hands_on(Source, without=GIVEN)
     def from_manifest(
-        cls, path: str | os.PathLike[str], *, classes: Sequence[str] | None = None, **options: Unpack[Options]
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        classes: Sequence[str] | None = None,
+        separator: str | None = None,
+        **options: Unpack[Options],
     ) -> AudioDataset:
         """Returns the clips of a manifest: JSON Lines, or a table with a header (``.csv``, ``.tsv``), also as ``.gz``.
 
@@ -150,6 +158,7 @@ class AudioDataset(ClipReader):
         Args:
             path: the manifest.
             classes: as that of the class.
+            separator: as that of the class.
             **options: those of the class, ``sample_rate`` among them.
 
         Raises:
@@ -158,7 +167,7 @@ class AudioDataset(ClipReader):
         """
         where, dataset = "AudioDataset.from_manifest", cls.__new__(cls)
         found = read_manifest(where, os.fspath(path))
-        adopted = labels.adopt(where, found.targets, len(found.paths), classes)
+        adopted = labels.adopt(where, found.targets, len(found.paths), classes, separator)
         dataset._read(where, (found.paths, adopted), options, found)
         return dataset
 

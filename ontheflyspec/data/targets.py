@@ -22,7 +22,9 @@ Adopted = tuple[Targets, list[str] | None]
 """Targets as they are kept, and the names of the classes in the order of their numbers if they are names."""
 
 
-def adopt(where: str, values: Any, count: int, classes: Sequence[str] | None = None) -> Adopted:
+def adopt(
+    where: str, values: Any, count: int, classes: Sequence[str] | None = None, separator: str | None = None
+) -> Adopted:
     """Returns targets as they are kept; packed strings are texts.
 
     Args:
@@ -30,7 +32,12 @@ def adopt(where: str, values: Any, count: int, classes: Sequence[str] | None = N
         values: one a clip, or None.
         count: of clips.
         classes: names in the order of their numbers, None for those that occur, sorted.
+        separator: between the names of several classes of a clip, None where each is one name.
     """
+    if separator is not None:
+        values = _split(where, values, separator)
+    if _are_lists_of_names(values):
+        return _multi_hot(where, values, count, classes)
     if classes is not None:
         return _numbered(where, values, count, checks.sequence(where, "classes", classes))
     if values is None:
@@ -86,6 +93,40 @@ def _numbered(where: str, values: Any, count: int, classes: list[str]) -> Adopte
     return np.array([codes[value] for value in values], np.int64), classes
 
 
+def _split(where: str, values: Any, separator: Any) -> list[list[str]]:
+    """Returns lists of names from names in one string each."""
+    if not isinstance(separator, str) or not separator:
+        raise ValueError(checks.message(where, "separator as text", repr(separator), 'Pass one such as ";".'))
+    given = [] if values is None else list(values)
+    if not given or not all(isinstance(value, str) for value in given):
+        rule, got = "names in strings with separator", "other targets" if given else "none"
+        raise ValueError(checks.message(where, rule, got, "Leave separator out."))
+    return [[name.strip() for name in value.split(separator) if name.strip()] for value in given]
+
+
+def _are_lists_of_names(values: Any) -> bool:
+    """Returns whether targets are lists of names of classes, at least one of them not empty."""
+    kinds: tuple[type[Any], ...] = (list, tuple, set, frozenset)
+    if not isinstance(values, Sequence) or isinstance(values, str | FrameLabels | Segments | ClipLabels):
+        return False
+    return any(values) and all(
+        isinstance(value, kinds) and all(isinstance(name, str) for name in value) for value in values
+    )
+
+
+def _multi_hot(where: str, values: Sequence[Any], count: int, classes: Sequence[str] | None) -> Adopted:
+    """Returns float32 ``[clips, K]``, 1 for each class of a clip, and the names of the classes."""
+    if len(values) != count:
+        got = f"{len(values)} for {count} clips"
+        raise ValueError(checks.message(where, "one target a clip", got, "Pass lists of equal length."))
+    names = [name for value in values for name in value]
+    codes, known = _numbered(where, names, len(names), sorted(set(names)) if classes is None else list(classes))
+    rows = np.repeat(np.arange(count), [len(value) for value in values])
+    made = np.zeros((count, len(known or ())), np.float32)
+    made[rows, codes] = 1
+    return made, known
+
+
 def _single(values: Target, place: int) -> Target:
     """Returns the labels of one clip, those of frames at their own length."""
     one = values.take([place])
@@ -128,6 +169,13 @@ def joined(where: str, sets: Sequence[Adopted]) -> Adopted:
     if len(kinds) > 1:
         remedy = "Give all sets targets of one kind, or none."
         raise ValueError(checks.message(where, "targets of one kind", " and ".join(sorted(kinds)), remedy))
+    if kinds == {"lists of classes"}:
+        classes = sorted({name for _, names in sets for name in names or ()})
+        made = np.zeros((sum(len(targets) for targets, _ in sets), len(classes)), np.float32)
+        ends = np.cumsum([0, *(len(targets) for targets, _ in sets)])
+        for (targets, names), start, end in zip(sets, ends, ends[1:], strict=False):
+            made[start:end, [classes.index(name) for name in names or ()]] = targets
+        return made, classes
     if kinds == {"classes"}:
         classes = sorted({name for _, names in sets for name in names or ()})
         codes = {name: code for code, name in enumerate(classes)}
@@ -142,7 +190,7 @@ def joined(where: str, sets: Sequence[Adopted]) -> Adopted:
 def _sort(targets: Targets, classes: list[str] | None) -> str:
     """Returns the kind of the targets of a data set, in a word."""
     if classes is not None:
-        return "classes"
+        return "classes" if targets.ndim == 1 else "lists of classes"
     if targets is None:
         return "none"
     if isinstance(targets, PackedStrings):
@@ -151,8 +199,10 @@ def _sort(targets: Targets, classes: list[str] | None) -> str:
 
 
 def value(targets: Targets, index: int) -> Any:
-    """Returns one target, a number as Python's own."""
-    return targets.item(index) if isinstance(targets, np.ndarray) else targets[index]
+    """Returns one target, a number as Python's own, several classes as a tensor."""
+    if not isinstance(targets, np.ndarray):
+        return targets[index]
+    return targets.item(index) if targets.ndim == 1 else torch.from_numpy(targets[index])
 
 
 def divide(where: str, clips: Ints, targets: Targets, fraction: float, seed: int) -> tuple[Ints, Ints]:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import ontheflyspec as ofs
 from ontheflyspec.data.targets import divide
 from ontheflyspec.identity import Identity
+from tests.data.batches import by_torch
 from tests.data.files import RATE, floats, made, samples, tone
 
 
@@ -279,3 +280,32 @@ def test_one_side_of_a_call(audio, tmp_path, rate, dtype):
             made(paths, **options)
     with pytest.raises(ValueError, match="load: expected a channel below 2"):
         ofs.load(paths[0], channel=2)
+
+
+def test_several_classes_of_a_clip_become_rows_of_0_and_1(audio, tmp_path):
+    paths = [audio(f"{name}.wav", 10) for name in "abc"]
+    expected = [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    (tmp_path / "m.csv").write_text("path,label\na.wav,owl; bee\nb.wav,;\nc.wav,dog\n")
+    for clips in (
+        made(paths, [["owl", "bee"], [], ("dog",)]),
+        made(paths, ["owl;bee", "", "dog"], separator=";"),
+        ofs.AudioDataset.from_manifest(tmp_path / "m.csv", sample_rate=RATE, separator=";"),
+    ):
+        assert clips.classes == ["bee", "dog", "owl"]
+        assert clips.targets.tolist() == expected
+        assert clips[0][1].tolist() == expected[0]
+        for loader in (ofs.AudioLoader(clips, [[2, 0]]), by_torch(clips, [[2, 0]])):
+            ((_, targets),) = loader
+            assert (targets.dtype, targets.tolist()) == (torch.float32, [expected[2], expected[0]])
+    fixed = made(paths[:1], [["owl"]], classes=["cat", "owl"])
+    assert fixed.targets.tolist() == [[0.0, 1.0]]
+    both = ofs.AudioDataset.concat([fixed, clips.subset([0])])
+    assert (both.classes, both.targets.tolist()) == (["bee", "cat", "dog", "owl"], [[0, 0, 0, 1], [1, 0, 0, 1]])
+    for targets, options, match in (
+        ([["owl"]], {"classes": ["cat"]}, "names of the 1 classes .*, got 'owl'"),
+        ([["owl"], ["bee"]], {}, "one target a clip, got 2 for 1 clips"),
+        ([3], {"separator": ";"}, "names in strings with separator, got other targets"),
+        (["owl"], {"separator": ""}, "separator as text, got ''"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            made(paths[:1], targets, **options)
