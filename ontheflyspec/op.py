@@ -167,7 +167,7 @@ def execute(
 
 
 def needed(edit: Edit) -> list[Any]:
-    """Returns what an edit needs of the host where its batch lies."""
+    """Returns the values on the host that an edit needs where its batch lies."""
     options = [value for name, value in edit.options.items() if name not in edit.op.on_host]
     return [*options, edit.active, edit.lengths]
 

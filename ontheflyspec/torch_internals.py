@@ -68,7 +68,7 @@ def tiles(count: int, spare: int = 1) -> int:
 
 
 def outside_traces(made: Callable[[], R]) -> R:
-    """Returns what a function makes of constants whose values it reads, in a trace by a thread that is not traced."""
+    """Returns the result of a function that reads values of constants, in a trace by a thread that is not traced."""
     if not transforming():
         return made()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:

@@ -180,7 +180,7 @@ class Compose(Chain):
         return self.training and any(map(draws, steps_of(self)))
 
     def by_graphs(self) -> Graphs:
-        """Returns what runs the chain by CUDA graphs, one for each rounded shape that comes again."""
+        """Returns a callable that runs the chain by CUDA graphs, one for each rounded shape that comes again."""
         return Graphs(self)
 
     @property

@@ -67,7 +67,7 @@ class Graphs:
         return out if isinstance(x, PaddedBatch) else type(x)([out, *after])
 
     def _replayed(self, batch: PaddedBatch, targets: Targets) -> tuple[PaddedBatch, Targets] | None:
-        """Returns what the graph of a shape makes of a batch; None where there is none."""
+        """Returns the result of the graph of a shape for a batch; None where there is no graph."""
         steps = steps_of(self.chain)
         if batch.data.requires_grad or batch.lengths.device.type != "cpu" or any(map(_bound, steps)):
             return None
@@ -120,7 +120,7 @@ class Graphs:
 
 
 def capture(run: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-    """Returns what replays the work of a function on the device, and its result, which each replay overwrites."""
+    """Returns a callable that replays a function on the device, and its result, which each replay overwrites."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         out = run()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ontheflyspec import checks
 from ontheflyspec.batch import Clip
 from ontheflyspec.data import coded, faults, riff
+from ontheflyspec.data.channels import check_channel
 from ontheflyspec.data.header import BLOCK, INTEGER, PLAIN, Header, same
 
 MOST_HZ, MOST_CHANNELS = 50_000_000, 1024
@@ -122,9 +123,7 @@ def load(
     except faults.BadFile as bad:
         raise faults.error("load", name, bad) from None
     if channel is not None:
-        if channel >= header.channels:
-            rule, remedy = f"a channel below {header.channels} of {name!r}", "Channels are counted from 0."
-            raise ValueError(checks.message("load", rule, channel, remedy))
+        check_channel("load", channel, header.channels, name)
         block = block[:, channel : channel + 1]
     block = resample(block, header.rate, rate or header.rate)
     wave = np.ascontiguousarray(block.T)

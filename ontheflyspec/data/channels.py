@@ -28,10 +28,15 @@ def chosen_channels(where: str, channel: int | str, table: Table, columns: Mappi
         rule, got = "channel as a number or the name of a column", f"{channel!r} of {list(columns)}"
         raise ValueError(checks.message(where, rule, got, "Correct the name."))
     for file in np.flatnonzero(table.marks == 0).tolist():
-        if chosen[file] >= (there := table.header(file).channels):
-            rule, remedy = f"a channel below {there} of {table.paths[file]!r}", "Channels are counted from 0."
-            raise ValueError(checks.message(where, rule, chosen[file], remedy))
+        check_channel(where, chosen[file], table.header(file).channels, table.paths[file])
     return np.array(chosen, np.int64)
+
+
+def check_channel(where: str, channel: int, channels: int, path: str) -> None:
+    """Raises unless a file with so many channels has this one."""
+    if channel >= channels:
+        rule, remedy = f"a channel below {channels} of {path!r}", "Channels are counted from 0."
+        raise ValueError(checks.message(where, rule, channel, remedy))
 
 
 def _number(value: Any) -> Any:

@@ -30,7 +30,7 @@ class HasGraphs(Protocol):
     """A transform that can be replayed as CUDA graphs."""
 
     def by_graphs(self) -> Step:
-        """Returns what calls it by graphs."""
+        """Returns a callable that runs it by graphs."""
         ...
 
 

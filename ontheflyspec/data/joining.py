@@ -32,9 +32,8 @@ def joined(where: str, sources: Sequence[Source], clips: Sequence[Ints]) -> Sour
             raise ValueError(checks.message(where, rule, got, remedy))
     whole = copy.copy(first)
     whole.where = where
-    files = [source.files(own) for source, own in zip(sources, clips, strict=True)]
-    whole.table = Table.joined([(source.table, own) for source, own in zip(sources, files, strict=True)])
-    pairs = list(zip(sources, files, strict=True))
+    pairs = [(source, source.files(own)) for source, own in zip(sources, clips, strict=True)]
+    whole.table = Table.joined([(source.table, own) for source, own in pairs])
     whole.spans = np.concatenate([source.spans[own] for source, own in pairs])
     whole.begins = None
     if any(source.begins is not None for source in sources):
@@ -64,7 +63,7 @@ def joined(where: str, sources: Sequence[Source], clips: Sequence[Ints]) -> Sour
 
 
 def _column(name: str, source: Source, files: Ints) -> list[Any]:
-    """Returns what a source tells of files under a name, None where it does not."""
+    """Returns the values of a column of a manifest for some files, None where a source has no such column."""
     known = source.columns.get(name)
     return [None if known is None else known[file] for file in files.tolist()]
 

@@ -135,7 +135,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         self._warned = False
         self._counts: dict[int, int] = {}
         self._plans: dict[tuple[int, Any, int], Plan] = {}
-        self._plan(0, Place(), self.world_size)
+        self._batches(self.world_size)  # or raise now
 
     @property
     def rank(self) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import ontheflyspec as ofs
+from ontheflyspec.data import device
 
 
 def sampled(clips, **options):
@@ -31,3 +32,17 @@ def content(item):
 
 def by_torch(clips, sampler, workers=0, **options):
     return DataLoader(clips, batch_sampler=sampler, collate_fn=ofs.collate, num_workers=workers, **options)
+
+
+def ahead_on_the_cpu(monkeypatch, spare=1):
+    """Makes the plain path take some batches more than it hands out, as the CUDA path does."""
+
+    def ahead(batches, transform, device, graphs, **_):
+        waiting = []
+        for one in batches:
+            waiting.append(one)
+            if len(waiting) > spare:
+                yield waiting.pop(0)
+        yield from waiting
+
+    monkeypatch.setattr(device, "stage", ahead)

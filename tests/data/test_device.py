@@ -14,6 +14,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 import ontheflyspec as ofs
 from ontheflyspec import transfer
 from ontheflyspec.data import device as module
+from tests.data.batches import ahead_on_the_cpu
 
 LENGTHS = [7, 3, 9, 4, 4, 8, 1, 6, 2, 5, 9, 3]
 CUDA = torch.device("cuda", 0)
@@ -184,20 +185,6 @@ def node_loader(threads):
     if threads:
         return Loader(ParallelMapper(draws, fetch, num_workers=threads, method="thread"))
     return Loader(Mapper(draws, fetch))
-
-
-def ahead_on_the_cpu(monkeypatch):
-    """Makes the plain path take one batch more than it hands out, as the CUDA path does."""
-
-    def ahead(batches, transform, device, graphs, **_):
-        waiting = []
-        for one in batches:
-            waiting.append(one)
-            if len(waiting) > 1:
-                yield waiting.pop(0)
-        yield from waiting
-
-    monkeypatch.setattr(module, "stage", ahead)
 
 
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")

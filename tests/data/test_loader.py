@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 import ontheflyspec as ofs
-from ontheflyspec.data import device
 from ontheflyspec.data.loader import Buffers
-from tests.data.batches import by_torch, content, sampled
+from tests.data.batches import ahead_on_the_cpu, by_torch, content, sampled
 from tests.data.files import RATE, tone
 
 
@@ -67,16 +66,7 @@ def test_draws_of_a_foreign_sampler_are_counted(audio):
 @pytest.mark.parametrize("foreign", [False, True])
 def test_behind_a_device_loader_that_runs_ahead_a_look_moves_nothing(clips, foreign, monkeypatch):
     """The epoch ends with the last batch that this one hands out."""
-
-    def ahead(batches, transform, device, graphs, **_):
-        waiting = []
-        for one in batches:
-            waiting.append(one)
-            if len(waiting) > 2:
-                yield waiting.pop(0)
-        yield from waiting
-
-    monkeypatch.setattr(device, "stage", ahead)
+    ahead_on_the_cpu(monkeypatch, spare=2)
     sampler = [[0, 1], [2, 3], [4]] if foreign else ofs.BucketBatchSampler(clips.lengths, max_samples=8_000, seed=3)
     loader = ofs.DeviceLoader(ofs.AudioLoader(clips, sampler), device="cpu")
 
