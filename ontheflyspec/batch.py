@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -112,6 +112,17 @@ def _replace(batch: PaddedBatch, /, **changes: Any) -> PaddedBatch:
 
 
 PaddedBatch._replace = _replace  # type: ignore[method-assign, assignment]
+_by_fields = PaddedBatch.__new__
+
+
+def _new(kind: type[PaddedBatch], data: Any, *others: Any, **named: Any) -> PaddedBatch:
+    """Returns a batch of its fields, or of one iterator of them, as trainers rebuild tuples whose tensors they move."""
+    if not others and not named and isinstance(data, Iterator):
+        return kind._make(data)
+    return _by_fields(kind, data, *others, **named)
+
+
+PaddedBatch.__new__ = staticmethod(_new)  # type: ignore[method-assign, assignment]
 
 
 def as_tensor(values: Any, dtype: torch.dtype | None = None) -> Tensor:

@@ -102,6 +102,18 @@ def constant_in_traces(method: F) -> F:
     return method
 
 
+def first_in_store(key: str, value: str) -> str:
+    """Writes a value into the process group's key-value store if the key is new; returns what stands there then.
+
+    Without a store, or with one that cannot do it in one step, nothing is known of others: the value itself.
+    """
+    try:
+        store = torch.distributed.distributed_c10d._get_default_store()
+        return str(store.compare_set(key, "", value).decode())
+    except (AttributeError, NotImplementedError, RuntimeError, ValueError):
+        return value
+
+
 def _thread_setters() -> tuple[Callable[[int], Any], Callable[[int], int]] | None:
     """Returns setters of the calling thread's number of OpenMP threads, and of MKL threads; None if either is missing.
 

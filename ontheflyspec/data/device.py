@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ontheflyspec import checks
 from ontheflyspec.batch import PaddedBatch, as_float, tensors_in
+from ontheflyspec.data.attached import Attached
 from ontheflyspec.labels import Target
 from ontheflyspec.transfer import sent
 
@@ -81,7 +82,7 @@ def find_device(where: str, device: str | torch.device) -> torch.device:
     return found
 
 
-class DeviceLoader:
+class DeviceLoader(Attached):
     """Puts transfer and front end behind any loader, one batch ahead on streams of its own where the device is CUDA.
 
     It goes through what the loader gives: `PaddedBatch`, or tuples or lists that begin with one, whose tensors move
@@ -158,6 +159,16 @@ class DeviceLoader:
     def batch_sampler(self) -> Any:
         """The loader's batch sampler."""
         return self.loader.batch_sampler
+
+    @property
+    def collate_fn(self) -> Callable[[Sequence[Any]], Any]:
+        """From the items of a batch to what this loader gives."""
+        return self._collated
+
+    def _collated(self, items: Sequence[Any]) -> Any:
+        """Returns items as one batch on the device, transformed."""
+        batches = [self.loader.collate_fn(items)]
+        return next(iter(stage(batches, self.transform, self.device, floats=not takes_int16(self.transform))))
 
     @property
     def sampler(self) -> Any:
@@ -254,7 +265,7 @@ class _InMode:
 
     def __call__(self, batch: Any) -> Any:
         if self.floats:
-            batch = _as_floats(batch)
+            batch = as_floats(batch)
         if self.call is None:
             return batch
         changed = [(module, module.training) for module, mode in self.modes if module.training != mode]
@@ -365,8 +376,15 @@ def _placed(value: Any, device: torch.device) -> Any:
     return value
 
 
-def _as_floats(batch: Any) -> Any:
+def as_floats(batch: Any) -> Any:
     """Returns a batch with int16 samples as float32."""
     if not isinstance(batch, PaddedBatch):
-        return type(batch)([_as_floats(batch[0]), *batch[1:]])
+        return type(batch)([as_floats(batch[0]), *batch[1:]])
     return batch._replace(data=as_float(batch.data)) if batch.data.dtype == torch.int16 else batch
+
+
+def as_int16(batch: Any) -> Any:
+    """Returns a batch whose float samples come from int16 as these."""
+    if not isinstance(batch, PaddedBatch):
+        return type(batch)([as_int16(batch[0]), *batch[1:]])
+    return batch._replace(data=(batch.data * 32768).to(torch.int16)) if batch.data.is_floating_point() else batch

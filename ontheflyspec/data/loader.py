@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
-import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,18 +16,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ontheflyspec import checks
-from ontheflyspec.batch import PaddedBatch, as_tensor
+from ontheflyspec.data.attached import Attached
+from ontheflyspec.data.collate import collate
 from ontheflyspec.data.dataset import AudioDataset
-from ontheflyspec.data.device import find_device, stage, takes_int16
-from ontheflyspec.data.faults import BadFile
+from ontheflyspec.data.device import as_int16, find_device, stage, takes_int16
+from ontheflyspec.data.filling import BatchReader, Buffers
 from ontheflyspec.data.sampler import BucketBatchSampler, Draw, Pass
 
 _AHEAD = 2
 """Batches that are read ahead of the one in use."""
-_ALIGNED = 64
-"""Bytes that the start of a batch is a multiple of."""
-Lease = Callable[[tuple[int, ...], type[Any]], NDArray[Any]]
-"""Gives an array of a shape and type for the rows of a batch."""
 
 
 @dataclass
@@ -40,7 +35,7 @@ class _Progress:
     handed_out: int
 
 
-class AudioLoader:
+class AudioLoader(Attached):
     """Batches of an `AudioDataset`, read by threads straight into the rows of padded batches.
 
     The files of one batch are shared out among the threads, two batches ahead; the transform runs in the main thread,
@@ -98,7 +93,7 @@ class AudioLoader:
                 rule, got = "an AudioDataset that reads its own files", f"{type(dataset).__name__} with its own {name}"
                 remedy = "Use torch's DataLoader with ofs.collate, which calls it."
                 raise TypeError(checks.message("AudioLoader", rule, got, remedy))
-        self.dataset, self.sampler, self.transform = dataset, sampler, transform
+        self._dataset, self._sampler, self.transform = dataset, sampler, transform
         self.dtype = checks.sample_dtype("AudioLoader", dtype)
         self.device = find_device("AudioLoader", device)
         if isinstance(transform, nn.Module):
@@ -122,15 +117,31 @@ class AudioLoader:
         return Play(self, counts=False)
 
     @property
+    def dataset(self) -> AudioDataset:
+        """The clips."""
+        return self._dataset
+
+    @property
     def batch_sampler(self) -> Any:
-        """The sampler, by the name that trainers look for."""
-        return self.sampler
+        """What gives the indices of each batch."""
+        return self._sampler
+
+    @property
+    def collate_fn(self) -> Callable[[Sequence[Any]], Any]:
+        """From the items of a batch to what the loader gives."""
+        return self._collated
 
     def set_epoch(self, epoch: int) -> None:
         """Makes the next pass play ``epoch`` from its start; after `load_state_dict` its own epoch from there."""
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
         self.passes = checks.integer("AudioLoader.set_epoch", "epoch", epoch, low=0)
+
+    def _collated(self, items: Sequence[Any]) -> Any:
+        """Returns clips of the data set as one batch, as if this loader had read them."""
+        integer = self.dtype is None and self.dataset.source.integer
+        batch = as_int16(collate(items)) if integer else collate(items)
+        return next(iter(stage([batch], self.transform, self.device, floats=not integer)))
 
     def _gives_int16(self) -> bool:
         """Returns whether int16 batches are handed out, or to the transform."""
@@ -159,7 +170,7 @@ class AudioLoader:
     def begin(self, play: Play) -> Iterator[Any]:
         """Returns the batches of a pass, whose epoch and mode are those of now."""
         if isinstance(self.sampler, BucketBatchSampler):
-            play.draws = self.sampler.ahead()
+            play.draws = self.sampler.ahead(self.dataset.digest)
             play.draws.bind()
             play.progress = self._progress = _Progress(play.draws.epoch, 0)
             draws: Iterator[Sequence[int]] = play.draws
@@ -259,109 +270,3 @@ class Play(Iterator[Any]):
         """Ends the pass and its threads."""
         if self.batches is not None:
             self.batches.close()  # type: ignore[attr-defined]
-
-
-class BatchReader:
-    """The rows of one batch and the threads that fill them.
-
-    Args:
-        dataset: the clips.
-        indices: of the batch.
-        always_float: float32 rows even if int16 would do.
-        lease: gives the rows.
-        stop: set when nobody wants the batch any more.
-    """
-
-    def __init__(
-        self, dataset: AudioDataset, indices: Sequence[int], *, always_float: bool, lease: Lease, stop: threading.Event
-    ) -> None:
-        self.dataset, self.indices, self.always_float = dataset, indices, always_float
-        self.lease, self.stop = lease, stop
-        if not len(indices):
-            raise ValueError(checks.message("AudioLoader", "a clip in every batch", "none", "Drop empty batches."))
-        self._prepare()
-
-    def _prepare(self) -> None:
-        """Decides what to read, leaves out what is known to be bad, and gets rows of the right size."""
-        self.places, self.parts = self.dataset.parts(self.indices)
-        source = self.dataset.source
-        whole = not self.always_float and source.all_integer([part.clip for part in self.parts])
-        channels = () if source.mono else (source.channels(self.parts[0].clip),)
-        longest = max(part.length for part in self.parts)
-        self.rows = self.lease((len(self.parts), *channels, longest), np.int16 if whole else np.float32)
-        self.problems: dict[int, Exception] = {}
-        self._next = itertools.count()
-
-    def begin(self, pool: ThreadPoolExecutor, threads: int) -> None:
-        """Lets the threads of a pool fill the rows."""
-        self.running: list[Future[None]] = [pool.submit(self._work) for _ in range(min(threads, len(self.parts)))]
-
-    def _work(self) -> None:
-        """Fills the next row that no thread has begun, until there is none."""
-        while (row := next(self._next)) < len(self.parts) and not self.stop.is_set():
-            length = self.parts[row].length
-            try:
-                self.dataset.source.read(self.parts[row], self.rows[row, ..., :length])
-                self.rows[row, ..., length:] = 0
-            except Exception as problem:
-                self.problems[row] = problem
-
-    def result(self) -> Any:
-        """Returns the batch, with targets if there are any, once all rows are filled; raises what a file raised."""
-        wait(self.running)
-        while self.problems:
-            self._settle()
-        ids = [part.id for part in self.parts]
-        batch = PaddedBatch(
-            torch.from_numpy(self.rows),
-            as_tensor([part.length for part in self.parts]),
-            float(self.dataset.sample_rate),
-            None if None in ids else as_tensor(ids),
-        )
-        return batch if self.dataset.targets is None else (batch, self.dataset.targets_at(self.places, self.parts))
-
-    def _settle(self) -> None:
-        """Raises the first problem, or notes all files that may be left out and fills the batch without them."""
-        for row in sorted(self.problems):
-            problem = self.problems[row]
-            if not isinstance(problem, BadFile):
-                raise problem
-            self.dataset.source.fail(self.parts[row].clip, problem)
-        self._prepare()
-        self._work()
-
-
-class Buffers:
-    """Lends arrays and takes their memory back when the last view of them is gone.
-
-    New memory costs more than reading a file into it: the system hands it out page by page.
-
-    Args:
-        keep: most buffers that wait for their next use.
-    """
-
-    def __init__(self, keep: int) -> None:
-        self._free: deque[NDArray[np.uint8]] = deque(maxlen=keep)
-
-    def lease(self, shape: tuple[int, ...], dtype: type[Any]) -> NDArray[Any]:
-        """Returns an array that holds anything.
-
-        The memory comes back when this very object dies. Views that numpy makes of it do not keep it alive, so give
-        it away by ``torch.from_numpy`` alone: the tensor's storage, and with it every view of it, holds this object.
-        """
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        buffer = self._take(size)
-        start = -buffer.ctypes.data % _ALIGNED
-        rows: NDArray[Any] = buffer[start : start + size].view(dtype).reshape(shape)
-        weakref.finalize(rows, self._free.append, buffer).atexit = False
-        return rows
-
-    def _take(self, size: int) -> NDArray[np.uint8]:
-        """Returns a free buffer that is large enough, or a new one; smaller ones are let go."""
-        while True:
-            try:
-                buffer = self._free.popleft()
-            except IndexError:
-                return np.empty(size + size // 8 + _ALIGNED, np.uint8)
-            if len(buffer) >= size + _ALIGNED:
-                return buffer

@@ -61,6 +61,10 @@ class ClipReader(Dataset[Any]):
         """The columns of a manifest that nothing else uses, by name: a value for each clip, or None."""
         return {name: labels.choose(of, self.source.files(self._clips)) for name, of in self.source.columns.items()}
 
+    def digest(self) -> str:
+        """Returns what tells this list of clips from others: their files' names below the folder of them all."""
+        return f" of {self.paths.digest()[:12]}"
+
     def __len__(self) -> int:
         return len(self._clips)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.utils.data import Sampler
 
 from ontheflyspec import checks, rng
 from ontheflyspec.data import plan as planning
+from ontheflyspec.data.dealt import birthplace, check_caller, check_ranks
 from ontheflyspec.data.place import Place, parse, refuse, write
 from ontheflyspec.data.plan import WHERE, Plan, Rules
 from ontheflyspec.data.table import Floats, Ints
@@ -124,6 +126,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         )
         self.seed = checks.integer(WHERE, "seed", seed, low=-(2**63), high=2**63 - 1)
         self._given = _given(rank, world_size)
+        self._name, self._compared = birthplace(), False
         self.lengths = _lengths(lengths, self.rules, self.world_size)
         self.weights = None if weights is None else _weights(weights, len(self.lengths), self.rules)
         known = repr(self.rules).encode() + self.lengths.astype("<i8").tobytes()
@@ -167,16 +170,22 @@ class BucketBatchSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         """Returns the batches of an epoch, each a list of `Draw`, counted as handed out."""
+        check_caller(WHERE, sys._getframe(1))
         running = Pass(self, counts=True)
         if self._resumed.consumed and self._resumed.consumed >= self._steps(self._next, self._resumed):
             running.bind()  # an epoch of which nothing is left is over now
         return running
 
-    def ahead(self) -> Pass:
-        """Returns the batches of an epoch for a loader that runs ahead and tells how many it handed out."""
-        return Pass(self, counts=False)
+    def ahead(self, names: Callable[[], str] = str) -> Pass:
+        """Returns the batches of an epoch for a loader that runs ahead and tells how many it handed out.
+
+        Args:
+            names: gives a digest of the clips' names, for ranks to compare.
+        """
+        return Pass(self, counts=False, names=names)
 
     def __len__(self) -> int:
+        check_caller(WHERE, sys._getframe(1))
         return self._batches(self.world_size) // self.world_size
 
     def state_dict(self) -> dict[str, Any]:
@@ -231,6 +240,10 @@ class BucketBatchSampler(Sampler[list[int]]):
             )
             checks.warn(checks.message(WHERE, rule, got, f"To go on, call set_epoch({self._next + 1})."))
         rank, world_size = self._given or _asked()
+        if not self._given and world_size > 1 and not self._compared:
+            known = f"{len(self.lengths)} clips with seed {self.seed} and plan {self.plan_hash[:12]}{running.names()}"
+            check_ranks(WHERE, self._name, rank, known)
+            self._compared = True
         running.epoch, running.start = self._next, self._resumed
         self._pass = running
         return self._plan(self._next, self._resumed, world_size).take(slice(rank, None, world_size))
@@ -275,13 +288,14 @@ class Pass(Iterator[list[int]]):
     Args:
         sampler: whose epoch it plays.
         counts: whether what it gives is handed out; if not, `reached` tells.
+        names: gives a digest of the clips' names.
     """
 
     epoch: int
     start: Place
 
-    def __init__(self, sampler: BucketBatchSampler, *, counts: bool) -> None:
-        self.sampler, self.counts = sampler, counts
+    def __init__(self, sampler: BucketBatchSampler, *, counts: bool, names: Callable[[], str] = str) -> None:
+        self.sampler, self.counts, self.names = sampler, counts, names
         self.plan: Plan | None = None
         self.taken = self.given = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any, overload
@@ -65,6 +66,11 @@ class PackedStrings(Sequence[str]):
         view = copy.copy(self)
         view._chosen = indices if self._chosen is None else self._chosen[indices]
         return view
+
+    def digest(self) -> str:
+        """Returns a hash of these strings in their order, but for what all that were packed begin with."""
+        chosen = b"" if self._chosen is None else self._chosen.tobytes()
+        return hashlib.sha256(self._bytes.tobytes() + self._ends.tobytes() + chosen).hexdigest()
 
     def __len__(self) -> int:
         return len(self._ends) - 1 if self._chosen is None else len(self._chosen)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import ontheflyspec as ofs
-from ontheflyspec.data.loader import Buffers
+from ontheflyspec.data.filling import Buffers
 from tests.data.batches import ahead_on_the_cpu, by_torch, content, sampled
 from tests.data.files import RATE, tone
 
