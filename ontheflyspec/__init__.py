@@ -11,8 +11,9 @@ from ontheflyspec.data.bank import WaveformBank
 from ontheflyspec.data.collate import Collate, collate
 from ontheflyspec.data.dataset import AudioDataset
 from ontheflyspec.data.device import DeviceLoader
+from ontheflyspec.data.draws import Draw
 from ontheflyspec.data.loader import AudioLoader
-from ontheflyspec.data.sampler import BucketBatchSampler, Draw
+from ontheflyspec.data.sampler import BucketBatchSampler
 from ontheflyspec.kernels import load as _load
 from ontheflyspec.labels import ClipLabels, FrameLabels, Segments
 from ontheflyspec.plot import plot_batch

@@ -115,6 +115,7 @@ PaddedBatch._replace = _replace  # type: ignore[method-assign, assignment]
 _by_fields = PaddedBatch.__new__
 
 
+@functools.wraps(_by_fields)
 def _new(kind: type[PaddedBatch], data: Any, *others: Any, **named: Any) -> PaddedBatch:
     """Returns a batch of its fields, or of one iterator of them, as trainers rebuild tuples whose tensors they move."""
     if not others and not named and isinstance(data, Iterator):

@@ -20,8 +20,10 @@ from ontheflyspec.data.attached import Attached
 from ontheflyspec.data.collate import collate
 from ontheflyspec.data.dataset import AudioDataset
 from ontheflyspec.data.device import as_int16, find_device, stage, takes_int16
+from ontheflyspec.data.draws import Draw, StandIn
 from ontheflyspec.data.filling import BatchReader, Buffers
-from ontheflyspec.data.sampler import BucketBatchSampler, Draw, Pass
+from ontheflyspec.data.sampler import BucketBatchSampler, Pass
+from ontheflyspec.identity import OCCURRENCE_BITS
 
 _AHEAD = 2
 """Batches that are read ahead of the one in use."""
@@ -106,7 +108,7 @@ class AudioLoader(Attached):
         self._progress = self._start()
 
     def __len__(self) -> int:
-        return len(self.sampler)  # type: ignore[arg-type]
+        return len(self.sampler)
 
     def __iter__(self) -> Play:
         """Returns the batches of a pass, counted as handed out; see the class."""
@@ -256,12 +258,14 @@ class Play(Iterator[Any]):
         self.epoch, number = self.loader.passes, 0
         counts: Counter[int] = Counter()
         for batch in batches:
-            numbered = []
+            numbered = list[Any]()
             for index in batch:
                 known = hasattr(index, "epoch")
                 place = index if known else self.loader.dataset.place(index)
                 numbered.append(place if known else Draw(place, self.epoch, counts[place]))
                 counts[place] += 1
+            if numbered and numbered[0].stand_in is None:
+                numbered[0].stand_in = StandIn((), (1 << OCCURRENCE_BITS) - 1 - number % (1 << OCCURRENCE_BITS - 1))
             number += 1
             yield numbered
         self.dealt = number  # known before the last batch is handed out, as batches are read ahead

@@ -16,6 +16,7 @@ from ontheflyspec import checks
 from ontheflyspec.batch import Clip
 from ontheflyspec.data import targets as labels
 from ontheflyspec.data.collate import gather
+from ontheflyspec.data.draws import Draw
 from ontheflyspec.data.faults import BadFile, Failure
 from ontheflyspec.data.locating import warn_of_wrappers
 from ontheflyspec.data.source import Part, Source
@@ -48,8 +49,12 @@ class ClipReader(Dataset[Any]):
 
     @property
     def failures(self) -> list[Failure]:
-        """What was found bad so far, by any process: in this set's files, and in all for the whole set."""
-        return self.source.table.failures(None if self._whole else self.source.files(self._clips))
+        """What was found bad so far, by any process: in this set's files, and in all for the whole set.
+
+        Good clips that filled a batch of which nothing was left are named after these.
+        """
+        files = None if self._whole else self.source.files(self._clips)
+        return self.source.table.failures(files) + self.source.table.fills(files)
 
     @property
     def paths(self) -> PackedStrings:
@@ -102,9 +107,19 @@ class ClipReader(Dataset[Any]):
         if self.source.skip:
             self.source.check_failures()
             good = [draw for draw in draws if not self.source.is_bad(int(self._clips[draw[0]]))]
-            draws = good or [(self.source.next_good(self._clips, draws[0][0]), draws[0][1])]
+            draws = good or [self._stand_in(*draws[0])]
         places = [place for place, _ in draws]
         return places, self.source.parts(self._clips[places].tolist(), [self._id(*draw) for draw in draws])
+
+    def _stand_in(self, place: int, index: Any) -> tuple[int, Any]:
+        """Returns place and draw of the clip that a batch holds instead of its own, whose first one is given."""
+        known, clip = getattr(index, "stand_in", None), None
+        if known is not None:
+            clip = next((one for one in known.indices if not self.source.is_bad(int(self._clips[one]))), None)
+            index = Draw(index, index.epoch, known.occurrence)
+        place = self.source.next_good(self._clips, place) if clip is None else clip
+        self.source.table.fill(int(self.source.files(self._clips[place])))
+        return place, index
 
     def _id(self, place: int, index: Any) -> int | None:
         """Returns the id of the clip at a place for an index that knows its epoch, None for another."""

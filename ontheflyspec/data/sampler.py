@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import os
@@ -17,44 +18,14 @@ from torch.utils.data import Sampler
 from ontheflyspec import checks, rng
 from ontheflyspec.data import plan as planning
 from ontheflyspec.data.dealt import birthplace, check_caller, check_ranks
+from ontheflyspec.data.draws import Draw, StandIn
 from ontheflyspec.data.place import Place, parse, refuse, write
 from ontheflyspec.data.plan import WHERE, Plan, Rules
 from ontheflyspec.data.table import Floats, Ints
+from ontheflyspec.identity import OCCURRENCE_BITS
 
-
-class Draw(int):
-    """The index of a clip, as samplers give it, that knows the epoch it is drawn in, and how often it came before.
-
-    Args:
-        index: position of the clip in its data set.
-        epoch: number of the epoch, from 0.
-        occurrence: how often this index came before in the epoch.
-
-    Example:
-        >>> import ontheflyspec as ofs
-        >>> draw = ofs.Draw(7, epoch=2)
-        >>> draw, draw.epoch, list(range(10))[draw]
-        (Draw(7, epoch=2), 2, 7)
-    """
-
-    epoch: int
-    occurrence: int
-
-    def __new__(cls, index: int, epoch: int = 0, occurrence: int = 0) -> Draw:
-        """Makes an index with an epoch."""
-        draw = super().__new__(cls, index)
-        draw.epoch, draw.occurrence = epoch, occurrence
-        return draw
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Draw, (int(self), self.epoch, self.occurrence)
-
-    def __repr__(self) -> str:
-        again = f", occurrence={self.occurrence}" if self.occurrence else ""
-        return f"Draw({int(self)}, epoch={self.epoch}{again})"
-
-    def __str__(self) -> str:
-        return int.__repr__(self)
+_HEADS = 8
+"""Clips that are tried in the place of a batch of which none can be read."""
 
 
 class BucketBatchSampler(Sampler[list[int]]):
@@ -246,7 +217,10 @@ class BucketBatchSampler(Sampler[list[int]]):
             self._compared = True
         running.epoch, running.start = self._next, self._resumed
         self._pass = running
-        return self._plan(self._next, self._resumed, world_size).take(slice(rank, None, world_size))
+        plan = self._plan(self._next, self._resumed, world_size)
+        running.numbers = sum(ranks * steps for ranks, steps in self._resumed.earlier) + rank, world_size
+        running.repeats = 1 if plan.often is None else int(plan.often.max()) + 1
+        return plan.take(slice(rank, None, world_size))
 
     def end(self, running: Pass) -> None:
         """Counts the epoch of an iterator as played."""
@@ -293,6 +267,10 @@ class Pass(Iterator[list[int]]):
 
     epoch: int
     start: Place
+    numbers: tuple[int, int]
+    """Number in the epoch, over all ranks, of this rank's first batch, and the step to the next."""
+    repeats: int
+    """How often the most frequent clip comes in the epoch."""
 
     def __init__(self, sampler: BucketBatchSampler, *, counts: bool, names: Callable[[], str] = str) -> None:
         self.sampler, self.counts, self.names = sampler, counts, names
@@ -332,7 +310,21 @@ class Pass(Iterator[list[int]]):
         self.taken += 1
         if self.counts:
             self.reached(self.taken)
-        return [Draw(index, self.epoch, occurrence) for index, occurrence in zip(order[row].tolist(), before)]  # noqa: B905
+        pairs = zip(order[row].tolist(), before)  # noqa: B905
+        draws: list[Any] = [Draw(index, self.epoch, occurrence) for index, occurrence in pairs]
+        draws[0].stand_in = StandIn(self.heads, self._spare(self.numbers[0] + number * self.numbers[1]))
+        return draws
+
+    @functools.cached_property
+    def heads(self) -> tuple[int, ...]:
+        """The first clips of the plan."""
+        order, starts, sizes, _ = self.bind()
+        rows = zip(starts[:_HEADS].tolist(), sizes[:_HEADS].tolist(), strict=True)
+        return tuple(np.concatenate([order[start : start + size] for start, size in rows])[:_HEADS].tolist())
+
+    def _spare(self, number: int) -> int:
+        """Returns an occurrence that no draw of the epoch has, a different one for each of its batches."""
+        return self.repeats + number % ((1 << OCCURRENCE_BITS) - self.repeats)
 
 
 def _given(rank: int | None, world_size: int | None) -> tuple[int, int] | None:

@@ -109,6 +109,8 @@ class Table:
         self.headers = {name: np.zeros(len(paths), kind) for name, kind in _FIELDS.items()}
         """Each field of all headers, by its name."""
         self.faults = torch.zeros(len(paths), dtype=torch.uint8, device="cpu")
+        self.filled = torch.zeros_like(self.faults)
+        """How often each file filled a batch of which nothing was left, 255 for more."""
         self._share()
 
     @classmethod
@@ -132,6 +134,7 @@ class Table:
 
     def _share(self) -> None:
         self.faults.share_memory_()  # type: ignore[no-untyped-call]
+        self.filled.share_memory_()  # type: ignore[no-untyped-call]
         self.marks: NDArray[np.uint8] = self.faults.numpy()
 
     def put(self, index: int, header: Header) -> None:
@@ -149,3 +152,17 @@ class Table:
         if indices is not None:
             places = np.intersect1d(places, np.asarray(indices))
         return [Failure(place, self.paths[place], faults.reason(int(self.marks[place]))) for place in places.tolist()]
+
+    def fill(self, index: int) -> None:
+        """Notes that a good file fills a batch of which nothing was left."""
+        self.filled[index] = min(int(self.filled[index]) + 1, 255)
+
+    def fills(self, indices: Iterable[int] | None = None) -> list[Failure]:
+        """Returns the good files that filled batches, as `failures` does the bad ones."""
+        places = np.flatnonzero((self.filled.numpy() > 0) & (self.marks == 0))
+        if indices is not None:
+            places = np.intersect1d(places, np.asarray(indices))
+        return [
+            Failure(place, self.paths[place], f"filled {int(self.filled[place])} batches of which nothing was left")
+            for place in places.tolist()
+        ]

@@ -69,7 +69,8 @@ def test_skipped_files_as_dataloader_skips_them(audio):
     assert [item[-2] for item in mine] == [[0], [7], [7], [9, 1], [2]]
     assert all(item[1] == torch.float32 for item in mine)
     assert ours.failures == theirs.failures
-    assert [failure.index for failure in ours.failures] == [3, 6]
+    assert [failure.index for failure in ours.failures] == [3, 6, 7]
+    assert ours.failures[-1].reason.startswith("filled 2 batches")
     assert mine == list(map(content, ofs.AudioLoader(ours, batches)))
     with pytest.raises(RuntimeError, match="at most max_failures = 1 bad files, got 2"):
         list(ofs.AudioLoader(fresh(max_failures=1), batches))
