@@ -13,7 +13,7 @@ from typing import Any
 def peer(name: str) -> Any:
     """Returns an installed module, None if it is not installed."""
     if name.split(".")[0] == "torchaudio":
-        _without_extension()
+        without_extension()
     os.environ.setdefault("NNAUDIO_DISABLE_CITATION_REMINDER", "1")
     try:
         with warnings.catch_warnings():
@@ -23,7 +23,7 @@ def peer(name: str) -> Any:
         return None
 
 
-def _without_extension() -> None:
+def without_extension() -> None:
     """Lets torchaudio's Python code run beside a CPU build of torch, where its compiled extension does not load."""
     if "torchaudio" in sys.modules:
         return

@@ -8,15 +8,18 @@ import importlib
 import io
 import pkgutil
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ontheflyspec as ofs
+from benchmarks import peers
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TRAINERS = ("lightning", "accelerate", "transformers")
 MODULES = sorted(
     found.name
     for found in pkgutil.walk_packages(ofs.__path__, "ontheflyspec.")
@@ -38,17 +41,26 @@ def test_docstrings(name: str) -> None:
     assert result.failed == 0
 
 
-@pytest.mark.parametrize(("page", "place", "code"), SHOWN, ids=[f"{page.name}-{place}" for page, place, _ in SHOWN])
+@pytest.mark.parametrize(
+    ("page", "place", "code"),
+    [pytest.param(*shown, marks=pytest.mark.trainers if shown[0].stem == "trainers" else ()) for shown in SHOWN],
+    ids=[f"{page.name}-{place}" for page, place, _ in SHOWN],
+)
 def test_pages(page: Path, place: int, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs a block beside the examples and a small folder ``speech``; what it prints is what its comments say."""
     speech(tmp_path / "speech")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        if wanted := re.findall(rf"^import ({'|'.join(TRAINERS)}),", code, re.MULTILINE):
+            pytest.importorskip(wanted[0], reason=f"{wanted[0]} is not installed: '.[trainers]' brings it")
+            peers.without_extension()
+            warnings.simplefilter("ignore")  # of theirs
         exec(compile(code, f"{page.name}, block {place}", "exec"), {"__name__": "shown"})
     said = re.findall(r"^\s*print\(.*\)  # (.+)$", code, re.MULTILINE)
-    assert printed.getvalue().replace("torch.Size(", "").replace("])", "]").splitlines() == said
+    lines = printed.getvalue().replace("torch.Size(", "").replace("])", "]").splitlines()
+    assert [line for line in lines if not line.startswith("{'train_runtime'")] == said  # a report of transformers
 
 
 def speech(root: Path) -> None:
@@ -97,7 +109,7 @@ def test_pins_cover_what_is_asked_for() -> None:
     """Every package of pyproject.toml that CI installs has one exact pin for each Python."""
     project = (ROOT / "pyproject.toml").read_text()
     asked = set()
-    for group in ("dependencies", "test", "dev"):
+    for group in ("dependencies", "test", "dev", "trainers"):
         listed = re.search(rf"^{group} = \[(.*?)\]$", project, re.DOTALL | re.MULTILINE)
         assert listed is not None
         asked |= {re.split(r"[><=\[]", item)[0].lower() for item in re.findall(r'"([^"]+)"', listed[1])}

@@ -36,8 +36,8 @@ class AudioDataset(ClipReader):
 
     Faults of files (too few frames, none, NaN, a change since the scan) are found where they occur. With
     ``on_error="skip"`` a file whose header is bad is no member of the set; one that turns out bad while it is read is
-    left out of its batch together with its target, and the next readable clip stands in where nothing would be left.
-    `failures` names them all, whichever process met them.
+    left out of its batch together with its target. Where nothing would be left of a batch, it holds the first readable
+    clip of the sampler's plan again, with an occurrence of its own. `failures` names them all, whichever process met them.
 
     Args:
         paths: the files.

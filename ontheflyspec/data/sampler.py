@@ -106,6 +106,8 @@ class BucketBatchSampler(Sampler[list[int]]):
         self._next = 0
         self._resumed = Place()
         self._pass: Pass | None = None
+        self._left: Pass | None = None
+        """The pass that was running at `set_epoch`; it is the newest again if it goes on."""
         self._warned = False
         self._counts: dict[int, int] = {}
         self._plans: dict[tuple[int, Any, int], Plan] = {}
@@ -137,7 +139,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         begun = self._pass is not None and not self._pass.ended
         if epoch != self._next or begun:
             self._next, self._resumed = epoch, Place()
-            self._pass = None
+            self._left, self._pass = self._pass, None
 
     def __iter__(self) -> Iterator[list[int]]:
         """Returns the batches of an epoch, each a list of `Draw`, counted as handed out."""
@@ -198,12 +200,14 @@ class BucketBatchSampler(Sampler[list[int]]):
         steps = self._steps(epoch, place)
         if place.consumed > steps:
             refuse("consumed", f"to be at most {steps}", place.consumed, "Load a state that this sampler made.")
-        self._next, self._resumed, self._pass = epoch, place, None
+        self._next, self._resumed = epoch, place
+        self._pass = self._left = None
 
     def bind(self, running: Pass) -> Plan:
         """Makes an iterator the newest one, with the epoch and the rank as they are now; returns its batches."""
         before = self._pass
-        if before is not None and not before.ended and before.given > 1 and not self._warned:
+        again = before is not None and not before.ended and before.epoch == self._next
+        if before is not None and again and before.given > 1 and not self._warned:
             self._warned = True
             rule, got = (
                 "a pass to be played to its end",
@@ -216,15 +220,17 @@ class BucketBatchSampler(Sampler[list[int]]):
             check_ranks(WHERE, self._name, rank, known)
             self._compared = True
         running.epoch, running.start = self._next, self._resumed
-        self._pass = running
+        self._pass, self._left = running, None
         plan = self._plan(self._next, self._resumed, world_size)
         running.numbers = sum(ranks * steps for ranks, steps in self._resumed.earlier) + rank, world_size
         running.repeats = 1 if plan.often is None else int(plan.often.max()) + 1
         return plan.take(slice(rank, None, world_size))
 
-    def end(self, running: Pass) -> None:
-        """Counts the epoch of an iterator as played."""
-        if running is self._pass:
+    def reached(self, running: Pass) -> None:
+        """Notes that an iterator went on; at its end its epoch counts as played."""
+        if running is self._left:
+            self._pass, self._left = running, None
+        if running is self._pass and running.ended and self._next == running.epoch:
             self._next, self._resumed = running.epoch + 1, Place()
 
     def _state(self, epoch: int, place: Place) -> dict[str, Any]:
@@ -297,8 +303,7 @@ class Pass(Iterator[list[int]]):
     def reached(self, given: int) -> None:
         """Notes that so many batches of this pass were handed out."""
         self.given = given
-        if self.ended:
-            self.sampler.end(self)
+        self.sampler.reached(self)
 
     def __next__(self) -> list[int]:
         order, starts, sizes, often = self.bind()

@@ -82,6 +82,40 @@ def test_the_next_readable_clip_stands_in(audio):
         lone[0]
 
 
+def test_a_batch_of_which_nothing_is_left_holds_the_first_good_clip_of_the_plan(audio):
+    """With the next occurrence, so that no id comes twice; by our loader and by workers alike."""
+    paths = [audio(f"{place}.wav", 1000 + place) for place in range(12)]
+    order = [int(index) for batch in ofs.BucketBatchSampler([1000] * 12, max_samples=2000) for index in batch]
+    bad = [order[0], order[6], order[7], order[10], order[11]]
+    for place in bad:
+        paths[place] = audio(f"nan{place}.wav", np.full(1000 + place, np.nan), subtype="FLOAT")
+
+    def seen(attach):
+        clips = made(paths, on_error="skip")
+        loader = attach(clips, ofs.BucketBatchSampler([1000] * 12, max_samples=2000))
+        return [clips.locate(batch.ids) for batch in loader], clips
+
+    (ours, one), (theirs, other) = (
+        seen(ofs.AudioLoader),
+        seen(lambda clips, sampler: DataLoader(clips, batch_sampler=sampler, collate_fn=ofs.collate, num_workers=2)),
+    )
+    assert ours == theirs
+    assert len(ours) == 6
+    assert [[place.root_index for place in batch] for batch in ours] == [
+        [order[1]],
+        order[2:4],
+        order[4:6],
+        [order[1]],
+        order[8:10],
+        [order[1]],
+    ]
+    drawn = [(place.root_index, place.occurrence) for batch in ours for place in batch]
+    assert len(set(drawn)) == len(drawn)
+    for clips in (one, other):
+        assert {failure.index for failure in clips.failures if "NaN" in failure.reason} == set(bad)
+        assert [failure.index for failure in clips.failures if "filled 2" in failure.reason] == [order[1]]
+
+
 def test_more_bad_files_than_allowed(audio):
     with pytest.raises(
         RuntimeError, match=r"at most max_failures = 1 bad files, got 2 \(.*0.flac: not readable as audio; "

@@ -150,6 +150,27 @@ def test_a_pass_has_ended_with_its_last_batch():
     assert (one.epoch, next(iter(one))[0].epoch) == (1, 1)
 
 
+def test_a_pass_that_goes_on_after_set_epoch_keeps_its_state():
+    """Lightning asks for the iterator, which runs ahead, then sets the epoch that it plays."""
+    one, other = sampler(), sampler()
+    running = iter(one)
+    next(running), next(running)
+    one.set_epoch(0)
+    assert one.state_dict()["consumed"] == 0
+    next(running)
+    assert one.state_dict()["consumed"] == 3
+    other.load_state_dict(one.state_dict())
+    assert plain(running) == plain(other)
+    assert one.epoch == other.epoch == 1
+    running = iter(one)
+    next(running), next(running)
+    one.set_epoch(5)
+    assert {draw.epoch for batch in running for draw in batch} == {1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert plain(one) == plain(sampler_at(5))
+
+
 def test_rank_and_world_size_are_asked_at_the_first_batch(monkeypatch):
     one = sampler()
     length, running = len(one), iter(one)
