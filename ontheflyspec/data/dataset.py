@@ -37,7 +37,7 @@ class AudioDataset(ClipReader):
     Faults of files (too few frames, none, NaN, a change since the scan) are found where they occur. With
     ``on_error="skip"`` a file whose header is bad is no member of the set; one that turns out bad while it is read is
     left out of its batch together with its target. Where nothing would be left of a batch, it holds the first readable
-    clip of the sampler's plan again, with an occurrence of its own. `failures` names them all, whichever process met them.
+    clip of the sampler's plan again, with an occurrence of its own. `failures` names all of this, whichever process met it.
 
     Args:
         paths: the files.
