@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -12,23 +12,24 @@ from numpy.typing import NDArray
 
 from ontheflyspec import checks
 from ontheflyspec.batch import Clip
-from ontheflyspec.data import coded, faults, riff
+from ontheflyspec.data import codec, coded, faults, riff
 from ontheflyspec.data.channels import check_channel
-from ontheflyspec.data.header import BLOCK, INTEGER, PLAIN, Header, same
+from ontheflyspec.data.header import BLOCK, CODEC, INTEGER, PLAIN, Header, same
+from ontheflyspec.data.stored import Status, Stored, as_stored, content, opened, status
 
 MOST_HZ, MOST_CHANNELS = 50_000_000, 1024
 """Of a header that is believed; more channels no decoder takes."""
 
 
-def probe(path: str) -> Header:
+def probe(file: Stored) -> Header:
     """Returns the checked header of a file, or raises BadFile."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            plain = riff.probe(file, status)
+        with opened(file, buffering=0) as one:
+            known = status(one)
+            plain = riff.probe(one, known)
     except OSError as problem:
         raise faults.from_os(problem) from None
-    header = plain or coded.probe(path, status)
+    header = plain or _decoded(file, known)
     if header.frames == 0:
         raise faults.BadFile(faults.EMPTY, "0 frames")
     if not 1 <= header.rate <= MOST_HZ or not 1 <= header.channels <= MOST_CHANNELS:
@@ -36,13 +37,23 @@ def probe(path: str) -> Header:
     return header
 
 
-def read_into(path: str, header: Header, start: int, out: NDArray[Any]) -> None:
+def _decoded(file: Stored, known: Status) -> Header:
+    """Returns the header of a file that takes a decoder: libsndfile, else torchcodec."""
+    try:
+        return coded.probe(file, known)
+    except faults.BadFile as bad:
+        if bad.code != faults.UNREADABLE:
+            raise
+        return codec.probe(file, known, bad)
+
+
+def read_into(file: Stored, header: Header, start: int, out: NDArray[Any]) -> None:
     """Fills ``out`` (``[n]`` of one channel or ``[n, channels]``, int16 or float32) from frame ``start`` on.
 
     Raises BadFile unless every frame is there, finite, and of the rate and channels of ``header``.
     """
-    read = _read_plain if header.layout & PLAIN else coded.read_into
-    read(path, header, start, out)
+    read = _read_plain if header.layout & PLAIN else codec.read_into if header.layout & CODEC else coded.read_into
+    read(file, header, start, out)
     if not header.layout & INTEGER and not _finite(out):
         place = int(np.flatnonzero(~np.isfinite(out))[0])
         frame = start + place // (out.size // len(out))
@@ -75,7 +86,7 @@ def mix(block: NDArray[Any]) -> NDArray[Any]:
 
 
 def load(
-    path: str | os.PathLike[str],
+    file: str | os.PathLike[str] | bytes | BinaryIO,
     *,
     sample_rate: int | None = None,
     dtype: torch.dtype | None = torch.float32,
@@ -87,7 +98,7 @@ def load(
     files that hold NaN are errors.
 
     Args:
-        path: the file.
+        file: a path, or what a file holds as bytes, or an open binary file, which is read from where it stands.
         sample_rate: Hz to resample to, None to keep the file's rate.
         dtype: ``torch.float32``, or None for int16 (meaning value / 32768) where the file has integers of at most 16
             bits and keeps its rate.
@@ -111,15 +122,16 @@ def load(
         >>> clip.wave.shape, clip.rate
         (torch.Size([1600]), 16000.0)
     """
-    name = os.fspath(path)
+    name = as_stored("load", file)
+    stored = content(name)
     rate = None if sample_rate is None else whole_rate("load", sample_rate)
     dtype = checks.sample_dtype("load", dtype)
     channel = None if channel is None else checks.integer("load", "channel", channel, low=0)
     try:
-        header = probe(name)
+        header = probe(stored)
         integer = dtype is None and header.layout & INTEGER and rate in (None, header.rate)
         block = np.empty((header.frames, header.channels), np.int16 if integer else np.float32)
-        read_into(name, header, 0, block)
+        read_into(stored, header, 0, block)
     except faults.BadFile as bad:
         raise faults.error("load", name, bad) from None
     if channel is not None:
@@ -138,12 +150,11 @@ def whole_rate(where: str, value: Any) -> int:
     return round(rate)
 
 
-def _read_plain(path: str, header: Header, start: int, out: NDArray[Any]) -> None:
+def _read_plain(stored: Stored, header: Header, start: int, out: NDArray[Any]) -> None:
     try:
-        with open(path, "rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            if (status.st_size, status.st_mtime_ns) != (header.size, header.changed):
-                now = probe(path)
+        with opened(stored, buffering=0) as file:
+            if status(file) != (header.size, header.changed):
+                now = probe(stored)
                 same(header, now.frames, now.rate, now.channels)
                 if now.layout != header.layout:
                     raise faults.BadFile(faults.CHANGED, "another sample format")

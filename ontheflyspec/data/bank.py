@@ -105,7 +105,10 @@ class WaveformBank(nn.Module, Bank):
             ValueError: no audio in it, or a file at fault.
         """
         where = "WaveformBank.from_folder"
-        return cls._read(where, listing.list_audio(where, os.fspath(root)), options)
+        paths, passed = listing.list_audio(where, os.fspath(root))
+        bank = cls._read(where, paths, options)
+        bank.failures += [Failure(-1, one.path, one.reason) for one in passed]
+        return bank
 
     @classmethod
     @hands_on(Source, without=NOT_HERE)

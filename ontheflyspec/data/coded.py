@@ -6,18 +6,23 @@ import functools
 import os
 import re
 import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ontheflyspec.data import faults
-from ontheflyspec.data.header import BLOCK, COUNTED, FORWARD, INTEGER, Header, same
+from ontheflyspec.data import faults, mpeg, ogg, riff
+from ontheflyspec.data.header import BLOCK, COUNTED, FORWARD, INTEGER, PIECES, Header, same
+from ontheflyspec.data.stored import Status, Stored, for_decoders, opened, status
 
 _SMALL = ("PCM_16", "PCM_S8", "PCM_U8")
 _CLAIMED = re.compile(r"^ *(riff|Riff size|FORM|SSND|data|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _FRAMES_PER_BYTE = 8192
 """More frames than any codec packs into a byte of silence: a header that claims more is wrong."""
+_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+"""Marker of a FLAC stream with the head of its first block."""
 
 _OPENING = threading.Lock()
 """soundfile opens one file at a time, under a lock that a process forked at that moment would never see free again."""
@@ -25,49 +30,121 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_OPENING.acquire, after_in_parent=_OPENING.release, after_in_child=_OPENING.release)
 
 
-def probe(path: str, status: os.stat_result) -> Header:
+def probe(file: Stored, known: Status) -> Header:
     """Returns the header of a file as libsndfile reads it."""
-    if _lacks_end(path, status.st_size):
-        raise faults.BadFile(faults.TRUNCATED, "no last page")
-    with _open(path) as file:
-        frames, name, notes = file.frames, file.format, file.extra_info
-        layout = INTEGER if file.subtype in _SMALL else 0
-        if name == "MP3":
-            layout |= FORWARD
-            if not _tells_frames(path):
-                frames, layout = _count(file), layout | COUNTED
-        elif frames > 2**60:
-            frames, layout = _count(file), layout | COUNTED | FORWARD
-        header = Header(frames, file.samplerate, file.channels, layout, 0, status.st_size, status.st_mtime_ns)
+    pieces, layout = _to_scan(file)
+    frames, facts = 0, set[tuple[Any, ...]]()
+    for piece in pieces:
+        with _open(piece) as one:
+            count = one.frames
+            if one.format == "MP3":
+                layout |= FORWARD
+                if not layout & PIECES:  # of another layer than III, whose length is a guess
+                    count, layout = _count(one), layout | COUNTED
+            elif count > 2**60:
+                count, layout = _count(one), layout | COUNTED | FORWARD
+            _check_claims(one.extra_info)
+            facts.add((one.samplerate, one.channels, one.subtype in _SMALL))
+            frames += count
+    if frames > _FRAMES_PER_BYTE * known.size:
+        raise faults.BadFile(faults.TRUNCATED, f"{known.size} bytes for {frames} frames")
+    if len(facts) > 1:
+        got = " and ".join(sorted(f"{rate} Hz with {channels} channels" for rate, channels, _ in facts))
+        raise faults.BadFile(faults.UNREADABLE, f"streams of unlike kind, {got},")
+    rate, channels, small = facts.pop()
+    return Header(frames, rate, channels, layout | (INTEGER if small else 0), 0, *known)
+
+
+def read_into(file: Stored, header: Header, start: int, out: NDArray[Any]) -> None:
+    """Fills ``out`` from frame ``start`` on, or raises BadFile."""
+    done = first = 0
+    for piece in _to_read(file, header):
+        with _open(piece) as one:
+            frames = header.frames if header.layout & COUNTED else one.frames
+            same(header, header.frames, one.samplerate, one.channels)
+            begin = start + done - first
+            if begin < frames and done < len(out):
+                done += _read(one, header, begin, out[done : done + frames - begin])
+            first += frames
+    same(header, first, header.rate, header.channels)
+    if done < len(out):
+        raise faults.BadFile(faults.TRUNCATED, f"{start + done} of {header.frames} frames")
+
+
+def _to_scan(file: Stored) -> tuple[Iterable[Stored], int]:
+    """Returns what to look at to know a file's length, and the layout that this makes."""
+    with _os_errors(), opened(file) as one:
+        if one.read(4) == b"OggS":
+            one.seek(0)
+            return (_links(file), PIECES) if len(ogg.links(one)) > 1 else ([file], 0)
+        trusted = mpeg.length_is_told(one, status(one).size)
+    if trusted is None:
+        return [file], 0
+    return [file] if trusted else _clean(file), PIECES
+
+
+def _to_read(file: Stored, header: Header) -> Iterable[Stored]:
+    """Returns what to decode, one after the other: the file, or its pieces from memory."""
+    if not header.layout & PIECES:
+        alone = _single(file, header.size, header.changed) if isinstance(file, str) else _is_single(file)
+        if not alone:
+            raise faults.BadFile(faults.UNREADABLE, "several FLAC streams joined")
+        return [file]
+    return _clean(file) if header.layout & FORWARD else _links(file)
+
+
+def _links(file: Stored) -> Iterator[bytes]:
+    """Yields the links of a chain of Ogg streams."""
+    with _os_errors(), opened(file) as one:
+        for begin, end in ogg.links(one):
+            one.seek(begin)
+            yield one.read(end - begin)
+
+
+def _clean(file: Stored) -> Iterator[bytes]:
+    """Yields an MP3 as a stream that decodes whole."""
+    with _os_errors(), opened(file) as one:
+        data = one.read()
+    yield mpeg.clean(data)
+
+
+@functools.lru_cache(1 << 16)
+def _single(path: str, *_facts: int) -> bool:
+    """Returns whether a file is one stream, and looks once at each as long as its facts stay."""
+    return _is_single(path)
+
+
+def _is_single(file: Stored) -> bool:
+    """Returns whether a file is no FLAC files joined, of which decoders read the first alone."""
+    with _os_errors(), opened(file) as one:
+        head = one.read(4)
+        if head != b"fLaC" and head[:3] != b"ID3":
+            return True
+        return len(_FLAC.findall(head + one.read())) < 2
+
+
+def _check_claims(notes: str) -> None:
+    """Raises where a file holds less than its header says, in libsndfile's words; pipes leave that open."""
     for chunk, promised, held in _CLAIMED.findall(notes):
-        if int(promised) > int(held) + (0 if chunk in ("SSND", "data", "Data Size") else 8):
+        spare = 0 if chunk in ("SSND", "data", "Data Size") else 8
+        if int(promised) > int(held) + spare and not riff.is_open(int(promised), int(held)):
             raise faults.BadFile(faults.TRUNCATED, f"{held} of {promised} bytes in chunk {chunk}")
-    if frames > _FRAMES_PER_BYTE * status.st_size:
-        raise faults.BadFile(faults.TRUNCATED, f"{status.st_size} bytes for {frames} frames")
-    return header
 
 
-def _lacks_end(path: str, size: int) -> bool:
-    """Returns whether an Ogg file was cut short: its last page is incomplete or not marked as the end of the stream."""
-    with open(path, "rb") as file:
-        if file.read(4) != b"OggS":
-            return False
-        file.seek(max(0, size - 2**17))
-        tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
-    return len(page) < 27 or not page[5] & 4 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]])
+def _read(one: Any, header: Header, start: int, out: NDArray[Any]) -> int:
+    """Decodes frames of an open file from ``start`` on; returns how many there were."""
+    import soundfile
 
-
-def _tells_frames(path: str) -> bool:
-    """Returns whether an MP3 file begins with a Xing, Info or VBRI tag, which tells the number of frames."""
-    with open(path, "rb") as file:
-        head = file.read(10)
-        skip = 0
-        if head[:3] == b"ID3":
-            skip = 10 + functools.reduce(lambda total, byte: total << 7 | byte & 127, head[6:10], 0)
-        file.seek(skip)
-        frame = file.read(512)
-    return any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
+    if start and header.layout & FORWARD:
+        block = np.empty((BLOCK, header.channels), out.dtype)
+        for place in range(0, start, BLOCK):
+            _decode(one, block[: start - place])
+    elif start:
+        try:
+            one.seek(start)
+        except soundfile.LibsndfileError as problem:
+            raise faults.BadFile(faults.TRUNCATED, f"no frame {start} ({problem})") from None
+    return _decode(one, out)
 
 
 def _count(file: Any) -> int:
@@ -77,27 +154,6 @@ def _count(file: Any) -> int:
     while got := _decode(file, block):
         total += got
     return total
-
-
-def read_into(path: str, header: Header, start: int, out: NDArray[Any]) -> None:
-    """Fills ``out`` from frame ``start`` on, or raises BadFile."""
-    import soundfile
-
-    with _open(path) as file:
-        frames = header.frames if header.layout & COUNTED else file.frames
-        same(header, frames, file.samplerate, file.channels)
-        if start and header.layout & FORWARD:
-            block = np.empty((BLOCK, header.channels), out.dtype)
-            for place in range(0, start, BLOCK):
-                _decode(file, block[: start - place])
-        elif start:
-            try:
-                file.seek(start)
-            except soundfile.LibsndfileError as problem:
-                raise faults.BadFile(faults.TRUNCATED, f"no frame {start} ({problem})") from None
-        got = _decode(file, out)
-    if got < len(out):
-        raise faults.BadFile(faults.TRUNCATED, f"{start + got} of {header.frames} frames")
 
 
 def _decode(file: Any, out: NDArray[Any]) -> int:
@@ -110,21 +166,36 @@ def _decode(file: Any, out: NDArray[Any]) -> int:
         raise faults.BadFile(faults.TRUNCATED, f"a frame that does not decode ({problem})") from None
 
 
-def _open(path: str) -> Any:
-    """Returns a file open in libsndfile (by its path: so the interpreter lock is free while it decodes)."""
+@contextmanager
+def _open(file: Stored) -> Iterator[Any]:
+    """Opens a file in libsndfile (by its path or number: so the interpreter lock is free while it decodes)."""
     import soundfile
 
+    # A path as bytes, since names need not be UTF-8; Windows has names of characters.
+    name = for_decoders(file) if isinstance(file, bytes) else file if os.name == "nt" else os.fsencode(file)
     try:
-        with _OPENING:
-            file = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError as problem:
         try:
-            open(path, "rb").close()
-        except OSError as cause:
-            raise faults.from_os(cause) from None
-        raise faults.BadFile(faults.UNREADABLE, problem.error_string.rstrip(".")) from None
-    file.seekable = _never  # else each read ends with a seek to where it is, which costs codecs a search
-    return file
+            with _OPENING:
+                one = soundfile.SoundFile(name, closefd=False)
+        except soundfile.LibsndfileError as problem:
+            with _os_errors():
+                opened(file).close()
+            raise faults.BadFile(faults.UNREADABLE, problem.error_string.rstrip(".")) from None
+        one.seekable = _never  # else each read ends with a seek to where it is, which costs codecs a search
+        with one:
+            yield one
+    finally:
+        if isinstance(name, int):
+            os.close(name)
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Turns errors of the system into those of the file, where it is at fault."""
+    try:
+        yield
+    except OSError as problem:
+        raise faults.from_os(problem) from None
 
 
 def _never() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.data import listing
 from ontheflyspec.data import targets as labels
+from ontheflyspec.data.faults import Failure
 from ontheflyspec.data.joining import joined, shared_out
 from ontheflyspec.data.locating import Location, located
 from ontheflyspec.data.manifest import Manifest, read_manifest
@@ -37,10 +38,10 @@ class AudioDataset(ClipReader):
     Faults of files (too few frames, none, NaN, a change since the scan) are found where they occur. With
     ``on_error="skip"`` a file whose header is bad is no member of the set; one that turns out bad while it is read is
     left out of its batch together with its target. Where nothing would be left of a batch, it holds the first readable
-    clip of the sampler's plan again, with an occurrence of its own. `failures` names all of this, whichever process met it.
+    clip of the sampler's plan again, with an occurrence of its own. `failures` names it all, whichever process met it.
 
     Args:
-        paths: the files.
+        paths: the files; bytes and open binary files, too, which are kept in memory.
         targets: one a clip: names of classes (they become numbers, see `classes`), lists of names (they become rows of
             0 and 1, float32), numbers, labels in time, anything.
         channel: number of the one channel that is read, from 0 (one side of a call), or the column of a manifest that
@@ -89,7 +90,7 @@ class AudioDataset(ClipReader):
     @hands_on(Source, without=GIVEN)
     def __init__(
         self,
-        paths: Sequence[str | os.PathLike[str]],
+        paths: Sequence[str | os.PathLike[str] | bytes | BinaryIO],
         targets: Any = None,
         *,
         classes: Sequence[str] | None = None,
@@ -134,8 +135,9 @@ class AudioDataset(ClipReader):
             ValueError: no audio in it, or files beside the class folders.
         """
         where, dataset = "AudioDataset.from_folder", cls.__new__(cls)
-        paths, names = listing.list_folder(where, os.fspath(root))
+        paths, names, passed = listing.list_folder(where, os.fspath(root))
         dataset._read(where, (paths, labels.adopt(where, names, len(paths), classes)), options)
+        dataset.source.passed = [Failure(-1, one.path, one.reason) for one in passed]
         return dataset
 
     @classmethod

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from ontheflyspec.data import faults
 
-INTEGER, PLAIN, FORWARD, COUNTED = 1, 2, 4, 8
+INTEGER, PLAIN, FORWARD, COUNTED, PIECES, CODEC = 1, 2, 4, 8, 16, 32
 """Ways to read a file, added up: its samples fit int16; they lie in it as they are (little endian, int16 or float32);
-it must be decoded from the start (seeks are not exact); its frames were counted, as its header does not tell."""
+it must be decoded from the start (seeks are not exact); its frames were counted, as its header does not tell; it is
+decoded from memory in pieces (Ogg chains) or without what is no audio (MP3); torchcodec decodes it."""
 
 BLOCK = 1 << 15
 """Frames that pass through a work buffer at a time; they stay in the processor's cache."""
@@ -21,7 +22,7 @@ class Header(NamedTuple):
         frames: samples per channel.
         rate: frames per second.
         channels: channels.
-        layout: how to read it, a sum of ``INTEGER``, ``PLAIN``, ``FORWARD``, ``COUNTED``.
+        layout: how to read it, a sum of ``INTEGER``, ``PLAIN`` and so on.
         offset: bytes before the first sample of a plain file.
         size: bytes of the file.
         changed: time of its last change in ns.

@@ -34,6 +34,7 @@ def joined(where: str, sources: Sequence[Source], clips: Sequence[Ints]) -> Sour
     whole.where = where
     pairs = [(source, source.files(own)) for source, own in zip(sources, clips, strict=True)]
     whole.table = Table.joined([(source.table, own) for source, own in pairs])
+    whole.passed = [failure for source in sources for failure in source.passed]
     whole.spans = np.concatenate([source.spans[own] for source, own in pairs])
     whole.begins = None
     if any(source.begins is not None for source in sources):

@@ -51,10 +51,12 @@ class ClipReader(Dataset[Any]):
     def failures(self) -> list[Failure]:
         """What was found bad so far, by any process: in this set's files, and in all for the whole set.
 
-        Good clips that filled a batch of which nothing was left are named after these.
+        Good clips that filled a batch of which nothing was left are named after these, then files that were passed over
+        when a folder was listed (their index is -1).
         """
         files = None if self._whole else self.source.files(self._clips)
-        return self.source.table.failures(files) + self.source.table.fills(files)
+        passed = self.source.passed if self._whole else []
+        return self.source.table.failures(files) + self.source.table.fills(files) + passed
 
     @property
     def paths(self) -> PackedStrings:

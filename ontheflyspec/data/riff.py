@@ -5,13 +5,13 @@ Reference: Multimedia Programming Interface and Data Specifications 1.0 (IBM, Mi
 
 from __future__ import annotations
 
-import os
 import struct
 import sys
 from typing import BinaryIO
 
 from ontheflyspec.data import faults
 from ontheflyspec.data.header import INTEGER, PLAIN, Header
+from ontheflyspec.data.stored import Status
 
 _EXTENSIBLE = 0xFFFE
 _LAYOUTS = {(1, 16): PLAIN | INTEGER, (3, 32): PLAIN} if sys.byteorder == "little" else {}
@@ -21,7 +21,12 @@ _ENDLESS = (range(0x7FFF0000, 0x80000000), range(0xFFFF0000, 0x100000000))
 """Sizes of nearly 2 and 4 GiB are what programs write that cannot seek back in a pipe."""
 
 
-def probe(file: BinaryIO, status: os.stat_result) -> Header | None:
+def is_open(size: int, held: int) -> bool:
+    """Returns whether a size of a chunk is left open, of which a file holds less."""
+    return any(size in sizes for sizes in _ENDLESS) and held < _ENDLESS[0].start
+
+
+def probe(file: BinaryIO, status: Status) -> Header | None:
     """Returns the header of a WAV file that takes no decoder, None for any other file.
 
     A data size left open by a program that wrote into a pipe or was stopped (nearly 2 or 4 GiB where the file holds
@@ -50,7 +55,7 @@ def probe(file: BinaryIO, status: os.stat_result) -> Header | None:
     return None
 
 
-def _header(fmt: bytes, offset: int, length: int, riff: int, status: os.stat_result) -> Header | None:
+def _header(fmt: bytes, offset: int, length: int, riff: int, status: Status) -> Header | None:
     """Returns the header of a WAV file, or None if its samples need a decoder.
 
     Args:
@@ -67,12 +72,11 @@ def _header(fmt: bytes, offset: int, length: int, riff: int, status: os.stat_res
         tag = struct.unpack("<H", fmt[24:26])[0]
     if block == 0 or channels == 0 or block * 8 != channels * bits:
         return None
-    held = status.st_size - offset
-    endless = any(length in sizes for sizes in _ENDLESS) and held < _ENDLESS[0].start
-    promised = held if endless or (length == 0 and riff + 8 != status.st_size) else length
+    held = status.size - offset
+    promised = held if is_open(length, held) or (length == 0 and riff + 8 != status.size) else length
     if held // block < promised // block:
         raise faults.BadFile(faults.TRUNCATED, f"{held // block} of {promised // block} frames")
     layout = _LAYOUTS.get((tag, bits), 0)
     if not layout:
         return None
-    return Header(promised // block, rate, channels, layout, offset, status.st_size, status.st_mtime_ns)
+    return Header(promised // block, rate, channels, layout, offset, *status)

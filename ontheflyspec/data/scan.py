@@ -15,6 +15,7 @@ import numpy as np
 
 from ontheflyspec.data import audio
 from ontheflyspec.data.faults import BadFile
+from ontheflyspec.data.stored import content
 from ontheflyspec.data.table import Table
 
 _CHUNK = 32
@@ -39,7 +40,7 @@ def scan(paths: Sequence[str], *, stop_at_fault: bool, progress: bool) -> tuple[
                 if stop.is_set():
                     return
                 try:
-                    table.put(index, audio.probe(paths[index]))
+                    table.put(index, audio.probe(content(paths[index])))
                 except BadFile as bad:
                     table.marks[index], found[index] = bad.code, bad
                     if stop_at_fault:

@@ -19,6 +19,7 @@ from ontheflyspec.data.channels import chosen_channels
 from ontheflyspec.data.header import INTEGER
 from ontheflyspec.data.listing import Parts
 from ontheflyspec.data.scan import scan
+from ontheflyspec.data.stored import content
 from ontheflyspec.data.table import Ints
 from ontheflyspec.data.windows import Windows, framed
 
@@ -129,6 +130,8 @@ class Source:
         """Frames of each clip in its file."""
         self.check()
         self.columns = dict(columns or {})
+        self.passed: list[faults.Failure] = []
+        """Files beside these that look like audio and are no members."""
         if channel is not None and not self.mono:
             raise ValueError(checks.message(where, "mono=True with channel", "False", "Leave one of them out."))
         self.channel = None if channel is None else chosen_channels(where, channel, self.table, self.columns)
@@ -302,7 +305,7 @@ class Source:
         """Fills ``out`` (``[length]``, or ``[C, length]`` without mixing; int16 or float32), or raises BadFile."""
         clip, start, length, _ = part
         file = int(self.files(clip))
-        header, path = self.table.header(file), self.table.paths[file]
+        header, path = self.table.header(file), content(self.table.path(file))
         begin, span = self.begin(file), int(self.spans[file])
         if self.windows is not None and (there := int(self.file_lengths(file)) - start) < length:
             out[..., there:] = 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ontheflyspec.data import faults
 from ontheflyspec.data.faults import Failure
 from ontheflyspec.data.header import Header
+from ontheflyspec.data.stored import Held
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -106,6 +107,8 @@ class Table:
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = PackedStrings(paths)
+        self.held = {place: path for place, path in enumerate(paths) if isinstance(path, Held)}
+        """Files in memory, by their places."""
         self.headers = {name: np.zeros(len(paths), kind) for name, kind in _FIELDS.items()}
         """Each field of all headers, by its name."""
         self.faults = torch.zeros(len(paths), dtype=torch.uint8, device="cpu")
@@ -116,7 +119,7 @@ class Table:
     @classmethod
     def joined(cls, parts: Sequence[tuple[Table, Ints]]) -> Table:
         """Returns the rows of several tables as one of its own; faults that are found later stay apart."""
-        whole = cls([path for table, rows in parts for path in table.paths.take(rows)])
+        whole = cls([table.path(row) for table, rows in parts for row in rows.tolist()])
         for name, field in whole.headers.items():
             field[:] = np.concatenate([table.headers[name][rows] for table, rows in parts])
         whole.marks[:] = np.concatenate([table.marks[rows] for table, rows in parts])
@@ -136,6 +139,10 @@ class Table:
         self.faults.share_memory_()  # type: ignore[no-untyped-call]
         self.filled.share_memory_()  # type: ignore[no-untyped-call]
         self.marks: NDArray[np.uint8] = self.faults.numpy()
+
+    def path(self, index: int) -> str:
+        """Returns the path of a file, or the name that holds its bytes."""
+        return self.held.get(index) or self.paths[index]
 
     def put(self, index: int, header: Header) -> None:
         """Keeps a header."""

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import ontheflyspec as ofs
 from ontheflyspec.data import audio as reader
 from ontheflyspec.data.faults import BadFile
-from ontheflyspec.data.header import FORWARD, INTEGER, PLAIN
+from ontheflyspec.data.header import INTEGER, PLAIN
 from tests.data.files import cut, tone
 
 OGG = {"format": "OGG"}
@@ -226,20 +226,6 @@ def test_flac_of_unknown_length_is_counted(audio):
     part = np.empty(20_000, np.int16)
     reader.read_into(str(path), header, 40_000, part)
     np.testing.assert_array_equal(part / np.float32(32768), expected[40_000:60_000])
-
-
-def test_mp3_without_a_tag_is_counted(audio):
-    path = Path(audio("a.mp3", 48_000, bitrate_mode="CONSTANT"))
-    data = path.read_bytes()
-    second = data.find(data[:2], 4)
-    assert b"Info" in data[:second] or b"Xing" in data[:second]
-    path.write_bytes(data[second:])
-    header = reader.probe(str(path))
-    with soundfile.SoundFile(str(path)) as file:
-        decoded = file.read(out=np.empty(100_000, np.float32))
-    assert header.frames == len(decoded)
-    assert header.layout & FORWARD
-    np.testing.assert_array_equal(ofs.load(path).wave, decoded)
 
 
 def test_file_that_changed_since_its_header_was_read(audio):

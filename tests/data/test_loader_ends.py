@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import multiprocessing
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -148,16 +148,20 @@ def test_workers_forked_while_threads_decode(audio):
 def test_no_process_is_forked_while_a_file_is_being_opened(audio, monkeypatch):
     opening = threading.Event()
 
-    def slow(_path):
+    def slow(_path, **_options):
         opening.set()
         time.sleep(0.4)
-        return SimpleNamespace()
+        return contextlib.nullcontext()
 
     monkeypatch.setattr(soundfile, "SoundFile", slow)
-    thread = threading.Thread(target=coded._open, args=["any.flac"])
+
+    def enter():
+        coded._open("any.flac").__enter__()
+
+    thread = threading.Thread(target=enter)
     thread.start()
     opening.wait()
-    child = multiprocessing.get_context("fork").Process(target=coded._open, args=["any.flac"])
+    child = multiprocessing.get_context("fork").Process(target=enter)
     child.start()
     assert not thread.join(0.2)
     assert not thread.is_alive()

@@ -1,0 +1,227 @@
+"""MPEG audio (MP3): frames found by their headers, and streams that a decoder reads whole and without a word.
+
+Decoders guess the length of a file from its size unless a Xing tag tells it, and stop there: of variable bit rate, or
+of several files joined, they read a part. So the frames are counted, what lies between them (tags of players) is left
+out, and a Xing tag is put in front where there is none that tells the truth.
+
+Reference: ISO/IEC 11172-3 and 13818-3, 2.4.1 (frames); Xing's and LAME's tags as mp3-tech.org describes them.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import struct
+from typing import BinaryIO, NamedTuple
+
+from ontheflyspec.data import faults
+from ontheflyspec.data.faults import BadFile
+
+_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+"""Hz by version (3 for MPEG-1, 2 for MPEG-2, 0 for MPEG-2.5) and index."""
+_BITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_BITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+"""Kilobits a second of layer III by index, of MPEG-1 and of the others."""
+_TAG = re.compile(rb"ID3|TAG|APETAGEX|LYRICSBEGIN|\x00+")
+_DECODER = 529
+"""Samples of a decoder's own delay."""
+_FIRST = 8192
+"""Bytes within which frames begin."""
+_ENOUGH = 2 * _FIRST
+"""Bytes that hold the first frames."""
+_SLACK = 4096
+"""Bytes of tags at the end that a Xing tag need not know of."""
+
+
+class Frame(NamedTuple):
+    """Header of a frame.
+
+    Args:
+        size: bytes of the frame.
+        version: as in `_RATES`.
+        rate: Hz.
+        channels: 1 or 2.
+    """
+
+    size: int
+    version: int
+    rate: int
+    channels: int
+
+    @property
+    def samples(self) -> int:
+        """Samples a channel."""
+        return 1152 if self.version == 3 else 576
+
+    @property
+    def tag_offset(self) -> int:
+        """Where a Xing tag begins in the frame: behind the side information."""
+        return 4 + (17 if (self.channels == 2) != (self.version == 3) else 32 if self.channels == 2 else 9)
+
+
+def frame_at(data: bytes, place: int) -> Frame | None:
+    """Returns the header of a layer III frame, None where there is none."""
+    head = data[place : place + 4]
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
+        return None
+    version, bits, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or rate == 3 or bits in (0, 15):
+        return None
+    hertz = _RATES[version][rate]
+    kilobits = (_BITS_1 if version == 3 else _BITS_2)[bits]
+    size = (144_000 if version == 3 else 72_000) * kilobits // hertz + (head[2] >> 1 & 1)
+    return Frame(size, version, hertz, 1 if head[3] >> 6 == 3 else 2)
+
+
+def tags_before(head: bytes) -> int:
+    """Returns how many bytes of ID3 tags a file begins with."""
+    return _tag_size(head, 0) if head[:3] == b"ID3" else 0
+
+
+def begins(data: bytes) -> int | None:
+    """Returns where frames begin among bytes that follow the tags, None if they hold none, or are of another format.
+
+    The rest of a frame that a recording of a stream begins with is left out.
+    """
+    start = len(data) - len(data.lstrip(b"\0"))
+    if frame_at(data, start) is None and data[start : start + 4].isascii():
+        return None
+    for found in re.compile(b"\xff").finditer(data, start, start + _FIRST):
+        place, frames = found.start(), 0
+        while (frame := frame_at(data, place)) is not None and frames < 3:
+            place, frames = place + frame.size, frames + 1
+        if frames == 3 or (frames and (place >= len(data) or _TAG.match(data, place))):
+            return found.start()
+    return None
+
+
+def length_is_told(file: BinaryIO, size: int) -> bool | None:
+    """Returns whether an MP3's Xing tag tells the frames of all of it; None for another format. Raises BadFile.
+
+    Args:
+        file: to look at.
+        size: its bytes.
+    """
+    file.seek(0)
+    skipped = tags_before(file.read(10))
+    file.seek(skipped)
+    head = file.read(_ENOUGH)
+    place = begins(head)
+    if place is None:
+        return None
+    told = _told(head, place)
+    if told is None or told.size is None:
+        return False
+    end = skipped + place + told.size
+    if size < end:
+        raise BadFile(faults.TRUNCATED, f"{size - skipped - place} of {told.size} bytes of frames")
+    file.seek(end)
+    return size - end < _SLACK and frame_at(file.read(4), 0) is None
+
+
+def clean(data: bytes) -> bytes:
+    """Returns the frames of an MP3 file as a stream whose length a decoder knows, or raises BadFile.
+
+    Args:
+        data: the whole file, whose frames `begins` has found.
+    """
+    skipped = tags_before(data)
+    data = data[skipped:] if skipped else data
+    first = begins(data)
+    frame = None if first is None else frame_at(data, first)
+    if first is None or frame is None:
+        raise BadFile(faults.CHANGED, "no frames of MPEG audio")
+    places, told = _walk(data, first, frame), _told(data, first)
+    extra = told is not None or data[first + 36 : first + 40] == b"VBRI"
+    frames, count = b"".join(data[place : place + size] for place, size in places), len(places) - extra
+    if told is None:
+        told = _Told(0, None, 0, 0)
+    if told.frames > count + 1 or (told.size or 0) > len(frames):
+        raise BadFile(faults.TRUNCATED, f"{count} of {told.frames} frames of MPEG audio")
+    if told.frames == count and told.size == len(frames):
+        return frames
+    frames = frames[places[0][1] :] if extra else frames
+    return _xing(data[first : first + 4], frame, count, len(frames), told) + frames
+
+
+def _walk(data: bytes, place: int, first: Frame) -> list[tuple[int, int]]:
+    """Returns where frames begin and their bytes; raises for damage, and for a change of rate or channels."""
+    places = list[tuple[int, int]]()
+    while place < len(data):
+        frame = frame_at(data, place)
+        if frame is None:
+            if _TAG.match(data, place) is None:
+                raise BadFile(faults.TRUNCATED, f"no frame of MPEG audio at byte {place}")
+            place += _tag_size(data, place)
+            continue
+        if (frame.rate, frame.channels) != (first.rate, first.channels):
+            got = f"{frame.rate} Hz and {frame.channels} channels after {first.rate} Hz and {first.channels}"
+            raise BadFile(faults.UNREADABLE, f"streams of unlike kind, {got},")
+        if place + frame.size > len(data):
+            raise BadFile(faults.TRUNCATED, f"{len(data) - place} of {frame.size} bytes of frame {len(places)}")
+        places.append((place, frame.size))
+        place += frame.size
+    return places
+
+
+def _tag_size(data: bytes, place: int) -> int:
+    """Returns the bytes of a tag: ID3, ID3v1, APE, Lyrics3, or a run of zeros."""
+    head = data[place : place + 32]
+    if head[:3] == b"ID3" and len(head) >= 10:
+        size = functools.reduce(lambda total, byte: total << 7 | byte & 127, head[6:10], 0)
+        return size + (20 if head[5] & 16 else 10)
+    if head[:8] == b"APETAGEX" and len(head) == 32:
+        size, _, flags = struct.unpack("<III", head[12:24])
+        return 32 + (int(size) if flags & 1 << 29 else 0)
+    if head[:11] == b"LYRICSBEGIN":
+        found = re.compile(rb"LYRICS200|LYRICSEND").search(data, place)
+        return (found.end() if found else len(data)) - place
+    if head[:3] == b"TAG":
+        return 227 if head[3:4] == b"+" else 128
+    found = re.compile(b"\0+").match(data, place)
+    return found.end() - place if found else len(head)
+
+
+class _Told(NamedTuple):
+    """What a Xing tag tells: frames, bytes of the stream, and samples to leave out at its start and end."""
+
+    frames: int
+    size: int | None
+    delay: int
+    padding: int
+
+
+def _told(data: bytes, place: int) -> _Told | None:
+    """Returns what the Xing tag of a frame tells, None without one."""
+    frame = frame_at(data, place)
+    tag = place + (frame.tag_offset if frame else 0)
+    if frame is None or data[tag : tag + 4] not in (b"Xing", b"Info"):
+        return None
+    flags = int.from_bytes(data[tag + 4 : tag + 8], "big")
+    if not flags & 1:
+        return None
+    frames, size = struct.unpack(">II", data[tag + 8 : tag + 16].ljust(8, b"\0"))
+    encoder = tag + 8 + 4 * (flags & 1) + 2 * (flags & 2) + 25 * (flags & 4) + (flags & 8) // 2
+    delays = int.from_bytes(data[encoder + 21 : encoder + 24], "big") if data[encoder : encoder + 1] > b"\0" else 0
+    return _Told(frames, size if flags & 2 else None, delays >> 12, delays & 0xFFF)
+
+
+def _xing(head: bytes, frame: Frame, count: int, size: int, told: _Told) -> bytes:
+    """Returns what goes before frames: a Xing tag that tells how many of them there are.
+
+    Args:
+        head: header of a frame of the stream.
+        frame: the same, read.
+        count: frames that follow.
+        size: their bytes.
+        told: by the stream's own tag; what it leaves out at the end counts only if it knows all of the stream.
+    """
+    header = bytes([head[0], head[1] | 1, 0xE0 | head[2] & 0x0C, head[3]])  # the largest frame: there is room
+    made = frame_at(header, 0)
+    assert made is not None
+    delay, padding, silence = told.delay, told.padding if told.frames == count else 0, b""
+    if not delay:  # a frame of silence, of which the decoder leaves out all, as it always leaves out its own delay
+        silence, delay = header.ljust(made.size, b"\0"), frame.samples - _DECODER
+    body = struct.pack(">4sIII", b"Xing", 3, count + bool(silence), size + made.size + len(silence))
+    body += b"LAME".ljust(21, b"\0") + (delay << 12 | padding).to_bytes(3, "big")
+    return (header + bytes(frame.tag_offset - 4) + body).ljust(made.size, b"\0") + silence
