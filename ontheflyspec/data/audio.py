@@ -86,7 +86,7 @@ def mix(block: NDArray[Any]) -> NDArray[Any]:
 
 
 def load(
-    file: str | os.PathLike[str] | bytes | BinaryIO,
+    path: str | os.PathLike[str] | bytes | BinaryIO,
     *,
     sample_rate: int | None = None,
     dtype: torch.dtype | None = torch.float32,
@@ -98,7 +98,7 @@ def load(
     files that hold NaN are errors.
 
     Args:
-        file: a path, or what a file holds as bytes, or an open binary file, which is read from where it stands.
+        path: the file, or what it holds as bytes, or an open binary file, which is read from where it stands.
         sample_rate: Hz to resample to, None to keep the file's rate.
         dtype: ``torch.float32``, or None for int16 (meaning value / 32768) where the file has integers of at most 16
             bits and keeps its rate.
@@ -122,7 +122,7 @@ def load(
         >>> clip.wave.shape, clip.rate
         (torch.Size([1600]), 16000.0)
     """
-    name = as_stored("load", file)
+    name = as_stored("load", path)
     stored = content(name)
     rate = None if sample_rate is None else whole_rate("load", sample_rate)
     dtype = checks.sample_dtype("load", dtype)

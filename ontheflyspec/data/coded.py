@@ -50,7 +50,7 @@ def probe(file: Stored, known: Status) -> Header:
         raise faults.BadFile(faults.TRUNCATED, f"{known.size} bytes for {frames} frames")
     if len(facts) > 1:
         got = " and ".join(sorted(f"{rate} Hz with {channels} channels" for rate, channels, _ in facts))
-        raise faults.BadFile(faults.UNREADABLE, f"streams of unlike kind, {got},")
+        raise faults.BadFile(faults.JOINED, f"{got}")
     rate, channels, small = facts.pop()
     return Header(frames, rate, channels, layout | (INTEGER if small else 0), 0, *known)
 
@@ -88,7 +88,7 @@ def _to_read(file: Stored, header: Header) -> Iterable[Stored]:
     if not header.layout & PIECES:
         alone = _single(file, header.size, header.changed) if isinstance(file, str) else _is_single(file)
         if not alone:
-            raise faults.BadFile(faults.UNREADABLE, "several FLAC streams joined")
+            raise faults.BadFile(faults.JOINED, "several FLAC streams")
         return [file]
     return _clean(file) if header.layout & FORWARD else _links(file)
 

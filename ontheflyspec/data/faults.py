@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ontheflyspec import checks
 
-MISSING, UNREADABLE, TRUNCATED, EMPTY, NOT_FINITE, CHANGED, SILENT = range(1, 8)
+MISSING, UNREADABLE, TRUNCATED, EMPTY, NOT_FINITE, CHANGED, SILENT, JOINED = range(1, 9)
 
 
 _TEXTS = {
@@ -17,6 +17,7 @@ _TEXTS = {
     EMPTY: ("holds no frames", "at least one frame", "Leave the file out"),
     NOT_FINITE: ("holds NaN or infinite samples", "finite samples", "Repair the file"),
     CHANGED: ("changed since the scan", "the file that was scanned", "Build the AudioDataset anew"),
+    JOINED: ("streams joined that do not fit", "one stream, or streams of one kind", "Convert them one by one"),
     SILENT: ("holds silence only", "a wave that is heard", "Leave the file out"),
 }
 """For each code the fault in a few words, the rule that an error states, and the remedy."""

@@ -156,7 +156,7 @@ def _walk(data: bytes, place: int, first: Frame) -> list[tuple[int, int]]:
             continue
         if (frame.rate, frame.channels) != (first.rate, first.channels):
             got = f"{frame.rate} Hz and {frame.channels} channels after {first.rate} Hz and {first.channels}"
-            raise BadFile(faults.UNREADABLE, f"streams of unlike kind, {got},")
+            raise BadFile(faults.JOINED, got)
         if place + frame.size > len(data):
             raise BadFile(faults.TRUNCATED, f"{len(data) - place} of {frame.size} bytes of frame {len(places)}")
         places.append((place, frame.size))
