@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ontheflyspec.data import faults
 from ontheflyspec.data.header import CODEC, Header, same
-from ontheflyspec.data.stored import Status, Stored
+from ontheflyspec.data.stored import Status, Stored, opened
 
 EXTENSIONS: tuple[str, ...] = (".m4a", ".m4b", ".mp4", ".aac", ".webm", ".mka", ".mkv", ".mov", ".3gp", ".amr", ".wma")
 EXTENSIONS += (".ac3", ".ape", ".wv", ".tta", ".spx", ".mpc", ".dsf", ".ra")
 """Endings of files that hold audio and that libsndfile does not read."""
+
+
+_SNDFILE = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff", b".snd", b"fLaC", b"OggS", b"riff", b"NIST", b"Crea", b"ID3")
+"""What files of libsndfile's formats begin with: if it cannot read them they are damaged."""
 
 
 @functools.cache
@@ -40,6 +44,14 @@ def probe(file: Stored, known: Status, why: faults.BadFile) -> Header:
         known: size and time of its last change.
         why: what libsndfile said.
     """
+    with opened(file) as one:
+        head = one.read(64)
+        if head[4:8] == b"ftyp":
+            _check_boxes(one, known.size)
+    if head.startswith(_SNDFILE):
+        raise why
+    if head[:4] == b"\x1aE\xdf\xa3":
+        _check_matroska(head, known.size)
     wave, rate = _decode(file, why)
     return Header(wave.shape[1], rate, wave.shape[0], CODEC, 0, *known)
 
@@ -63,3 +75,34 @@ def _decode(file: Stored, why: faults.BadFile) -> tuple[NDArray[np.float32], int
         raise faults.BadFile(why.code, f"{why.detail}; by torchcodec: {text}") from None
     wave: NDArray[np.float32] = samples.data.numpy()
     return wave, int(samples.sample_rate)
+
+
+def _check_matroska(head: bytes, size: int) -> None:
+    """Raises where a Matroska or WebM file is shorter than its segment says; its decoders end there without a word."""
+    place = 4 + _vint(head, 4)[1]
+    place += _vint(head, 4)[0]
+    if head[place : place + 4] == b"\x18S\x80g":
+        told, width = _vint(head, place + 4)
+        held = size - place - 4 - width
+        if told != (1 << 7 * width) - 1 and held < told:  # all ones: not known
+            raise faults.BadFile(faults.TRUNCATED, f"{held} of {told} bytes of the segment")
+
+
+def _vint(head: bytes, place: int) -> tuple[int, int]:
+    """Returns a number of EBML, whose first bit that is set tells its width, and that width in bytes."""
+    first = head[place] if place < len(head) else 255
+    width = 9 - first.bit_length() if first else 8
+    return int.from_bytes(head[place : place + width], "big") & (1 << 7 * width) - 1, width
+
+
+def _check_boxes(file: BinaryIO, size: int) -> None:
+    """Raises where the boxes of an MP4 file reach beyond its end."""
+    place = 0
+    while place < size:
+        file.seek(place)
+        head = file.read(16).ljust(16, b"\0")
+        length = int.from_bytes(head[:4], "big")
+        length = int.from_bytes(head[8:], "big") if length == 1 else length or size - place  # 0: up to the end
+        if place + length > size or length < 8:
+            raise faults.BadFile(faults.TRUNCATED, f"{size - place} of {length} bytes of the segment {head[4:8]!r}")
+        place += length
