@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -266,6 +266,25 @@ def lift(where: str, x: Any, on_batch: Callable[[PaddedBatch], Any], on_tensor: 
     rule = "a Tensor, a PaddedBatch, or a tuple or list that begins with a PaddedBatch"
     remedy = "Pad clips with ofs.pad or ofs.collate first."
     raise TypeError(checks.message(where, rule, type(x).__name__, remedy))
+
+
+def by_key(where: str, call: Callable[[Any], Any], x: Mapping[str, Any], key: str | None) -> dict[str, Any]:
+    """Returns a dictionary whose entry ``key``, a batch, has gone through a step; its other entries are the targets.
+
+    Args:
+        where: name that errors begin with.
+        call: takes a tuple of the batch and the other entries, and returns such a tuple.
+        x: the dictionary.
+        key: of the batch.
+    """
+    if key is None or not isinstance(x.get(key), PaddedBatch):
+        rule = "key= with a dictionary" if key is None else f"a PaddedBatch under the key {key!r}"
+        got = ", ".join(f"{name!r}: {type(value).__name__}" for name, value in x.items()) or "an empty one"
+        raise TypeError(checks.message(where, rule, got, 'Pass the name of the batch, as in key="audio".'))
+    others = [name for name in x if name != key]
+    batch, *rest = call((x[key], *(x[name] for name in others)))
+    made = dict(zip(others, rest, strict=True))
+    return {name: batch if name == key else made[name] for name in x}
 
 
 def with_targets(step: Any, x: Any, change: Callable[[PaddedBatch, Sequence[Any]], tuple[Any, Sequence[Any]]]) -> Any:

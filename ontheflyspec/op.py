@@ -106,6 +106,7 @@ class Edit(NamedTuple):
             data, their lengths and where time went.
         size: steps of the last axis of the result.
         time: tells where the items' time goes, None if all stays in its place.
+        hides: whether time is hidden, and stays in its place otherwise.
         mixed: partner of each item and the item's own share, where items are mixed.
     """
 
@@ -115,6 +116,7 @@ class Edit(NamedTuple):
     lengths: Tensor | None = None
     size: int = 0
     time: Callable[[], TimeMap] | None = None
+    hides: bool = False
     mixed: tuple[Tensor, Tensor] | None = None
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ontheflyspec import checks
-from ontheflyspec.batch import PaddedBatch, check_rate
+from ontheflyspec.batch import PaddedBatch, as_float, check_rate
 from ontheflyspec.functional.masks import Spans, gaps
 from ontheflyspec.functional.time_maps import SampleMap, rearrange
 from ontheflyspec.labels import Extent, Target, TimeMap, mixed
-from ontheflyspec.op import Edit, Op
+from ontheflyspec.op import Edit, Op, execute
 from ontheflyspec.recordings import Bank, Waves, check_match, look_up
 
 
@@ -112,10 +112,36 @@ def followed(
     if edit.mixed is not None:
         return [mixed(before.where, target, *edit.mixed) for target in targets]
     time = edit.time if moved is None else lambda: moved
-    if time is None or not any(isinstance(target, Target) for target in targets):
+    if time is None or not any(isinstance(target, Target | PaddedBatch) for target in targets):
         return list(targets)
     time_map, spans = time(), [Extent(one.lengths, one.rate, one.shape[-1]) for one in (before, after)]
-    return [target.follow(time_map, *spans) if isinstance(target, Target) else target for target in targets]
+
+    def follow(target: Any) -> Any:
+        if isinstance(target, PaddedBatch):
+            return target if edit.hides else _beside(target, edit, before, after, time_map)
+        return target.follow(time_map, *spans) if isinstance(target, Target) else target
+
+    return [follow(target) for target in targets]
+
+
+def _beside(wave: PaddedBatch, edit: Edit, before: Info, after: Info, time_map: TimeMap) -> PaddedBatch:
+    """Returns a second batch of waves, which stands beside the first, with its time moved as the first one's.
+
+    Raises:
+        ValueError: another rate or other lengths than those of the first, so that no edit of it fits.
+    """
+    alike = wave.rate == before.rate and (wave.lengths is before.lengths or wave.lengths.equal(before.lengths))
+    if not alike:
+        got = f"{wave.rate} steps per second beside {before.rate}" if wave.rate != before.rate else "other lengths"
+        rule = "a second batch of the rate and lengths of the first, to move with it"
+        remedy = "Move waves before features, or leave the second one out."
+        raise ValueError(checks.message(before.where, rule, got, remedy))
+    wave = wave._replace(data=as_float(wave.data))
+    if edit.lengths is not None:
+        return execute({0: edit}, wave)[0]
+    start, end, place = (torch.round(one * (before.rate or 1)).long() for one in time_map[:3])
+    sample_map = SampleMap(start, end, place, time_map.slope.long())
+    return execute({0: before.rearranged(sample_map, after.lengths, after.shape[-1])}, wave)[0]
 
 
 def last_axis(sizes: Tensor, bounds: Tensor) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ontheflyspec import checks, rng
 from ontheflyspec.augment.ranges import Params, Range
-from ontheflyspec.batch import PaddedBatch, as_float, as_tensor, check_input, with_targets
+from ontheflyspec.batch import PaddedBatch, as_float, as_tensor, by_key, check_input, with_targets
 from ontheflyspec.op import Edit, execute
 from ontheflyspec.options import call_of, remembering
 from ontheflyspec.plans import Info, followed
@@ -123,6 +123,11 @@ class Augment(nn.Module, ABC):
             rule, remedy = "the table of a draw", "Pass params=step.draw(ids)."
             raise ValueError(checks.message(type(self).__name__, rule, "none", remedy))
         return made[0].reshape(given.shape) if isinstance(lengths, Tensor) else int(made[0, 0])
+
+    def __call__(self, x: Any, *, key: str | None = None) -> Any:
+        """Changes what loaders yield; a dictionary has its batch under ``key``."""
+        call = super().__call__
+        return by_key(type(self).__name__, call, x, key) if isinstance(x, Mapping) else call(x)
 
     def forward(self, x: Any) -> Any:
         """Changes what loaders yield; see the class."""

@@ -151,7 +151,7 @@ class SpecAugment(Augment):
         masks = {"frames": frames, "bands": bands, "fill": self.fill}
         if not self.time_warp_param:
             edit = info.edit(mask_spans, None, **masks)
-            return edit._replace(time=lambda: info.around(frames)) if self.n_time_masks else edit
+            return edit._replace(time=lambda: info.around(frames), hides=True) if self.n_time_masks else edit
         by = torch.where(params["active"], params["warp_by"], 0)
         knots = warp_knots(params["warp_at"], by, lengths, self.time_warp_param)
         positions = warp_positions(*knots, lengths, info.size)

@@ -230,4 +230,4 @@ class TimeMask(Augment):
         hidden = spans(widths, params["start"], info.lengths)
         keys = params["noise_key"] if self.fill == "noise" else None
         edit = info.edit(hide_spans, params["active"], spans=hidden, fade=fade, keys=keys)
-        return edit._replace(time=lambda: info.around(hidden))
+        return edit._replace(time=lambda: info.around(hidden), hides=True)

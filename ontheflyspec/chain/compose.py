@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, overload
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ontheflyspec import checks, rng
 from ontheflyspec.augment.base import Augment, as_lists, ids_of
 from ontheflyspec.augment.ranges import Params
-from ontheflyspec.batch import PaddedBatch, with_targets
+from ontheflyspec.batch import PaddedBatch, by_key, with_targets
 from ontheflyspec.chain.graphs import Graphs
 from ontheflyspec.chain.run import Targets, look_ahead, run_all, steps_of
 from ontheflyspec.options import remembering, written
@@ -36,6 +36,8 @@ class Chain(nn.Module, ABC):
 
     takes_int16: ClassVar[bool] = True
     """Whether loaders may hand it int16 batches, which mean value / 32768."""
+    key: str | None = None
+    """Name of the batch in dictionaries, None where calls tell it."""
     gives_mapping: bool = False
     """Whether a mapping of features comes out, after which no step can follow."""
 
@@ -99,6 +101,11 @@ class Chain(nn.Module, ABC):
         """Returns whether a call now would draw."""
         return self.training
 
+    def __call__(self, x: Any, *, key: str | None = None) -> Any:
+        """Runs the steps on what loaders yield; a dictionary has its batch under ``key``."""
+        call = super().__call__
+        return by_key(type(self).__name__, call, x, key or self.key) if isinstance(x, Mapping) else call(x)
+
     def forward(self, x: Any) -> Any:
         """Runs the steps on what loaders yield; see the class."""
 
@@ -119,6 +126,7 @@ class Compose(Chain):
     Args:
         steps: transforms and augmentations, also further chains.
         seed: of the whole chain.
+        key: name of the batch in dictionaries, whose other entries are the targets; None where calls tell it.
 
     Raises:
         ValueError: no steps; whatever a step raises is raised with the step's place before it.
@@ -131,8 +139,9 @@ class Compose(Chain):
         torch.Size([2, 80, 32])
     """
 
-    def __init__(self, steps: Sequence[nn.Module], *, seed: int = 0) -> None:
+    def __init__(self, steps: Sequence[nn.Module], *, seed: int = 0, key: str | None = None) -> None:
         super().__init__(seed=seed)
+        self.key = key
         self.steps = checked_steps("Compose", steps, alike=False)
         check_row("Compose", list(self.steps))
         self.item_rank, self.sample_rate = takes(self.steps)
@@ -152,7 +161,7 @@ class Compose(Chain):
     def __getitem__(self, place: int | slice) -> Any:
         """Returns the step at a place, or a chain of some steps, with the same seed; draws depend on the place."""
         if isinstance(place, slice):
-            return Compose(steps_of(self)[place], seed=self.seed).train(self.training)
+            return Compose(steps_of(self)[place], seed=self.seed, key=self.key).train(self.training)
         return steps_of(self)[place]
 
     def tables(self, ids: Tensor, key: int) -> Params:

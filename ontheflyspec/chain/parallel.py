@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ontheflyspec import checks, pipeline
 from ontheflyspec.augment.ranges import Params
-from ontheflyspec.batch import check_rank
+from ontheflyspec.batch import PaddedBatch, check_rank
 from ontheflyspec.chain import compose, run
 from ontheflyspec.chain.compose import Chain, Compose
 from ontheflyspec.chain.run import Fused, Targets
@@ -102,9 +102,9 @@ class Parallel(Chain):
         Features that draw or change durations raise beside targets that follow: each would move them its own way.
         """
         moves = params or any(isinstance(part, EditTransform) and part.changes_lengths for part in self.modules())
-        if moves and any(isinstance(target, Target) for target in targets):
+        if moves and any(isinstance(target, Target | PaddedBatch) for target in targets):
             rule = "no steps inside that draw or change durations, or targets that nothing moves"
-            got = " and ".join(type(target).__name__ for target in targets if isinstance(target, Target))
+            got = " and ".join(type(target).__name__ for target in targets if isinstance(target, Target | PaddedBatch))
             raise TypeError(checks.message("Parallel", rule, got, "Put these steps before it."))
         fronts: dict[str, tuple[Fused, list[Any]]] = {}
         for name, part in self.transforms.items():

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from ontheflyspec import checks
 from ontheflyspec.augment.base import each_column
@@ -166,7 +167,7 @@ def one_each(
     if not parts:
         return batch, targets
     together = [
-        merged([(rows, own[place]) for rows, own in moved]) if isinstance(target, Target) else target
+        _joined([(rows, own[place]) for rows, own in moved]) if isinstance(target, Target | PaddedBatch) else target
         for place, target in enumerate(targets)
     ]
     made = _merge(type(chain).__name__, parts, placed)._replace(ids=batch.ids)
@@ -197,7 +198,29 @@ def _merged_info(parts: list[tuple[Tensor, Info | None]]) -> Info | None:
 
 
 def _targets_of(targets: Targets, rows: list[int]) -> Targets:
-    return [target.take(rows) if isinstance(target, Target) else target for target in targets]
+    return [_rows_of(target, rows) if isinstance(target, Target | PaddedBatch) else target for target in targets]
+
+
+def _rows_of(target: Target | PaddedBatch, rows: Sequence[int]) -> Any:
+    """Returns labels, or a second batch, of some items."""
+    if not isinstance(target, PaddedBatch):
+        return target.take(rows)
+    ids = None if target.ids is None else take(target.ids, rows)
+    return target._replace(data=take(target.data, rows), lengths=take(target.lengths, rows), ids=ids)
+
+
+def _joined(parts: Sequence[tuple[Sequence[int], Any]]) -> Any:
+    """Returns labels, or a second batch, of all items, from parts and the positions that their items have."""
+    first = parts[0][1]
+    if not isinstance(first, PaddedBatch):
+        return merged(parts)
+    size = max(part.data.shape[-1] for _, part in parts)
+    data = torch.cat([pad(part.data, (0, size - part.data.shape[-1])) for _, part in parts])
+    lengths = torch.cat([part.lengths for _, part in parts])
+    ids = None if first.ids is None else torch.cat([part.ids for _, part in parts])
+    positions = [row for rows, _ in parts for row in rows]
+    back = sorted(range(len(positions)), key=positions.__getitem__)
+    return _rows_of(PaddedBatch(data, lengths, first.rate, ids), back)
 
 
 def _select(batch: PaddedBatch, rows: Tensor, placed: Placed) -> PaddedBatch:

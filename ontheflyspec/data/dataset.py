@@ -109,7 +109,7 @@ class AudioDataset(ClipReader):
     ) -> None:
         """Reads the headers of files, or of parts of them; errors begin with ``where``."""
         paths, (self.targets, self.classes) = found
-        known = (None, None) if manifest is None else manifest[-2:]
+        known = (None, None) if manifest is None else (manifest.parts, manifest.columns)
         self.source, self._whole, self.weights = Source(where, paths, *known, **options), True, None
         if self.source.windows is not None:
             self.targets = labels.choose(self.targets, self.source.windows.files)
@@ -168,9 +168,10 @@ class AudioDataset(ClipReader):
             ValueError: a line that is no clip, or a part that is not in its file.
         """
         where, dataset = "AudioDataset.from_manifest", cls.__new__(cls)
-        found = read_manifest(where, os.fspath(path))
+        found = read_manifest(where, os.fspath(path), skip=options.get("on_error") == "skip")
         adopted = labels.adopt(where, found.targets, len(found.paths), classes, separator)
         dataset._read(where, (found.paths, adopted), options, found)
+        dataset.source.passed = found.left_out
         return dataset
 
     def subset(self, indices: Any) -> AudioDataset:

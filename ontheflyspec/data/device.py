@@ -15,15 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ontheflyspec import checks
-from ontheflyspec.batch import PaddedBatch, as_float, tensors_in
+from ontheflyspec.batch import tensors_in
 from ontheflyspec.data.attached import Attached
-from ontheflyspec.labels import Target
-from ontheflyspec.transfer import sent
-
-Step = Callable[[Any], Any]
+from ontheflyspec.data.moving import Step, as_floats, called, moved
 
 
 @runtime_checkable
@@ -42,6 +39,7 @@ def stage(
     graphs: Step | None = None,
     *,
     floats: bool = False,
+    key: str | None = None,
 ) -> Iterator[Any]:
     """Returns the batches on the device, transformed.
 
@@ -55,11 +53,12 @@ def stage(
         device: where they go.
         graphs: calls the transform by graphs, None to call it as it is.
         floats: whether int16 samples become floats on the device, before the transform.
+        key: name of the batch where dictionaries come, None for others.
     """
-    step = _InMode(transform, graphs, floats)
+    step = _InMode(transform, graphs, floats, key)
     if device.type == "cuda":
         return _run_ahead(iter(batches), step, device)
-    return (step(_moved(batch, device)) for batch in batches)
+    return (step(moved(batch, device, key)) for batch in batches)
 
 
 def takes_int16(transform: Step | None) -> bool:
@@ -102,6 +101,7 @@ class DeviceLoader(Attached):
             sizes in an octave) and plan that comes again. That pays where few shapes come, as with the
             ``quantise_samples`` of a `BucketBatchSampler`. What cannot be captured runs as ever; elsewhere than on
             CUDA the option changes nothing.
+        key: name of the batch where the loader gives dictionaries; their other entries are its targets.
 
     Raises:
         ValueError: a device that is not known or not there.
@@ -124,8 +124,10 @@ class DeviceLoader(Attached):
         *,
         device: str | torch.device = "auto",
         graphs: bool = False,
+        key: str | None = None,
     ) -> None:
         self.loader: Any = loader
+        self.key = key
         self.device = find_device("DeviceLoader", device)
         self.transform = transform
         if isinstance(transform, nn.Module):
@@ -147,7 +149,7 @@ class DeviceLoader(Attached):
         self._pass = _Pass(self.loader)
         batches = self._pass.begun()
         floats = not takes_int16(self.transform)
-        staged = stage(batches, self.transform, self.device, self.graphs, floats=floats)
+        staged = stage(batches, self.transform, self.device, self.graphs, floats=floats, key=self.key)
         yield from self._pass.counted(staged)
 
     @property
@@ -168,7 +170,8 @@ class DeviceLoader(Attached):
     def _collated(self, items: Sequence[Any]) -> Any:
         """Returns items as one batch on the device, transformed."""
         batches = [self.loader.collate_fn(items)]
-        return next(iter(stage(batches, self.transform, self.device, floats=not takes_int16(self.transform))))
+        floats = not takes_int16(self.transform)
+        return next(iter(stage(batches, self.transform, self.device, floats=floats, key=self.key)))
 
     @property
     def sampler(self) -> Any:
@@ -255,8 +258,10 @@ def _sampler(loader: Any) -> Any:
 class _InMode:
     """A transform that runs in the mode that it had when this was made."""
 
-    def __init__(self, transform: Step | None, graphs: Step | None = None, floats: bool = False) -> None:
-        self.transform, self.call, self.floats = transform, graphs or transform, floats
+    def __init__(
+        self, transform: Step | None, graphs: Step | None = None, floats: bool = False, key: str | None = None
+    ) -> None:
+        self.transform, self.call, self.floats, self.key = transform, graphs or transform, floats, key
         self.trainable = False
         self.modes: list[tuple[nn.Module, bool]] = []
         if isinstance(transform, nn.Module):
@@ -265,14 +270,14 @@ class _InMode:
 
     def __call__(self, batch: Any) -> Any:
         if self.floats:
-            batch = as_floats(batch)
+            batch = as_floats(batch, self.key)
         if self.call is None:
             return batch
         changed = [(module, module.training) for module, mode in self.modes if module.training != mode]
         for module, mode in changed:
             module.training = not mode
         try:
-            return self.call(batch)
+            return called(self.transform, self.call, batch, self.key)
         finally:
             for module, mode in changed:
                 module.training = mode
@@ -298,13 +303,13 @@ class _Ahead:
     def send(self, batch: Any) -> None:
         """Queues one batch."""
         with torch.cuda.stream(self.copies):
-            moved = _moved(batch, self.device)
+            there = moved(batch, self.device, self.step.key)
             copied = self.copies.record_event()
         self.copying.append((copied, batch))
         self.work.wait_event(copied)
-        _used_on(self.work, moved)
+        _used_on(self.work, there)
         with torch.cuda.stream(self.work):
-            self.ready.append((moved if self.step.trainable else self.step(moved), self.work.record_event()))
+            self.ready.append((there if self.step.trainable else self.step(there), self.work.record_event()))
         while self.copying and self.copying[0][0].query():  # type: ignore[no-untyped-call]
             self.copying.popleft()
 
@@ -349,42 +354,3 @@ def _run_ahead(batches: Iterator[Any], step: _InMode, device: torch.device) -> I
             raise failure
     finally:
         ahead.finish()
-
-
-def _moved(batch: Any, device: torch.device) -> Any:
-    """Returns a batch with its data and targets on the device, lengths and ids where they were; raises for others."""
-    first = batch[0] if type(batch) in (tuple, list) and batch else batch
-    if not isinstance(first, PaddedBatch):
-        rule = "a loader of PaddedBatch, or of tuples or lists that begin with one"
-        got = f"one of {type(first).__name__}"
-        raise TypeError(checks.message("DeviceLoader", rule, got, "Pass collate_fn=ofs.collate to the loader."))
-    return _placed(batch, device)
-
-
-def _placed(value: Any, device: torch.device) -> Any:
-    """Returns a nest of tuples, lists and dicts with its tensors on the device."""
-    if isinstance(value, PaddedBatch):
-        return value._replace(data=_placed(value.data, device))
-    if isinstance(value, Tensor):
-        return value if value.device == device else sent(value, device)
-    if isinstance(value, Target):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, dict):
-        return {name: _placed(part, device) for name, part in value.items()}
-    if type(value) in (tuple, list):
-        return type(value)(_placed(part, device) for part in value)
-    return value
-
-
-def as_floats(batch: Any) -> Any:
-    """Returns a batch with int16 samples as float32."""
-    if not isinstance(batch, PaddedBatch):
-        return type(batch)([as_floats(batch[0]), *batch[1:]])
-    return batch._replace(data=as_float(batch.data)) if batch.data.dtype == torch.int16 else batch
-
-
-def as_int16(batch: Any) -> Any:
-    """Returns a batch whose float samples come from int16 as these."""
-    if not isinstance(batch, PaddedBatch):
-        return type(batch)([as_int16(batch[0]), *batch[1:]])
-    return batch._replace(data=(batch.data * 32768).to(torch.int16)) if batch.data.is_floating_point() else batch

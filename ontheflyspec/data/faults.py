@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ontheflyspec import checks
 
-MISSING, UNREADABLE, TRUNCATED, EMPTY, NOT_FINITE, CHANGED, SILENT, JOINED = range(1, 9)
+MISSING, UNREADABLE, TRUNCATED, EMPTY, NOT_FINITE, CHANGED, SILENT, JOINED, OUTSIDE = range(1, 10)
 
 
 _TEXTS = {
@@ -18,6 +18,7 @@ _TEXTS = {
     NOT_FINITE: ("holds NaN or infinite samples", "finite samples", "Repair the file"),
     CHANGED: ("changed since the scan", "the file that was scanned", "Build the AudioDataset anew"),
     JOINED: ("streams joined that do not fit", "one stream, or streams of one kind", "Convert them one by one"),
+    OUTSIDE: ("is shorter than its part in the manifest", "a part of the file", "Correct offset and duration"),
     SILENT: ("holds silence only", "a wave that is heard", "Leave the file out"),
 }
 """For each code the fault in a few words, the rule that an error states, and the remedy."""

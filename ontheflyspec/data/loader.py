@@ -19,9 +19,10 @@ from ontheflyspec import checks
 from ontheflyspec.data.attached import Attached
 from ontheflyspec.data.collate import collate
 from ontheflyspec.data.dataset import AudioDataset
-from ontheflyspec.data.device import as_int16, find_device, stage, takes_int16
+from ontheflyspec.data.device import find_device, stage, takes_int16
 from ontheflyspec.data.draws import Draw, StandIn
 from ontheflyspec.data.filling import BatchReader, Buffers
+from ontheflyspec.data.moving import as_int16
 from ontheflyspec.data.sampler import BucketBatchSampler, Pass
 from ontheflyspec.identity import OCCURRENCE_BITS
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ontheflyspec import checks
+from ontheflyspec.data.faults import Failure
 from ontheflyspec.data.listing import Parts
 from ontheflyspec.data.table import PackedStrings
 from ontheflyspec.data.targets import Targets
@@ -33,113 +33,197 @@ class Manifest(NamedTuple):
         targets: numbers or names of classes in a list, texts packed, None if there are none.
         parts: of the files.
         columns: those that are neither of these, by their names as written, a value or None for each clip.
+        left_out: wrong lines.
     """
 
     paths: list[str]
     targets: Targets
     parts: Parts
     columns: dict[str, Sequence[Any]]
+    left_out: list[Failure]
 
 
-def read_manifest(where: str, path: str) -> Manifest:
-    """Returns the clips of a manifest, or raises what is wrong with it; errors begin with ``where``."""
-    numbered = list(_rows(where, path))
-    if not numbered:
-        raise ValueError(checks.message(where, "at least one clip", f"none in {path!r}", "Add lines to the manifest."))
-    lines, rows = [line for line, _ in numbered], [row for _, row in numbered]
-    names = {name: name.strip().casefold() for row in rows for name in row}  # as written, and as they are looked for
-    known = {plain: name for name, plain in reversed(names.items())}
-    columns = Columns(where, path, lines, rows)
-    place = next((known[name] for name in PATHS if name in known), None)
-    if place is None:
-        rule = f"a key {' or '.join(PATHS)}"
-        got = f"{', '.join(map(repr, rows[0])) or 'nothing'} in {path!r}"
-        raise ValueError(checks.message(where, rule, got, "Rename the key that holds the file."))
-    target, targets = next((known[name] for name in (*CLASSES, *TEXTS) if name in known), None), None
-    if target is not None:
-        values = columns.full(target)
-        texts = names[target] in TEXTS
-        targets = PackedStrings([str(value) for value in values]) if texts else _typed(values)
-    folder = os.path.dirname(os.path.abspath(path))
-    times = {name: columns.seconds(known.get(name)) for name in TIMES}
-    used = {place, target, *(known[name] for name in TIMES if name in known)}
-    others = {name.strip(): columns.packed(name) for name in names if name not in used}
-    paths = [os.path.join(folder, str(value)) for value in columns.full(place)]
-    return Manifest(paths, targets, columns.parts(times), others)
-
-
-class Columns(NamedTuple):
-    """The rows of a manifest, seen by columns.
+class Reader:
+    """Reads a manifest, and either raises what is wrong with a line or leaves the line out.
 
     Args:
         where: name for errors.
         path: of the manifest.
-        lines: number of each row's line.
-        rows: of the clips.
+        skip: whether wrong lines are left out.
     """
 
-    where: str
-    path: str
-    lines: list[int]
-    rows: list[Row]
+    def __init__(self, where: str, path: str, *, skip: bool) -> None:
+        self.where, self.path, self.skip = where, path, skip
+        self.left_out: list[Failure] = []
 
-    def full(self, name: str) -> list[Any]:
-        """Returns a column that every clip must have."""
-        for line, row in zip(self.lines, self.rows, strict=True):
+    def wrong(self, rule: str, got: str, line: int, remedy: str) -> None:
+        """Raises what is wrong with a line, or notes it."""
+        if not self.skip:
+            raise ValueError(checks.message(self.where, rule, f"{got} in line {line} of {self.path!r}", remedy))
+        self.left_out.append(Failure(-1, self.path, f"line {line}: expected {rule}, got {got}"))
+
+    def rows(self) -> Iterator[tuple[int, Row]]:
+        """Yields each clip's line number and columns; empty fields and nulls are left out."""
+        text, kind = _text(self.where, self.path), self.path.lower().removesuffix(".gz")
+        if kind.endswith((".csv", ".tsv")):
+            yield from self._table(text, tabs=kind.endswith(".tsv"))
+            return
+        for line, one in enumerate(text.splitlines(), 1):
+            row = self._object(line, one) if one.strip() else None
+            if row is not None:
+                yield line, row
+
+    def _object(self, line: int, text: str) -> Row | None:
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError as problem:
+            self.wrong("JSON Lines", problem.msg, line, "Write one object a line, or name the file .csv.")
+            return None
+        if not isinstance(row, dict):
+            self.wrong("an object a line", type(row).__name__, line, 'Write {"path": ..., "label": ...}.')
+            return None
+        return {key: value for key, value in row.items() if value is not None}
+
+    def _table(self, text: str, *, tabs: bool) -> Iterator[tuple[int, Row]]:
+        """Yields the rows of a table with a header: split at tabs, where quotation marks are letters, or CSV."""
+        header: list[str] | None = None
+        for line, fields in self._records(text, tabs=tabs):
+            if header is None:
+                header = fields
+            elif len(fields) > len(header):
+                rule, got = f"at most {len(header)} fields, as in the header", f"{len(fields)}"
+                remedy = "Remove the separator." if tabs else "Put fields with commas into quotation marks."
+                self.wrong(rule, got, line, remedy)
+            else:
+                row = {name: value for name, value in zip(header, fields, strict=False) if value}
+                if row:
+                    yield line, row
+
+    def _records(self, text: str, *, tabs: bool) -> Iterator[tuple[int, list[str]]]:
+        """Yields each record that is not empty with its last line, and goes on behind the line of a wrong one."""
+        options: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
+        lines, first = text.splitlines(keepends=True), 0
+        while first < len(lines):
+            reader, begun = csv.reader(lines[first:], **options), 0
+            try:
+                for fields in reader:
+                    begun = reader.line_num
+                    if fields:
+                        yield first + begun, fields
+                return
+            except csv.Error as problem:
+                line = first + begun + 1
+                remedy = "Close quotation marks, double those inside a field, or use tabs (.tsv)."
+                self.wrong("CSV", str(problem), line, remedy)
+                first = line
+
+
+def read_manifest(where: str, path: str, *, skip: bool = False) -> Manifest:
+    """Returns the clips of a manifest, or raises what is wrong with it.
+
+    Args:
+        where: name for errors.
+        path: of the manifest.
+        skip: whether wrong lines are left out and listed.
+    """
+    reader = Reader(where, path, skip=skip)
+    numbered = list(reader.rows())
+    if not numbered:
+        raise ValueError(checks.message(where, "at least one clip", f"none in {path!r}", "Add lines to the manifest."))
+    names = {name: name.strip().casefold() for _, row in numbered for name in row}  # as written, and as looked for
+    known = {plain: name for name, plain in reversed(names.items())}
+    place = next((known[name] for name in PATHS if name in known), None)
+    if place is None:
+        rule = f"a key {' or '.join(PATHS)}"
+        got = f"{', '.join(map(repr, numbered[0][1])) or 'nothing'} in {path!r}"
+        raise ValueError(checks.message(where, rule, got, "Rename the key that holds the file."))
+    target, targets = next((known[name] for name in (*CLASSES, *TEXTS) if name in known), None), None
+    columns = Columns(reader, numbered).having(place).having(target)
+    times = {name: known.get(name) for name in TIMES}
+    columns, parts = columns.timed(times)
+    if not columns.rows:
+        got = f"none in {path!r} ({reader.left_out[0].reason})"
+        raise ValueError(checks.message(where, "at least one clip", got, "Correct the manifest."))
+    if target is not None:
+        values = columns.of(target)
+        targets = PackedStrings([str(value) for value in values]) if names[target] in TEXTS else _typed(values)
+    folder = os.path.dirname(os.path.abspath(path))
+    used = {place, target, *times.values()}
+    others = {name.strip(): columns.packed(name) for name in names if name not in used}
+    paths = [os.path.join(folder, str(value)) for value in columns.of(place)]
+    return Manifest(paths, targets, parts, others, reader.left_out)
+
+
+class Columns:
+    """The rows of a manifest, seen by columns.
+
+    Args:
+        reader: raises what is wrong with a line.
+        rows: number of each row's line, and the row.
+    """
+
+    def __init__(self, reader: Reader, rows: Sequence[tuple[int, Row]]) -> None:
+        self.reader, self.rows = reader, rows
+
+    def having(self, name: str | None) -> Columns:
+        """Returns the rows that have a column, which every clip must have; all if it is None."""
+        if name is None:
+            return self
+        for line, row in self.rows:
             if name not in row:
-                raise self.wrong(f"{name.strip()} for every clip", "none", line, "Add it or drop the line.")
-        return [row[name] for row in self.rows]
+                self.reader.wrong(f"{name.strip()} for every clip", "none", line, "Add it or drop the line.")
+        return Columns(self.reader, [(line, row) for line, row in self.rows if name in row])
+
+    def of(self, name: str) -> list[Any]:
+        """Returns a column that every clip has."""
+        return [row[name] for _, row in self.rows]
 
     def packed(self, name: str) -> Sequence[Any]:
         """Returns a column that clips may have, in little memory if it is of text."""
-        values = [row.get(name) for row in self.rows]
+        values = [row.get(name) for _, row in self.rows]
         return PackedStrings(values) if all(isinstance(value, str) for value in values) else values  # type: ignore[arg-type]
 
-    def seconds(self, name: str | None) -> list[float | None]:
-        """Returns a column of times, None where a clip has none."""
-        found: list[float | None] = []
-        for line, row in zip(self.lines, self.rows, strict=True):
-            if name is None or name not in row:
-                found.append(None)
-                continue
-            try:
-                value = float(row[name])
-            except (TypeError, ValueError):
-                value = -1.0
-            if not 0 <= value < float("inf"):
-                raise self.wrong(f"{name.strip()} in seconds, at least 0", repr(row[name]), line, "Correct it.")
-            found.append(value)
-        return found
+    def timed(self, names: dict[str, str | None]) -> tuple[Columns, Parts]:
+        """Returns the rows whose times are right, and offset and duration of each.
 
-    def parts(self, times: dict[str, list[float | None]]) -> Parts:
-        """Returns offset and duration of each clip, given as such or as start and end."""
-        found = []
-        for line, *values in zip(self.lines, *times.values(), strict=True):
-            offset, duration, start, end = values
-            if (offset is None and duration is None) or (start is None and end is None):
-                begin = (start if offset is None else offset) or 0.0
-                found.append((begin, duration if end is None else end - begin))
-                if end is not None and end <= begin:
-                    raise self.wrong("an end after the start", f"{begin:g} to {end:g}", line, "Correct it.")
-            else:
-                rule, got = "offset and duration, or start and end", "some of both"
-                raise self.wrong(rule, got, line, "Leave one pair out.")
-        return found
+        Args:
+            names: of the columns of offset, duration, start and end, None where there is none.
+        """
+        kept, parts = [], []
+        for line, row in self.rows:
+            times = [self._seconds(row, line, name) for name in names.values()]
+            part = None if -1.0 in times else self._part(line, *times)
+            if part is not None:
+                kept.append((line, row))
+                parts.append(part)
+        return Columns(self.reader, kept), parts
 
-    def wrong(self, rule: str, got: str, line: int, remedy: str) -> ValueError:
-        """Returns an error that names a line."""
-        return ValueError(checks.message(self.where, rule, f"{got} in line {line} of {self.path!r}", remedy))
+    def _seconds(self, row: Row, line: int, name: str | None) -> float | None:
+        """Returns a time, None where a clip has none, -1 for a wrong one."""
+        if name is None or name not in row:
+            return None
+        try:
+            value = float(row[name])
+        except (TypeError, ValueError):
+            value = -1.0
+        if 0 <= value < float("inf"):
+            return value
+        self.reader.wrong(f"{name.strip()} in seconds, at least 0", repr(row[name]), line, "Correct it.")
+        return -1.0
 
-
-def _rows(where: str, path: str) -> Iterator[tuple[int, Row]]:
-    """Yields each clip's line number and columns; empty fields and nulls are left out."""
-    text, kind = _text(where, path), path.lower().removesuffix(".gz")
-    if kind.endswith((".csv", ".tsv")):
-        yield from _table(where, path, text, tabs=kind.endswith(".tsv"))
-        return
-    for line, one in enumerate(text.splitlines(), 1):
-        if one.strip():
-            yield line, _object(where, path, line, one)
+    def _part(
+        self, line: int, offset: float | None, duration: float | None, start: float | None, end: float | None
+    ) -> tuple[float, float | None] | None:
+        """Returns offset and duration, given as such or as start and end; None if they are wrong."""
+        if (offset is not None or duration is not None) and (start is not None or end is not None):
+            rule, got = "offset and duration, or start and end", "some of both"
+            self.reader.wrong(rule, got, line, "Leave one pair out.")
+            return None
+        begin = (start if offset is None else offset) or 0.0
+        if end is not None and end <= begin:
+            self.reader.wrong("an end after the start", f"{begin:g} to {end:g}", line, "Correct it.")
+            return None
+        return begin, duration if end is None else end - begin
 
 
 def _text(where: str, path: str) -> str:
@@ -156,45 +240,6 @@ def _text(where: str, path: str) -> str:
         line = data[: problem.start].count(b"\n") + 1
         got = f"byte 0x{data[problem.start]:02x} in line {line} of {path!r}"
         raise ValueError(checks.message(where, "text in UTF-8", got, "Save the manifest as UTF-8.")) from None
-
-
-def _table(where: str, path: str, text: str, *, tabs: bool) -> Iterator[tuple[int, Row]]:
-    """Yields the rows of a table with a header: split at tabs, where quotation marks are letters, or CSV."""
-    given = io.StringIO(text, newline="")
-    reader: Any = csv.reader(given, strict=True)
-    if tabs:
-        reader = csv.reader(given, delimiter="\t", quoting=csv.QUOTE_NONE)
-    header: list[str] | None = None
-    try:
-        for fields in reader:
-            if header is None:
-                header = fields
-            elif fields:
-                if len(fields) > len(header):
-                    rule = f"at most {len(header)} fields, as in the header"
-                    got = f"{len(fields)} in line {reader.line_num} of {path!r}"
-                    remedy = "Remove the separator." if tabs else "Put fields with commas into quotation marks."
-                    raise ValueError(checks.message(where, rule, got, remedy))
-                row = {name: value for name, value in zip(header, fields, strict=False) if value}
-                if row:
-                    yield reader.line_num, row
-    except csv.Error as problem:
-        got = f"{problem} at line {reader.line_num} of {path!r}"
-        remedy = "Close quotation marks, double those inside a field, or use tabs (.tsv)."
-        raise ValueError(checks.message(where, "CSV", got, remedy)) from None
-
-
-def _object(where: str, path: str, line: int, text: str) -> Row:
-    try:
-        row = json.loads(text)
-    except json.JSONDecodeError as problem:
-        got = f"{problem.msg} in line {line} of {path!r}"
-        remedy = "Write one object a line, or name the file .csv."
-        raise ValueError(checks.message(where, "JSON Lines", got, remedy)) from None
-    if not isinstance(row, dict):
-        got = f"{type(row).__name__} in line {line} of {path!r}"
-        raise ValueError(checks.message(where, "an object a line", got, 'Write {"path": ..., "label": ...}.'))
-    return {key: value for key, value in row.items() if value is not None}
 
 
 def _typed(values: list[Any]) -> list[Any]:

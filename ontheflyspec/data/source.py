@@ -138,6 +138,7 @@ class Source:
         """Number of the channel that is read of each file, None for all of them."""
         if parts is not None and any(part != (0.0, None) for part in parts):
             self._cut(parts)
+            self.check()
         self.windows: Windows | None = None
         """What of which file each clip is, None where clips are files."""
         last = checks.choice(where, "last", last, ("pad", "drop", "keep"))
@@ -277,6 +278,9 @@ class Source:
             begin = round(offset * rate)
             end = frames if duration is None else round((offset + duration) * rate)
             if not begin < min(end, frames) or end > frames + _SLACK_S * rate:
+                if self.skip:
+                    self.table.marks[clip] = faults.OUTSIDE
+                    continue
                 rule = f"a part of {self.table.paths[clip]!r}, 0 to {frames / rate:g} s"
                 got = f"{offset:g} to {end / rate:g} s"
                 raise ValueError(checks.message(self.where, rule, got, "Correct offset and duration."))

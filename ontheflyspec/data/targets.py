@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from ontheflyspec import checks, rng
+from ontheflyspec.data.ragged import Ragged, are_lists
 from ontheflyspec.data.table import Ints, PackedStrings
 from ontheflyspec.labels import ClipLabels, Extent, FrameLabels, Segments, Target, TimeMap, check_count
 
 Targets = Any
-"""Either int64 or float64 ``[clips]``, `PackedStrings` (texts), or a list."""
+"""Either int64 or float64 ``[clips]`` or ``[clips, K]``, `PackedStrings` (texts), `Ragged` or a list."""
 
 
 Adopted = tuple[Targets, list[str] | None]
@@ -57,6 +58,10 @@ def adopt(
         return values, None
     if count and all(isinstance(value, str) for value in values):
         return _numbered(where, values, count, sorted({str(value) for value in values}))
+    if not isinstance(values, np.ndarray) and are_lists(values) and any(map(len, values)):
+        lists = Ragged(values)
+        equal = len({len(value) for value in values}) == 1
+        return np.array(list(lists)) if equal else lists, None
     plain = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iubf"
     kinds = {_kind(values[0])} if plain else set(map(_kind, values))
     if kinds == {"i"}:
@@ -109,9 +114,8 @@ def _are_lists_of_names(values: Any) -> bool:
     kinds: tuple[type[Any], ...] = (list, tuple, set, frozenset)
     if not isinstance(values, Sequence) or isinstance(values, str | FrameLabels | Segments | ClipLabels):
         return False
-    return any(values) and all(
-        isinstance(value, kinds) and all(isinstance(name, str) for name in value) for value in values
-    )
+    names = all(isinstance(value, kinds) and all(isinstance(name, str) for name in value) for value in values)
+    return names and any(map(len, values))
 
 
 def _multi_hot(where: str, values: Sequence[Any], count: int, classes: Sequence[str] | None) -> Adopted:
@@ -156,7 +160,7 @@ def choose(targets: Targets, indices: Ints) -> Targets:
     """Returns the targets at these places."""
     if targets is None:
         return None
-    if isinstance(targets, PackedStrings):
+    if isinstance(targets, PackedStrings | Ragged):
         return targets.take(indices)
     return targets[indices] if isinstance(targets, np.ndarray) else [targets[index] for index in indices.tolist()]
 
@@ -184,6 +188,8 @@ def joined(where: str, sets: Sequence[Adopted]) -> Adopted:
     if kinds == {"numbers"}:
         return np.concatenate([targets for targets, _ in sets]), None
     listed = [target for targets, _ in sets for target in targets]
+    if kinds == {"lists of numbers"}:
+        return adopt(where, listed, len(listed))
     return PackedStrings(listed) if kinds == {"texts"} else listed, None
 
 
@@ -195,7 +201,11 @@ def _sort(targets: Targets, classes: list[str] | None) -> str:
         return "none"
     if isinstance(targets, PackedStrings):
         return "texts"
-    return "numbers" if isinstance(targets, np.ndarray) else "others"
+    if isinstance(targets, Ragged):
+        return "lists of numbers"
+    if isinstance(targets, np.ndarray):
+        return "numbers" if targets.ndim == 1 else "lists of numbers"
+    return "others"
 
 
 def value(targets: Targets, index: int) -> Any:

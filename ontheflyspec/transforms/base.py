@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor, nn
 
 from ontheflyspec import pipeline
-from ontheflyspec.batch import PaddedBatch, as_float, check_input, check_rate, lift
+from ontheflyspec.batch import PaddedBatch, as_float, by_key, check_input, check_rate, lift
 from ontheflyspec.framing import Framing
 from ontheflyspec.functional import filterbanks
 from ontheflyspec.kept import Kept
@@ -112,9 +112,11 @@ class Transform(nn.Module, ABC):
     def __call__(self, x: PaddedBatch) -> PaddedBatch: ...
     @overload
     def __call__(self, x: Any) -> Any: ...
-    def __call__(self, x: Any) -> Any:
-        """Transforms a Tensor, a batch, or a tuple or list that begins with a batch; see the class."""
-        return super().__call__(x)
+    def __call__(self, x: Any, *, key: str | None = None, **options: Any) -> Any:
+        """Transforms a Tensor, a batch, what begins with a batch, or a dictionary with one at ``key``."""
+        if isinstance(x, Mapping):
+            return by_key(type(self).__name__, functools.partial(super().__call__, **options), x, key)
+        return super().__call__(x, **options)
 
     def keep(self, name: str, maker: Callable[[], Tensor], *, trainable: bool = False) -> None:
         """Keeps the float64 constant that ``maker`` makes, as a buffer or as a parameter."""

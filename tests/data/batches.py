@@ -25,6 +25,8 @@ def content(item):
     batch, targets = item if isinstance(item, tuple) and not isinstance(item, ofs.PaddedBatch) else (item, None)
     ids = None if batch.ids is None else batch.ids.tolist()
     gathered = targets.tolist() if isinstance(targets, torch.Tensor) else targets
+    if isinstance(targets, tuple):
+        gathered = [part.tolist() for part in targets]
     kind = targets.dtype if isinstance(targets, torch.Tensor) else None
     data = (hashlib.sha256(batch.data.numpy().tobytes()).hexdigest(), batch.data.dtype, batch.data.shape)
     return *data, batch.lengths.tolist(), batch.lengths.dtype, batch.rate, ids, gathered, kind

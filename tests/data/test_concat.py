@@ -85,7 +85,7 @@ def test_what_does_not_fit_together_is_named(audio, sets):
     ("given", "expected"),
     [
         (([1, 2], [3.5]), [1.0, 2.0, 3.5]),
-        (([[1], [2, 3]], [None]), [[1], [2, 3], None]),
+        (([[1], [2, 3]], [[4]]), [[1], [2, 3], [4]]),
         ((None, None), None),
     ],
 )

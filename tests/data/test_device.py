@@ -14,6 +14,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 import ontheflyspec as ofs
 from ontheflyspec import transfer
 from ontheflyspec.data import device as module
+from ontheflyspec.data import moving
 from tests.data.batches import ahead_on_the_cpu
 
 LENGTHS = [7, 3, 9, 4, 4, 8, 1, 6, 2, 5, 9, 3]
@@ -94,7 +95,7 @@ def test_integers_become_floats_but_for_steps_that_know_them():
 
 def test_everything_but_lengths_and_ids_moves():
     target = {"class": torch.ones(1), "name": "a", "more": [torch.ones(2), 5]}
-    moved, where = module._moved((batch(1), target), torch.device("meta"))
+    moved, where = moving.moved((batch(1), target), torch.device("meta"), None)
     assert (moved.data.device.type, moved.lengths.device.type, moved.ids.device.type) == ("meta", "cpu", "cpu")
     assert (where["class"].device.type, where["more"][0].device.type) == ("meta", "meta")
     assert (where["name"], where["more"][1]) == ("a", 5)
@@ -308,7 +309,7 @@ class Recorder:
         monkeypatch.setattr(
             torch.Tensor, "record_stream", lambda tensor, stream: log.append(f"{tensor.dim()}-d used on {stream.name}")
         )
-        monkeypatch.setattr(module, "_placed", place)
+        monkeypatch.setattr(moving, "placed", place)
         module._streams.cache_clear()
 
     def transform(self, x):

@@ -174,8 +174,8 @@ def test_tables_that_are_wrong(three, tmp_path):
     for name, text, match in (
         ("m.csv", "path,label\na.wav,x\nb.wav,y, z\n", r"at most 2 fields, as in the header, got 3 in line 3 .*\. Put"),
         ("m.tsv", "path\tlabel\na.wav\tx\ty\n", r"at most 2 fields, as in the header, got 3 in line 2 .*\. Remove"),
-        ("m.csv", 'path,label\na.wav,"x\nb.wav,y\nc.wav,z\n', r"CSV, got unexpected end of data at line 4"),
-        ("m.csv", 'path,label\na.wav,"x\nb.wav,"y\n', r"CSV, got .* at line 3 of .*\. Close quotation marks"),
+        ("m.csv", 'path,label\na.wav,"x\nb.wav,y\nc.wav,z\n', r"CSV, got unexpected end of data in line 2"),
+        ("m.csv", 'path,label\na.wav,"x\nb.wav,"y\n', r"CSV, got .* in line 2 of .*\. Close quotation marks"),
     ):
         with pytest.raises(ValueError, match=match):
             manifest(tmp_path, name, text)
