@@ -178,7 +178,7 @@ AudioDataset.merge_windows(scores, ids, *, rate=None)
 BucketBatchSampler(lengths, *, max_samples, max_items=None, shuffle=True, seed=0, rank=None, world_size=None, \
 drop_last=False, pool=4096, quantise_samples=1, weights=None)
 AudioLoader(dataset, sampler, *, transform=None, device='cpu', threads=None, dtype=torch.float32)
-DeviceLoader(loader, transform=None, *, device='auto', graphs=False)
+DeviceLoader(loader, transform=None, *, device='auto', graphs=False, key=None)
 plot_batch(batches, *, front_end=None, titles=None, max_items=4)
 """.strip().splitlines()
 
