@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -32,6 +34,55 @@ class Bank(Protocol):
     longest: int
 
     def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class DiskBank(Protocol):
+    """Interface of a bank whose recordings lie on disk: ``samples`` holds none, excerpts are read as they are drawn."""
+
+    def excerpts(self, file: Tensor, offsets: Tensor, spans: Tensor, wanted: Tensor) -> tuple[Waves, Tensor]:
+        """Returns excerpts as waves that begin where they do, and whether each is heard.
+
+        Args:
+            file: int64 ``[B, K]``, positions, counting round.
+            offsets: float64 ``[B, K, tries]`` in (0, 1), to try one after the other until an excerpt is heard.
+            spans: int64 ``[B, K]``, samples of each excerpt; a shorter recording comes whole.
+            wanted: bool ``[B, K]``, which ones are read.
+        """
+        ...
+
+
+def silent_runs(samples: Tensor, begins: Tensor, sizes: Tensor, channels: int) -> Tensor:
+    """Returns first samples and ends of the runs of zeros in packed waves, int64 ``[2, R]``, counted per channel.
+
+    Runs of less than 8 samples, which are common in soft sounds, are left out.
+    """
+    first, last = list[Tensor](), list[Tensor]()
+    for begin, size in zip(begins.tolist(), sizes.tolist(), strict=True):
+        sounding = samples[begin : begin + channels * size].view(channels, size).ne(0).any(0)
+        place = torch.cat([sounding.new_ones(1), sounding, sounding.new_ones(1)]).nonzero().squeeze(-1)
+        long = (place.diff() > 8).nonzero().squeeze(-1)
+        first.append(place[long] + begin // channels)
+        last.append(place[long + 1] - 1 + begin // channels)
+    return torch.stack([torch.cat(first), torch.cat(last)])
+
+
+def beginnings(bank: Bank, sizes: Sequence[int]) -> Bank:
+    """Returns a bank of the first samples of each wave.
+
+    Args:
+        bank: of the waves.
+        sizes: most samples of each.
+    """
+    waves = look_up(bank, torch.arange(len(bank), device="cpu"))
+    whole = zip(waves.begins.tolist(), waves.sizes.tolist(), sizes, strict=True)
+    parts = [waves.one(begin, size)[:, :most] for begin, size, most in whole]
+    counts = torch.tensor([part.shape[1] for part in parts], device="cpu")
+    twin = copy.deepcopy(bank)
+    twin.samples = torch.cat([part.flatten() for part in parts])
+    twin.sizes, twin.begins = counts, (counts.cumsum(0) - counts) * bank.channels
+    twin.longest = int(counts.max())
+    return twin
 
 
 def checked_bank(where: str, bank: Any) -> Bank:

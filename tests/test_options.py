@@ -215,13 +215,18 @@ TRIM: dict[str, Any] = {**QUIET, "top_db": 20.0, "p": 0.5, "seed": 2}
 WARP: dict[str, Any] = {**AGAIN, "alpha": 0.8, "boundary": 0.3, "frequencies": [1.0, 2.0, 3.0, 4.0, 5.0, 8.0]}
 
 TABLE: dict[str, list[Base]] = {
-    "AddBackgroundNoise": [Base({"bank": NOISES}, {**OTHER_NOISES, "snr_db": 3.0})],
+    "AddBackgroundNoise": [
+        Base(
+            {"bank": NOISES},
+            {**OTHER_NOISES, "snr_db": 3.0, "level_db": -20.0, "noise_transform": ofs.LowPass(cutoff_hz=500.0)},
+        )
+    ],
     "AddColoredNoise": [Base({}, {**AGAIN, "snr_db": 3.0, "f_decay": 0.5})],
     "AdjustDuration": [
         Base({"seconds": 0.2, "position": "random"}, {**AGAIN, **LENGTH, "seconds": 0.1, "position": "end"})
     ],
     "AmplitudeToDB": [Base({}, DB), Base({"ref": "max", "top_db": 20.0}, {**DB, "amin": 0.5})],
-    "ApplyImpulseResponse": [Base({"bank": NOISES}, {**OTHER_NOISES, "tail": True})],
+    "ApplyImpulseResponse": [Base({"bank": NOISES}, {**OTHER_NOISES, "tail": True, "part": "early"})],
     "Babble": [Base({"bank": NOISES}, {**OTHER_NOISES, "n_speakers": 2, "snr_db": 3.0})],
     "BandPass": [Base({}, {**ORDER, "center_hz": 1_000.0, "bandwidth": 0.3})],
     "BandStop": [Base({}, {**ORDER, "center_hz": 1_000.0, "bandwidth": 0.3})],

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any
 
-from ontheflyspec import checks
+import torch
+from torch import Tensor, nn
+
+from ontheflyspec import checks, rng
 from ontheflyspec.augment.base import Augment
-from ontheflyspec.augment.ranges import Params, Range, Span, fraction, integers, key, place, side_by_side, uniform
-from ontheflyspec.functional.backgrounds import Bursts, Excerpts, add_backgrounds, add_bursts
+from ontheflyspec.augment.ranges import Params, Range, Span, integers, key, side_by_side, uniform
+from ontheflyspec.augment.recorded import chosen, excerpt_ranges, further_ranges
+from ontheflyspec.batch import PaddedBatch
+from ontheflyspec.functional.backgrounds import Bursts, Excerpts, add_backgrounds, add_bursts, add_waves, gathered
+from ontheflyspec.functional.masks import zero_past
 from ontheflyspec.functional.noises import add_colored_noise
 from ontheflyspec.op import Edit
 from ontheflyspec.plans import Info
@@ -87,14 +92,20 @@ class AddBackgroundNoise(Augment):
     """Background noise: adds a stretch of a drawn recording at a drawn signal-to-noise ratio.
 
     Recording, place in it and ratio are each item's own. Both powers are measured on the very samples that are added
-    to each other, over the item's valid part: the ratio holds exactly. Silence stays silence, and a silent stretch adds
-    nothing. A recording shorter than the item is looped, with an equal-power crossfade from its end to its start over
-    20 ms (half of it at most).
+    to each other, over the item's valid part: the ratio holds exactly. Silence stays silence, unless a level is given.
+    Where a place of a recording holds zeros alone, another one is taken, of 8 that are drawn; a warning says once if
+    all are silent. A recording shorter than the item is looped, with an equal-power crossfade from its end to its
+    start over 20 ms (half of it at most).
 
     Args:
         bank: the recordings, a `WaveformBank` of one channel (the same noise in all channels of an item) or of as many
             as the batch has.
-        snr_db: range in dB that the ratio of signal power to noise power is drawn from, uniformly.
+        snr_db: range in dB that the ratio of signal power to noise power is drawn from, uniformly; None for 3 to 30,
+            or where a level is given.
+        level_db: range that the root mean square of the noise is drawn from in dB of full scale, uniformly, whatever
+            the signal; None for an SNR.
+        noise_transform: steps that the noise goes through before it is added, such as a room or a filter; they keep
+            its length.
         p: probability that an item is changed.
         seed: of the draws, beside the id of the item and the place in a chain.
 
@@ -105,8 +116,9 @@ class AddBackgroundNoise(Augment):
         Excluded from both powers; no noise goes there; 0 past each length.
 
     Raises:
-        ValueError: a range with low above high, a probability outside 0..1; when called, a batch of another rate,
-            channels or device than the bank.
+        ValueError: a range with low above high, both an SNR and a level, a probability outside 0..1, a
+            ``noise_transform`` of other lengths; when called, a batch of another rate, channels or device than the
+            bank.
         TypeError: no bank.
 
     Matches:
@@ -124,20 +136,67 @@ class AddBackgroundNoise(Augment):
         20.0
     """
 
-    def __init__(self, bank: Bank, *, snr_db: float | Span = (3.0, 30.0), p: float = 1.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        bank: Bank,
+        *,
+        snr_db: float | Span | None = None,
+        level_db: float | Span | None = None,
+        noise_transform: nn.Module | None = None,
+        p: float = 1.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__(p=p, seed=seed)
-        self.bank = checked_bank("AddBackgroundNoise", bank)
-        self.snr_db = checks.span("AddBackgroundNoise", "snr_db", snr_db)
+        where = "AddBackgroundNoise"
+        self.bank = checked_bank(where, bank)
+        if snr_db is not None and level_db is not None:
+            got = f"snr_db={snr_db} and level_db={level_db}"
+            raise ValueError(checks.message(where, "snr_db or level_db", got, "Leave one of them out."))
+        self.level_db = None if level_db is None else checks.span(where, "level_db", level_db)
+        self.snr_db = None if self.level_db else checks.span(where, "snr_db", (3.0, 30.0) if snr_db is None else snr_db)
+        if noise_transform is not None and getattr(noise_transform, "item_rank", None) != 1:
+            rule, got = "a noise_transform of waves", type(noise_transform).__name__
+            raise TypeError(checks.message(where, rule, got, "Pass a step or a chain of this package."))
+        self.noise_transform: Any = noise_transform
         self.sample_rate = bank.rate
 
     def ranges(self) -> dict[str, Range]:
-        """Returns ranges of ``file``, position in the bank, of ``offset``, fraction of it, and of ``snr_db``."""
-        return {"file": place(len(self.bank)), "offset": fraction(), "snr_db": uniform(self.snr_db)}
+        """Returns ranges of ``file``, position in the bank, of ``offset``, fraction of it, and of SNR or level."""
+        loudness = {"snr_db": uniform(self.snr_db)} if self.snr_db is not None else {}
+        if self.level_db is not None:
+            loudness = {"level_db": uniform(self.level_db)}
+        return {**excerpt_ranges(self.bank), **loudness, **further_ranges(self.bank)}
+
+    def draw(self, items: Tensor | PaddedBatch, key: int | None = None) -> Params:
+        """Returns the table that a call would draw, with that of ``noise_transform`` under this name."""
+        table = super().draw(items, key)
+        if hasattr(self.noise_transform, "draw") and not isinstance(items, PaddedBatch):
+            own = rng.fold(rng.fold(0, self.seed) if key is None else key, int.from_bytes(b"noise", "big"))
+            table["noise_transform"] = self.noise_transform.draw(items, own)
+        return table
 
     def plan(self, info: Info, params: Params) -> Edit:
         """Returns the edit that adds a recording to the active items."""
-        file, offset = params["file"], params["offset"]
-        return _under(info, params, self.bank, file.unsqueeze(-1), offset.unsqueeze(-1), torch.ones_like(file))
+        file, offset = (params[name].unsqueeze(-1) for name in ("file", "offset"))
+        excerpts = _excerpts(info, params, self.bank, file, offset, torch.ones_like(params["file"]))
+        loudness = {name: params[name] for name in ("snr_db", "level_db") if name in params}
+        if self.noise_transform is None:
+            return info.edit(add_backgrounds, params["active"], excerpts=excerpts, **loudness)
+        noise = self._transformed(info, excerpts, params.get("noise_transform", {}))
+        return info.edit(add_waves, params["active"], noise=noise, **loudness)
+
+    def _transformed(self, info: Info, excerpts: Excerpts, table: Params) -> Tensor:
+        """Returns the noise of all items after its own steps, ``[B, C, T]``."""
+        noise = gathered(excerpts, info.lengths.to(info.device, non_blocking=True), info.size, torch.float32)
+        if not excerpts.waves.samples.is_floating_point():
+            noise = noise / 32768
+        batch = PaddedBatch(zero_past(noise, info.lengths), info.lengths, info.rate)
+        step: Any = self.noise_transform
+        made = step.replay(batch, table) if hasattr(step, "replay") else step(batch)
+        if not isinstance(made, PaddedBatch) or made.data.shape != noise.shape:
+            rule, got = "a noise_transform that gives waves as long as its own", type(step).__name__
+            raise ValueError(checks.message("AddBackgroundNoise", rule, got, "Use rooms, filters, gains and the like."))
+        return made.data
 
 
 class Babble(Augment):
@@ -196,16 +255,13 @@ class Babble(Augment):
     def ranges(self) -> dict[str, Range]:
         """Returns ranges of ``n_speakers``, ``snr_db``, ``file`` (positions in the bank) and ``offset`` (fractions)."""
         most = self.n_speakers[1]
-        return {
-            "n_speakers": integers(self.n_speakers),
-            "snr_db": uniform(self.snr_db),
-            "file": place(len(self.bank), most),
-            "offset": fraction(most),
-        }
+        own = {"n_speakers": integers(self.n_speakers), "snr_db": uniform(self.snr_db)}
+        return {**own, **excerpt_ranges(self.bank, most), **further_ranges(self.bank, most)}
 
     def plan(self, info: Info, params: Params) -> Edit:
         """Returns the edit that adds the sum of voices to the active items."""
-        return _under(info, params, self.bank, params["file"], params["offset"], params["n_speakers"])
+        excerpts = _excerpts(info, params, self.bank, params["file"], params["offset"], params["n_speakers"])
+        return info.edit(add_backgrounds, params["active"], excerpts=excerpts, snr_db=params["snr_db"])
 
 
 class ShortNoises(Augment):
@@ -282,33 +338,39 @@ class ShortNoises(Augment):
         """Returns ranges of ``file`` (positions in the bank), ``offset`` (fractions of them) and of the options."""
         count = self.max_noises
         return {
-            "file": place(len(self.bank), count),
-            "offset": fraction(count),
+            **excerpt_ranges(self.bank, count),
             # An item may begin anywhere between two noises, so the gap before the first one may be shorter.
             "gap_s": side_by_side([uniform((0.0, self.gap_s[1])), *[uniform(self.gap_s)] * (count - 1)]),
             "duration_s": uniform(self.duration_s, count),
             "snr_db": uniform(self.snr_db, count),
+            **further_ranges(self.bank, count),
         }
 
     def plan(self, info: Info, params: Params) -> Edit:
         """Returns the edit that adds the noises to the active items."""
-        waves, rate = info.waves(self.bank, params["file"]), self.bank.rate
+        rate, file = self.bank.rate, params["file"]
         fade = round(self.fade_s * rate)
         gaps, durations = (torch.round(params[name] * rate).long() for name in ("gap_s", "duration_s"))
-        bursts = Bursts(waves, params["offset"], gaps, durations.clamp(min=1), params["snr_db"], fade)
+        durations = durations.clamp(min=1)
+        wanted = params["active"].unsqueeze(-1).expand_as(file)
+        waves, offset = chosen(info, self.bank, params, file, params["offset"], durations, wanted)
+        bursts = Bursts(waves, offset, gaps, durations, params["snr_db"], fade)
         return info.edit(add_bursts, params["active"], bursts=bursts)
 
 
-def _under(info: Info, params: Params, bank: Bank, file: Tensor, offset: Tensor, counts: Tensor) -> Edit:
-    """Returns an edit that adds excerpts of a bank's waves, at the drawn ratio of their sum.
+def _excerpts(info: Info, params: Params, bank: Bank, file: Tensor, offset: Tensor, counts: Tensor) -> Excerpts:
+    """Returns excerpts of a bank's waves, as long as the items.
 
     Args:
         info: of the batch.
-        params: the table, with ``snr_db`` and ``active``.
+        params: the table.
         bank: the waves.
         file: int64 ``[B, K]``, positions in the bank, counting round.
         offset: float64 ``[B, K]`` in (0, 1), where in its wave each excerpt begins.
         counts: int64 ``[B]``, how many of the K excerpts each item gets.
     """
-    excerpts = Excerpts(info.waves(bank, file), offset, counts, round(LOOP_FADE_S * bank.rate))
-    return info.edit(add_backgrounds, params["active"], excerpts=excerpts, snr_db=params["snr_db"])
+    numbers = torch.arange(file.shape[1], device=counts.device)
+    wanted = params["active"].unsqueeze(-1) & (numbers < counts.unsqueeze(-1))
+    spans = info.lengths.unsqueeze(-1).expand_as(file)
+    waves, offset = chosen(info, bank, params, file, offset, spans, wanted)
+    return Excerpts(waves, offset, counts, round(LOOP_FADE_S * bank.rate))

@@ -11,7 +11,10 @@ from ontheflyspec.functional.convolution import Responses, convolve_items
 from ontheflyspec.functional.rooms import Rooms
 from ontheflyspec.op import Edit
 from ontheflyspec.plans import Info
-from ontheflyspec.recordings import Bank, checked_bank, look_up
+from ontheflyspec.recordings import Bank, DiskBank, beginnings, checked_bank, look_up
+
+EARLY_S = 0.05
+"""Seconds after the direct path that count as early."""
 
 
 class ApplyImpulseResponse(Augment):
@@ -24,6 +27,8 @@ class ApplyImpulseResponse(Augment):
     Args:
         bank: the responses, a `WaveformBank` of one channel (for all channels of an item) or of as many as the batch
             has.
+        part: ``"whole"``, or ``"early"`` for the direct path and what follows within 50 ms of it, at the level that it
+            has in the whole response: with the same draws the target of a model that removes reverberation.
         tail: whether the reverberation after an item's end makes it longer; if not, it is cut there.
         p: probability that an item is changed.
         seed: of the draws, beside the id of the item and the place in a chain.
@@ -49,9 +54,13 @@ class ApplyImpulseResponse(Augment):
         tensor([ 8.,  4.,  6., -5.])
     """
 
-    def __init__(self, bank: Bank, *, tail: bool = False, p: float = 1.0, seed: int = 0) -> None:
+    def __init__(self, bank: Bank, *, part: str = "whole", tail: bool = False, p: float = 1.0, seed: int = 0) -> None:
         super().__init__(p=p, seed=seed)
         self.bank = checked_bank("ApplyImpulseResponse", bank)
+        if isinstance(bank, DiskBank):
+            remedy = 'Build the bank with keep="memory".'
+            raise TypeError(checks.message("ApplyImpulseResponse", "responses in memory", "a bank on disk", remedy))
+        early = checks.choice("ApplyImpulseResponse", "part", part, ("whole", "early")) == "early"
         self.tail = self.changes_lengths = checks.flag("ApplyImpulseResponse", "tail", tail)
         self.sample_rate = bank.rate
         peaks, gains, waves = [], [], look_up(bank, torch.arange(len(bank), device="cpu"))
@@ -59,8 +68,10 @@ class ApplyImpulseResponse(Augment):
             response = waves.one(begin, size).double()
             peaks.append(int(response.abs().amax(0).argmax()))
             gains.append(float(response.square().sum(1).mean()) ** -0.5)
+        if early:
+            self.bank = beginnings(bank, [peak + 1 + round(EARLY_S * bank.rate) for peak in peaks])
         at = torch.tensor(peaks, device="cpu")
-        rings = bank.sizes.cpu() - 1 - at
+        rings = self.bank.sizes.cpu() - 1 - at
         self._before, self._after = max(peaks), int(rings.max())
         # Samples before each peak, factors, samples after each peak.
         self._columns = (at, torch.tensor(gains, dtype=torch.float64, device="cpu"), rings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,15 +11,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ontheflyspec import checks
 from ontheflyspec.batch import WAVE_DTYPES, as_float, as_tensor, check_dtype
 from ontheflyspec.data import faults, listing
 from ontheflyspec.data.faults import BadFile, Failure
-from ontheflyspec.data.source import GIVEN, Options, Source
+from ontheflyspec.data.source import GIVEN, Options, Part, Source
 from ontheflyspec.options import Unpack, hands_on
-from ontheflyspec.recordings import Bank
+from ontheflyspec.recordings import Bank, Waves, silent_runs
 
 NOT_HERE = (*GIVEN, "crop", "max_failures", "progress", "dtype", "window_seconds", "hop_seconds", "last", "channel")
 """What a bank does not hand on to its `Source`."""
@@ -84,17 +86,23 @@ class WaveformBank(nn.Module, Bank):
         """Samples of the longest wave, per channel."""
         # No buffers: DistributedDataParallel would send those of a wrapped model to all ranks at every step.
         self.samples, self.sizes, self.begins = samples, counts, (counts.cumsum(0) - counts) * channels
+        self.silences = silent_runs(samples, self.begins, counts, channels) if len(samples) else None
+        """First samples and ends of stretches of zeros, see `recordings.silent_runs`."""
 
     def __repr__(self) -> str:
         return f"WaveformBank(<{len(self.sizes)} waves>, rate={self.rate})"
 
     @classmethod
     @hands_on(Source, without=NOT_HERE)
-    def from_folder(cls, root: str | os.PathLike[str], **options: Unpack[Options]) -> WaveformBank:
+    def from_folder(
+        cls, root: str | os.PathLike[str], *, keep: str = "memory", **options: Unpack[Options]
+    ) -> WaveformBank:
         """Returns a bank of all audio files below a folder, at any depth, in sorted order.
 
         Args:
             root: the folder; hidden files and files of other kinds are ignored.
+            keep: ``"memory"``, or ``"disk"`` for banks larger than that: what is drawn of them is read as it is needed,
+                by threads. Impulse responses need memory.
             **options: ``sample_rate`` (Hz that files are resampled to, by soxr), ``mono`` (mix channels down, the
                 default; otherwise all files must have equally many), ``max_seconds`` (longest wave: of longer files
                 the start is kept), ``on_error`` (``"raise"``, or ``"skip"`` to leave out files that are unreadable,
@@ -106,17 +114,20 @@ class WaveformBank(nn.Module, Bank):
         """
         where = "WaveformBank.from_folder"
         paths, passed = listing.list_audio(where, os.fspath(root))
-        bank = cls._read(where, paths, options)
+        bank = cls._read(where, paths, keep, options)
         bank.failures += [Failure(-1, one.path, one.reason) for one in passed]
         return bank
 
     @classmethod
     @hands_on(Source, without=NOT_HERE)
-    def from_paths(cls, paths: Sequence[str | os.PathLike[str]], **options: Unpack[Options]) -> WaveformBank:
+    def from_paths(
+        cls, paths: Sequence[str | os.PathLike[str]], *, keep: str = "memory", **options: Unpack[Options]
+    ) -> WaveformBank:
         """Returns a bank of these audio files, in this order.
 
         Args:
             paths: the files.
+            keep: as in `from_folder`.
             **options: as in `from_folder`.
 
         Raises:
@@ -125,12 +136,15 @@ class WaveformBank(nn.Module, Bank):
         """
         where = "WaveformBank.from_paths"
         names = listing.as_paths(where, paths, "Pass a list, or use WaveformBank.from_folder.")
-        return cls._read(where, names, options)
+        return cls._read(where, names, keep, options)
 
     @classmethod
-    def _read(cls, where: str, paths: list[str], options: Options) -> WaveformBank:
+    def _read(cls, where: str, paths: list[str], keep: str, options: Options) -> WaveformBank:
         options["crop"], options["progress"] = "start", False
+        on_disk = checks.choice(where, "keep", keep, ("memory", "disk")) == "disk"
         source = Source(where, paths, **options)
+        if on_disk:
+            return WaveformsOnDisk(where, source)
         good = source.good().tolist()
         channels = 1 if source.mono else int(source.table.headers["channels"][good[0]])
         samples, sizes = _decode(source, good, channels)
@@ -170,6 +184,97 @@ class WaveformBank(nn.Module, Bank):
         seconds = self.samples.shape[0] / self.channels / self.rate
         kind = str(self.samples.dtype).removeprefix("torch.")
         return f"{len(self)} waves, {seconds:.1f} s of {self.channels} channels at {self.rate:g} Hz, {kind}"
+
+
+class WaveformsOnDisk(WaveformBank):
+    """Recordings on disk, as `WaveformBank.from_folder` and `from_paths` make them with ``keep="disk"``.
+
+    Args:
+        where: name for errors.
+        source: of the files.
+    """
+
+    def __init__(self, where: str, source: Source) -> None:
+        self._clips = source.good()
+        channels = 1 if source.mono else source.channels(int(self._clips[0]))
+        sizes = source.lengths(self._clips).tolist()
+        self._fill(where, torch.zeros(0, device="cpu"), sizes, channels, source.sample_rate)
+        self.source = source
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Files that were left out, and why, those found while they were read among them."""
+        return self.source.table.failures() + self._passed if "source" in self.__dict__ else []
+
+    @failures.setter
+    def failures(self, passed: list[Failure]) -> None:
+        self._passed = [one for one in passed if one.index < 0]  # others are in the table
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Returns one wave, read whole, ``[T]`` or ``[C, T]``."""
+        place = range(len(self))[index]
+        clip, size = int(self._clips[place]), int(self.sizes[place])
+        wave = np.empty((self.channels, size), np.float32)
+        self.source.read(Part(clip, 0, size, None), wave[0] if self.source.mono else wave)
+        return torch.from_numpy(wave[0] if self.channels == 1 else wave)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> WaveformsOnDisk:
+        twin = copy.copy(self)
+        memo[id(self)] = twin
+        return twin
+
+    def excerpts(self, file: Tensor, offsets: Tensor, spans: Tensor, wanted: Tensor) -> tuple[Waves, Tensor]:
+        """Returns excerpts as waves that begin where they do, and whether each is heard; see `recordings.DiskBank`."""
+        places, most = file.remainder(len(self)).cpu(), spans.cpu().clamp(min=1)
+        sizes = torch.where(wanted.cpu(), torch.minimum(self.sizes[places], most), 1)
+        begins = (sizes.flatten().cumsum(0).reshape(sizes.shape) - sizes) * self.channels
+        clips = self._clips[places.numpy()]
+        kind = np.int16 if self.source.all_integer(clips.ravel()) else np.float32
+        samples = np.zeros(int(sizes.sum()) * self.channels, kind)
+        heard = np.zeros(sizes.shape, bool)
+        tries, ends = offsets.cpu().tolist(), sizes.numpy().copy()
+
+        def read(at: tuple[int, int]) -> None:
+            begin, size = int(begins[at]), int(sizes[at])
+            out = samples[begin : begin + size * self.channels]
+            heard[at], ends[at] = self._excerpt(int(places[at]), size, tries[at[0]][at[1]], out)
+
+        list(_pool(os.getpid()).map(read, [tuple(at) for at in wanted.cpu().nonzero().tolist()]))
+        waves = torch.from_numpy(samples).to(self.samples.device, non_blocking=True)
+        return Waves(waves, begins, as_tensor(ends), self.channels), torch.from_numpy(heard).to(wanted.device)
+
+    def _excerpt(self, place: int, size: int, tries: list[float], out: NDArray[Any]) -> tuple[bool, int]:
+        """Fills ``out`` with an excerpt of a recording; returns whether it is heard, and its samples per channel.
+
+        Where a file turns out bad and may be left out, the next readable one takes its place.
+        """
+        while True:
+            clip = self.source.next_good(self._clips, place)
+            whole = int(self.sizes[clip])
+            count = min(size, whole)
+            block = out[: count * self.channels].reshape(self.channels, count)
+            step = self.source.step_of(int(self._clips[clip]))
+            try:
+                for offset in tries if whole > count else tries[:1]:
+                    start = int(offset * (whole - count + 1)) // step * step
+                    part = Part(int(self._clips[clip]), start, count, None)
+                    self.source.read(part, block[0] if self.source.mono else block)
+                    if block.any():
+                        return True, count
+                return False, count
+            except BadFile as bad:
+                self.source.fail(int(self._clips[clip]), bad)
+
+    def extra_repr(self) -> str:
+        """Returns the text that ``repr`` shows: how many waves, how long and of which rate."""
+        seconds = int(self.sizes.sum()) / self.rate
+        return f"{len(self)} waves on disk, {seconds:.1f} s of {self.channels} channels at {self.rate:g} Hz"
+
+
+@functools.lru_cache(1)
+def _pool(process: int) -> ThreadPoolExecutor:  # noqa: ARG001
+    """Returns the threads of a process; one that was forked has its own."""
+    return ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1)), thread_name_prefix="ontheflyspec-bank")
 
 
 def _check_wave(where: str, place: int, wave: Tensor, first: Tensor) -> None:

@@ -299,11 +299,16 @@ class Source:
         keys = as_tensor([next(fresh) if ids[place] is None else ids[place] for place in longer])
         starts = [0] * len(spare)
         for place, unit in zip(longer, rng.uniform(keys, _CROP_KEY, 1)[:, 0].tolist(), strict=True):
-            # Whole periods of the two rates, so that a crop has the samples that the resampled clip has there.
-            rate = int(self.table.headers["rate"][self.files(clips[place])])
-            step = self.sample_rate // math.gcd(self.sample_rate, rate)
+            step = self.step_of(clips[place])
             starts[place] = int(unit * (spare[place] // step + 1)) * step
         return starts
+
+    def step_of(self, clip: int) -> int:
+        """Returns the samples that parts of a clip begin at a multiple of.
+
+        These are whole periods of the two rates, so that a part has the samples that the resampled clip has there.
+        """
+        return self.sample_rate // math.gcd(self.sample_rate, int(self.table.headers["rate"][self.files(clip)]))
 
     def read(self, part: Part, out: NDArray[Any]) -> None:
         """Fills ``out`` (``[length]``, or ``[C, length]`` without mixing; int16 or float32), or raises BadFile."""

@@ -38,22 +38,31 @@ class Excerpts(NamedTuple):
 
 
 @Op
-def add_backgrounds(data: Tensor, lengths: Tensor, *, active: Tensor, excerpts: Excerpts, snr_db: Tensor) -> Tensor:
-    """Mixes the sum of an item's excerpts, each of equal power, into the item at an SNR; 0 past each length.
+def add_backgrounds(
+    data: Tensor,
+    lengths: Tensor,
+    *,
+    active: Tensor,
+    excerpts: Excerpts,
+    snr_db: Tensor | None = None,
+    level_db: Tensor | None = None,
+) -> Tensor:
+    """Mixes the sum of an item's excerpts, each of equal power, into the item at an SNR or level; 0 past each length.
 
-    The powers of item and noise are means over the item's valid part. Nothing is added to a silent item, and a silent
-    sum adds nothing, nor does a sum that cancels, as that of an item of one sample may.
+    The powers of item and noise are means over the item's valid part. At an SNR nothing is added to a silent item. A
+    silent sum adds nothing, nor does a sum that cancels, as that of an item of one sample may.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
         lengths: int64 ``[B]`` on any device.
         active: bool ``[B]``; other items keep their valid part bit for bit.
         excerpts: of recordings, to be added.
-        snr_db: float64 ``[B]``.
+        snr_db: float64 ``[B]``, None where a level is given.
+        level_db: root mean square of the noise in dB of full scale, float64 ``[B]``.
     """
     wave = data if data.dim() == 3 else data.unsqueeze(1)
     count, ends = excerpts.offsets.shape[1], lengths.to(wave.device, non_blocking=True)
-    noise = _gather(wave, ends if count == 1 else ends.repeat_interleave(count), excerpts)
+    noise = gathered(excerpts, ends if count == 1 else ends.repeat_interleave(count), wave.shape[-1], wave.dtype)
     if count == 1:
         total = valid_power(noise, lengths)
     else:  # the rows of an item one after the other
@@ -64,7 +73,32 @@ def add_backgrounds(data: Tensor, lengths: Tensor, *, active: Tensor, excerpts: 
         noise = noise.reshape(-1, count, *noise.shape[1:]).sum(1)
         total = valid_power(noise, lengths)
         total = where(total > CANCELLED, total, 0)
-    return mix(wave, lengths, active, noise, total, snr_db).reshape(data.shape)
+    return mix(wave, lengths, active, noise, total, snr_db, level_db).reshape(data.shape)
+
+
+@Op
+def add_waves(
+    data: Tensor,
+    lengths: Tensor,
+    *,
+    active: Tensor,
+    noise: Tensor,
+    snr_db: Tensor | None = None,
+    level_db: Tensor | None = None,
+) -> Tensor:
+    """Mixes a wave into each item at an SNR or level, as `add_backgrounds` does; 0 past each length.
+
+    Args:
+        data: ``[B, T]`` or ``[B, C, T]``.
+        lengths: int64 ``[B]`` on any device.
+        active: bool ``[B]``; other items keep their valid part bit for bit.
+        noise: ``[B, 1, T]`` or ``[B, C, T]``, 0 past each length.
+        snr_db: float64 ``[B]``, None where a level is given.
+        level_db: root mean square of the noise in dB of full scale, float64 ``[B]``.
+    """
+    wave = data if data.dim() == 3 else data.unsqueeze(1)
+    noise = noise.to(wave.dtype)
+    return mix(wave, lengths, active, noise, valid_power(noise, lengths), snr_db, level_db).reshape(data.shape)
 
 
 def fade_phase(place: Tensor) -> Tensor:
@@ -72,22 +106,23 @@ def fade_phase(place: Tensor) -> Tensor:
     return place * 1.5707963267948966
 
 
-def _gather(wave: Tensor, ends: Tensor, excerpts: Excerpts) -> Tensor:
+def gathered(excerpts: Excerpts, ends: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     """Returns all excerpts, ``[B * K, C, T]`` or ``[B * K, 1, T]``, without waiting for the device.
 
     Args:
-        wave: of the items, for their type, device and size.
-        ends: samples of each excerpt, int64 ``[B * K]``, beyond which any may come.
         excerpts: of recordings.
+        ends: samples of each excerpt, int64 ``[B * K]`` where the recordings lie, beyond which any may come.
+        size: T.
+        dtype: of the result, which keeps the scale of integers.
     """
-    device, dtype, waves = wave.device, wave.dtype, excerpts.waves
+    device, waves = ends.device, excerpts.waves
     columns = (waves.begins, waves.sizes, excerpts.offsets)
     begins, sizes, offsets = (one.to(device, non_blocking=True).reshape(-1, 1) for one in columns)
     looped = sizes < ends.unsqueeze(-1)
     fade = (sizes // 2).clamp(max=excerpts.fade)
     period = sizes - fade
     starts = where(looped, period, sizes - ends.unsqueeze(-1) + 1)
-    place = (offsets * starts).long() + count_up(wave.shape[-1], device)
+    place = (offsets * starts).long() + count_up(size, device)
     place = place % torch.where(looped, period, sizes)
     fading = looped & (place < fade)
     phase = fade_phase((place.to(dtype) + 0.5) / fade.clamp(min=1).to(dtype)).unsqueeze(1)

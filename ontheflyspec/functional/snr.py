@@ -25,8 +25,16 @@ def snr_scale(signal_power: Tensor, noise_power: Tensor, snr_db: Tensor) -> Tens
     return where(heard, ratio / db_to_amplitude(snr_db).to(ratio.dtype), 0)
 
 
-def mix(data: Tensor, lengths: Tensor, active: Tensor, noise: Tensor, power: Tensor, snr_db: Tensor) -> Tensor:
-    """Adds noise to items at an SNR to the power of their valid part, exactly 0 past each length.
+def mix(
+    data: Tensor,
+    lengths: Tensor,
+    active: Tensor,
+    noise: Tensor,
+    power: Tensor,
+    snr_db: Tensor | None,
+    level_db: Tensor | None = None,
+) -> Tensor:
+    """Adds noise to items at an SNR to the power of their valid part, or at a level, exactly 0 past each length.
 
     Args:
         data: ``[B, T]`` or ``[B, C, T]``.
@@ -34,7 +42,13 @@ def mix(data: Tensor, lengths: Tensor, active: Tensor, noise: Tensor, power: Ten
         active: bool ``[B]``; other items keep their valid part bit for bit.
         noise: broadcasts over ``data``.
         power: of the noise, ``[B, 1, ...]``.
-        snr_db: float64 ``[B]``.
+        snr_db: float64 ``[B]``, None where a level is given.
+        level_db: root mean square of the noise in dB of full scale, float64 ``[B]``.
     """
-    scale = snr_scale(valid_power(data, lengths), power, per_item(snr_db, data))
+    if level_db is not None:
+        amplitude = db_to_amplitude(per_item(level_db, data)).to(power.dtype)
+        scale = where(power > 0, amplitude / where(power > 0, power, 1).sqrt(), 0)
+    else:
+        assert snr_db is not None
+        scale = snr_scale(valid_power(data, lengths), power, per_item(snr_db, data))
     return zero_past(where(items_mask(active, data), data + noise * scale, data), lengths)

@@ -128,6 +128,7 @@ def test_loops_do_not_click() -> None:
 
 
 @BOTH
+@pytest.mark.filterwarnings("ignore:.*silent places of a recording")
 def test_silence_gets_nothing_and_gives_nothing(requires_grad: bool) -> None:
     """A silent item among others, one without samples, and a noise that is silent where it is cut."""
     quiet = torch.cat([torch.zeros(5_000), torch.ones(1)])

@@ -117,6 +117,7 @@ def test_noises_do_not_click() -> None:
 
 
 @BOTH
+@pytest.mark.filterwarnings("ignore:.*silent places of a recording")
 def test_silence_gets_nothing_and_gives_nothing(requires_grad: bool) -> None:
     quiet = ofs.WaveformBank([torch.cat([torch.zeros(5_000), torch.ones(1)])], rate=RATE)
     batch = ofs.pad([torch.zeros(500), torch.randn(700), torch.zeros(0)], rate=RATE, ids=[1, 2, 3])

@@ -50,21 +50,27 @@ def excerpt(wave: Tensor, offset: float, n: int, fade: int, like: Tensor) -> Ten
 
 @compiled(mean_power, level, fade_phase, excerpt)
 def add_excerpts(
-    out: Tensor, data: Tensor, items: List[Tuple[int, int, float, List[Tuple[Tensor, float]]]], fade: int, silent: float
+    out: Tensor,
+    data: Tensor,
+    items: List[Tuple[int, int, float, List[Tuple[Tensor, float]]]],
+    fade: int,
+    silent: float,
+    absolute: bool,
 ) -> None:
     """Writes items mixed with the sum of their excerpts, each excerpt of equal power.
 
     Args:
         out: ``[B, C, T]``.
         data: ``[B, C, T]``.
-        items: position in the batch, samples, ratio of the root mean squares of sum and wave, and the recordings
+        items: position in the batch, samples, root mean square of the sum (to that of the wave), and the recordings
             ``[C, n]`` or ``[1, n]``, each with the place among its possible starts (0 to 1) where its excerpt begins.
         fade: samples over which the end of a looped recording fades into its start.
         silent: power up to which a sum of several excerpts counts as silence; below 0 where all items have one.
+        absolute: whether levels are of full scale, not to that of the wave.
     """
     for row, n, ratio, recordings in items:
         target, part = out[row, :, :n], data[row, :, :n]
-        power = mean_power(part)
+        power = 1.0 if absolute else mean_power(part)
         if power == 0:
             target.copy_(part)
             continue
@@ -82,9 +88,13 @@ def add_excerpts(
 
 
 @backgrounds.add_backgrounds.kernel("rows")
-def add_backgrounds_rows(_: Layout, lengths: Tensor, *, excerpts: Excerpts, snr_db: Tensor) -> Rows:
+def add_backgrounds_rows(
+    _: Layout, lengths: Tensor, *, excerpts: Excerpts, snr_db: Tensor | None = None, level_db: Tensor | None = None
+) -> Rows:
     """Writes items with their backgrounds."""
-    sizes, ratios = lengths.tolist(), db_to_amplitude(-snr_db).tolist()
+    absolute = level_db is not None
+    decibels = level_db if level_db is not None else torch.neg(snr_db) if snr_db is not None else lengths.new_zeros(1)
+    sizes, ratios = lengths.tolist(), db_to_amplitude(decibels).tolist()
     waves, counts, most = excerpts.waves, excerpts.counts.tolist(), excerpts.offsets.shape[1]
     places, silent = _table(waves.begins, waves.sizes, excerpts.offsets), backgrounds.CANCELLED if most > 1 else -1.0
 
@@ -93,7 +103,7 @@ def add_backgrounds_rows(_: Layout, lengths: Tensor, *, excerpts: Excerpts, snr_
         for row in rows:
             own = [(waves.one(begin, size), offset) for begin, size, offset in places[row][: counts[row]]]
             items.append((row, sizes[row], ratios[row], own))
-        add_excerpts(out, data, items, excerpts.fade, silent)
+        add_excerpts(out, data, items, excerpts.fade, silent, absolute)
 
     return Rows(with_channels(write), cost=3 + 2 * most)
 
