@@ -204,6 +204,7 @@ CEPSTRA: dict[str, Any] = {"n_lfcc": 3, "n_filter": 7, "top_db": 5.0}
 MASKS: dict[str, Any] = {"n_time_masks": 1, "time_mask_param": 20, "n_freq_masks": 1, "freq_mask_param": 3}
 HIDE: dict[str, Any] = {"kind": "features", "fill": 0.5}
 NOISES = noise.bank(300, 500)
+LONG = ofs.WaveformBank([torch.randn(8_000, generator=torch.Generator().manual_seed(3))], rate=NOISES.rate)
 OTHER_NOISES: dict[str, Any] = {**AGAIN, "bank": noise.bank(200, 400, 2_000)}
 BURSTS: dict[str, Any] = {"bank": NOISES, "gap_s": (0.0, 0.03), "duration_s": (0.01, 0.04)}
 OTHER_BURSTS = {"snr_db": 3.0, "gap_s": 0.02, "duration_s": 0.02, "fade_s": 0.002, "max_noises": 1}
@@ -226,7 +227,10 @@ TABLE: dict[str, list[Base]] = {
         Base({"seconds": 0.2, "position": "random"}, {**AGAIN, **LENGTH, "seconds": 0.1, "position": "end"})
     ],
     "AmplitudeToDB": [Base({}, DB), Base({"ref": "max", "top_db": 20.0}, {**DB, "amin": 0.5})],
-    "ApplyImpulseResponse": [Base({"bank": NOISES}, {**OTHER_NOISES, "tail": True, "part": "early"})],
+    "ApplyImpulseResponse": [
+        Base({"bank": NOISES}, {**OTHER_NOISES, "tail": True}),
+        Base({"bank": LONG}, {"part": "early"}),
+    ],
     "Babble": [Base({"bank": NOISES}, {**OTHER_NOISES, "n_speakers": 2, "snr_db": 3.0})],
     "BandPass": [Base({}, {**ORDER, "center_hz": 1_000.0, "bandwidth": 0.3})],
     "BandStop": [Base({}, {**ORDER, "center_hz": 1_000.0, "bandwidth": 0.3})],
