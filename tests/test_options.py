@@ -227,10 +227,7 @@ TABLE: dict[str, list[Base]] = {
         Base({"seconds": 0.2, "position": "random"}, {**AGAIN, **LENGTH, "seconds": 0.1, "position": "end"})
     ],
     "AmplitudeToDB": [Base({}, DB), Base({"ref": "max", "top_db": 20.0}, {**DB, "amin": 0.5})],
-    "ApplyImpulseResponse": [
-        Base({"bank": NOISES}, {**OTHER_NOISES, "tail": True}),
-        Base({"bank": LONG}, {"part": "early"}),
-    ],
+    "ApplyImpulseResponse": [Base({"bank": LONG}, {**OTHER_NOISES, "tail": True, "part": "early"})],
     "Babble": [Base({"bank": NOISES}, {**OTHER_NOISES, "n_speakers": 2, "snr_db": 3.0})],
     "BandPass": [Base({}, {**ORDER, "center_hz": 1_000.0, "bandwidth": 0.3})],
     "BandStop": [Base({}, {**ORDER, "center_hz": 1_000.0, "bandwidth": 0.3})],
