@@ -203,8 +203,7 @@ CEPSTRA: dict[str, Any] = {"n_lfcc": 3, "n_filter": 7, "top_db": 5.0}
 
 MASKS: dict[str, Any] = {"n_time_masks": 1, "time_mask_param": 20, "n_freq_masks": 1, "freq_mask_param": 3}
 HIDE: dict[str, Any] = {"kind": "features", "fill": 0.5}
-NOISES = noise.bank(300, 500)
-LONG = ofs.WaveformBank([torch.randn(8_000, generator=torch.Generator().manual_seed(3))], rate=NOISES.rate)
+NOISES, LONG = noise.bank(300, 500), noise.bank(6_000, 7_000)
 OTHER_NOISES: dict[str, Any] = {**AGAIN, "bank": noise.bank(200, 400, 2_000)}
 BURSTS: dict[str, Any] = {"bank": NOISES, "gap_s": (0.0, 0.03), "duration_s": (0.01, 0.04)}
 OTHER_BURSTS = {"snr_db": 3.0, "gap_s": 0.02, "duration_s": 0.02, "fade_s": 0.002, "max_noises": 1}
