@@ -21,7 +21,8 @@ _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 
 """Hz by version (3 for MPEG-1, 2 for MPEG-2, 0 for MPEG-2.5) and index."""
 _BITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _BITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-"""Kilobits a second of layer III by index, of MPEG-1 and of the others."""
+_BITS_OF_II = (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
+"""Kilobits a second by index, of MPEG-1's layer III, of MPEG-2's layers II and III, and of MPEG-1's layer II."""
 _TAG = re.compile(rb"ID3|TAG|APETAGEX|LYRICSBEGIN|\x00+")
 _DECODER = 529
 """Samples of a decoder's own delay."""
@@ -41,12 +42,14 @@ class Frame(NamedTuple):
         version: as in `_RATES`.
         rate: Hz.
         channels: 1 or 2.
+        layer: 2 or 3.
     """
 
     size: int
     version: int
     rate: int
     channels: int
+    layer: int
 
     @property
     def samples(self) -> int:
@@ -60,17 +63,17 @@ class Frame(NamedTuple):
 
 
 def frame_at(data: bytes, place: int) -> Frame | None:
-    """Returns the header of a layer III frame, None where there is none."""
+    """Returns the header of a frame of layer II or III, None where there is none."""
     head = data[place : place + 4]
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
-    version, bits, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
-    if version == 1 or rate == 3 or bits in (0, 15):
+    version, layer, bits, rate = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3), head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or layer not in (2, 3) or rate == 3 or bits in (0, 15):
         return None
-    hertz = _RATES[version][rate]
-    kilobits = (_BITS_1 if version == 3 else _BITS_2)[bits]
-    size = (144_000 if version == 3 else 72_000) * kilobits // hertz + (head[2] >> 1 & 1)
-    return Frame(size, version, hertz, 1 if head[3] >> 6 == 3 else 2)
+    hertz, half = _RATES[version][rate], version != 3 and layer == 3
+    kilobits = _BITS_2[bits] if version != 3 else _BITS_1[bits] if layer == 3 else _BITS_OF_II[bits]
+    size = (72_000 if half else 144_000) * kilobits // hertz + (head[2] >> 1 & 1)
+    return Frame(size, version, hertz, 1 if head[3] >> 6 == 3 else 2, layer)
 
 
 def tags_before(head: bytes) -> int:
@@ -96,7 +99,9 @@ def begins(data: bytes) -> int | None:
 
 
 def length_is_told(file: BinaryIO, size: int) -> bool | None:
-    """Returns whether an MP3's Xing tag tells the frames of all of it; None for another format. Raises BadFile.
+    """Returns whether an MP3's Xing tag tells the frames of all of it; None for another format, layer II among them.
+
+    Raises BadFile for what is cut short.
 
     Args:
         file: to look at.
@@ -108,6 +113,11 @@ def length_is_told(file: BinaryIO, size: int) -> bool | None:
     head = file.read(_ENOUGH)
     place = begins(head)
     if place is None:
+        return None
+    first = frame_at(head, place)
+    if first is not None and first.layer == 2:
+        file.seek(skipped)
+        _walk(file.read(), place, first)
         return None
     told = _told(head, place)
     if told is None or told.size is None:
@@ -154,7 +164,7 @@ def _walk(data: bytes, place: int, first: Frame) -> list[tuple[int, int]]:
                 raise BadFile(faults.TRUNCATED, f"no frame of MPEG audio at byte {place}")
             place += _tag_size(data, place)
             continue
-        if (frame.rate, frame.channels) != (first.rate, first.channels):
+        if frame[2:] != first[2:]:
             got = f"{frame.rate} Hz and {frame.channels} channels after {first.rate} Hz and {first.channels}"
             raise BadFile(faults.JOINED, got)
         if place + frame.size > len(data):

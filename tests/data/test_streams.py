@@ -125,6 +125,15 @@ def test_damaged_mp3_is_found_before_the_decoder_speaks(tmp_path, damage):
     assert done.stderr == ""
 
 
+def test_layer_ii_that_is_cut_is_a_bad_file():
+    """Frames of silence: 48 kHz, mono, 64 kbit/s, no scale factors."""
+    frame = bytes([0xFF, 0xFD, 0x44, 0xC0]).ljust(192, b"\0")
+    assert mpeg.frame_at(frame, 0) == mpeg.Frame(192, 3, 48_000, 1, 2)
+    assert ofs.load(frame * 20).wave.shape == (20 * 1_152,)
+    with pytest.raises(ValueError, match="100 of 192 bytes of frame 20"):
+        ofs.load(frame * 20 + frame[:100])
+
+
 def test_a_recording_that_begins_within_a_frame(tmp_path):
     data = without_tag(encoded(tone(40_000), bitrate_mode="CONSTANT"))
     size = mpeg.frame_at(data, 0).size
