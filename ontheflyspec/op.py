@@ -107,6 +107,7 @@ class Edit(NamedTuple):
         size: steps of the last axis of the result.
         time: tells where the items' time goes, None if all stays in its place.
         hides: whether time is hidden, and stays in its place otherwise.
+        once: whether options hold samples of this batch alone, which no graph can be replayed with.
         mixed: partner of each item and the item's own share, where items are mixed.
     """
 
@@ -117,6 +118,7 @@ class Edit(NamedTuple):
     size: int = 0
     time: Callable[[], TimeMap] | None = None
     hides: bool = False
+    once: bool = False
     mixed: tuple[Tensor, Tensor] | None = None
 
 

@@ -12,12 +12,11 @@ from ontheflyspec.augment.base import Augment
 from ontheflyspec.augment.ranges import Params, Range, Span, integers, key, side_by_side, uniform
 from ontheflyspec.augment.recorded import chosen, excerpt_ranges, further_ranges
 from ontheflyspec.batch import PaddedBatch
-from ontheflyspec.functional.backgrounds import Bursts, Excerpts, add_backgrounds, add_bursts, add_waves, gathered
-from ontheflyspec.functional.masks import zero_past
+from ontheflyspec.functional.backgrounds import Bursts, Excerpts, add_backgrounds, add_bursts, add_waves, take_excerpts
 from ontheflyspec.functional.noises import add_colored_noise
-from ontheflyspec.op import Edit
+from ontheflyspec.op import Edit, execute
 from ontheflyspec.plans import Info
-from ontheflyspec.recordings import LOOP_FADE_S, Bank, checked_bank
+from ontheflyspec.recordings import LOOP_FADE_S, Bank, DiskBank, checked_bank
 
 COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0, "blue": -1.0, "violet": -2.0}
 """Named colours of noise and their exponents in ``power ~ 1 / f ** exponent``."""
@@ -181,19 +180,19 @@ class AddBackgroundNoise(Augment):
         excerpts = _excerpts(info, params, self.bank, file, offset, torch.ones_like(params["file"]))
         loudness = {name: params[name] for name in ("snr_db", "level_db") if name in params}
         if self.noise_transform is None:
-            return info.edit(add_backgrounds, params["active"], excerpts=excerpts, **loudness)
+            edit = info.edit(add_backgrounds, params["active"], excerpts=excerpts, **loudness)
+            return edit._replace(once=isinstance(self.bank, DiskBank))
         noise = self._transformed(info, excerpts, params.get("noise_transform", {}))
-        return info.edit(add_waves, params["active"], noise=noise, **loudness)
+        return info.edit(add_waves, params["active"], noise=noise, **loudness)._replace(once=True)
 
     def _transformed(self, info: Info, excerpts: Excerpts, table: Params) -> Tensor:
         """Returns the noise of all items after its own steps, ``[B, C, T]``."""
-        noise = gathered(excerpts, info.lengths.to(info.device, non_blocking=True), info.size, torch.float32)
-        if not excerpts.waves.samples.is_floating_point():
-            noise = noise / 32768
-        batch = PaddedBatch(zero_past(noise, info.lengths), info.lengths, info.rate)
+        shape = (info.shape[0], excerpts.waves.channels, info.size)
+        blank = PaddedBatch(torch.zeros(shape, device=info.device), info.lengths, info.rate)
+        batch, _ = execute({0: info.edit(take_excerpts, None, excerpts=excerpts)}, blank)
         step: Any = self.noise_transform
         made = step.replay(batch, table) if hasattr(step, "replay") else step(batch)
-        if not isinstance(made, PaddedBatch) or made.data.shape != noise.shape:
+        if not isinstance(made, PaddedBatch) or made.data.shape != shape:
             rule, got = "a noise_transform that gives waves as long as its own", type(step).__name__
             raise ValueError(checks.message("AddBackgroundNoise", rule, got, "Use rooms, filters, gains and the like."))
         return made.data
@@ -261,7 +260,8 @@ class Babble(Augment):
     def plan(self, info: Info, params: Params) -> Edit:
         """Returns the edit that adds the sum of voices to the active items."""
         excerpts = _excerpts(info, params, self.bank, params["file"], params["offset"], params["n_speakers"])
-        return info.edit(add_backgrounds, params["active"], excerpts=excerpts, snr_db=params["snr_db"])
+        edit = info.edit(add_backgrounds, params["active"], excerpts=excerpts, snr_db=params["snr_db"])
+        return edit._replace(once=isinstance(self.bank, DiskBank))
 
 
 class ShortNoises(Augment):
@@ -355,7 +355,7 @@ class ShortNoises(Augment):
         wanted = params["active"].unsqueeze(-1).expand_as(file)
         waves, offset = chosen(info, self.bank, params, file, params["offset"], durations, wanted)
         bursts = Bursts(waves, offset, gaps, durations, params["snr_db"], fade)
-        return info.edit(add_bursts, params["active"], bursts=bursts)
+        return info.edit(add_bursts, params["active"], bursts=bursts)._replace(once=isinstance(self.bank, DiskBank))
 
 
 def _excerpts(info: Info, params: Params, bank: Bank, file: Tensor, offset: Tensor, counts: Tensor) -> Excerpts:

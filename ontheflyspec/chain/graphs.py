@@ -77,7 +77,7 @@ class Graphs:
         ahead = look_ahead(steps, 0, Info.of(batch, "")._replace(shape=shape), params)
         edits, infos, values = ahead.edits, ahead.infos, ahead.values()
         key = _key(batch, shape, edits, values)
-        if len(infos) <= len(steps) or ahead.inner or any(edit.op.on_host for edit in edits.values()):
+        if len(infos) <= len(steps) or ahead.inner or any(edit.once or edit.op.on_host for edit in edits.values()):
             return None
         if key not in self.known:
             if key not in self.met or len(self.known) >= MOST:

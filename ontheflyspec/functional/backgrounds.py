@@ -77,6 +77,20 @@ def add_backgrounds(
 
 
 @Op
+def take_excerpts(data: Tensor, lengths: Tensor, *, excerpts: Excerpts) -> Tensor:
+    """Returns one excerpt for each item instead of it, 0 past each length.
+
+    Args:
+        data: ``[B, C, T]``, with the channels of the recordings.
+        lengths: int64 ``[B]`` on any device.
+        excerpts: of recordings, one for each item.
+    """
+    noise = gathered(excerpts, lengths.to(data.device, non_blocking=True), data.shape[-1], data.dtype)
+    scale = 1.0 if excerpts.waves.samples.is_floating_point() else 1 / 32768
+    return zero_past(noise * scale, lengths)
+
+
+@Op
 def add_waves(
     data: Tensor,
     lengths: Tensor,
