@@ -35,7 +35,8 @@ LIMITS = {
     "CQT-(octaves|direct)|VQT": 45,
     "Gain|TimeShift|RandomCrop|AdjustDuration|Fade|MuLaw|TimeMask$|MixUp|PolarityInversion|BitCrush|SpecAugment": 25,
     "LowPass|HighPass|BandPass|BandStop|PeakingEQ|LowShelf|HighShelf|SevenBandEQ|Telephone$": 30,
-    "Normalize|RMSNormalize|PeakNormalize|LoudnessNormalize|TanhDistortion|AddBackgroundNoise(?!-steps)|ApplyImpulseResponse": 60,
+    "Normalize|RMSNormalize|PeakNormalize|LoudnessNormalize|TanhDistortion|AddBackgroundNoise(?!-steps)": 60,
+    "ApplyImpulseResponse": 60,
     "AddBackgroundNoise-steps": 60 + 30,  # the noise, and its filter
     "SimulateRoom": 60 + NOISE,
     "ShortNoises|Babble|SpecCutout": 90,

@@ -101,11 +101,12 @@ def _links(file: Stored) -> Iterator[bytes]:
             yield one.read(end - begin)
 
 
-def _clean(file: Stored) -> Iterator[bytes]:
-    """Yields an MP3 as a stream that decodes whole."""
+def _clean(file: Stored) -> Iterator[Stored]:
+    """Yields an MP3 as a stream that decodes whole: the file itself if it is one."""
     with _os_errors(), opened(file) as one:
         data = one.read()
-    yield mpeg.clean(data)
+    made = mpeg.clean(data)
+    yield file if len(made) + mpeg.tags_before(data[:10]) == len(data) else made
 
 
 @functools.lru_cache(1 << 16)

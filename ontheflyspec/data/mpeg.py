@@ -141,37 +141,48 @@ def clean(data: bytes) -> bytes:
     frame = None if first is None else frame_at(data, first)
     if first is None or frame is None:
         raise BadFile(faults.CHANGED, "no frames of MPEG audio")
-    places, told = _walk(data, first, frame), _told(data, first)
+    (count, runs), told = _walk(data, first, frame), _told(data, first)
     extra = told is not None or data[first + 36 : first + 40] == b"VBRI"
-    frames, count = b"".join(data[place : place + size] for place, size in places), len(places) - extra
+    frames, count = b"".join(data[begin:end] for begin, end in runs), count - extra
     if told is None:
         told = _Told(0, None, 0, 0)
     if told.frames > count + 1 or (told.size or 0) > len(frames):
         raise BadFile(faults.TRUNCATED, f"{count} of {told.frames} frames of MPEG audio")
     if told.frames == count and told.size == len(frames):
         return frames
-    frames = frames[places[0][1] :] if extra else frames
+    frames = frames[frame.size :] if extra else frames
     return _xing(data[first : first + 4], frame, count, len(frames), told) + frames
 
 
-def _walk(data: bytes, place: int, first: Frame) -> list[tuple[int, int]]:
-    """Returns where frames begin and their bytes; raises for damage, and for a change of rate or channels."""
-    places = list[tuple[int, int]]()
-    while place < len(data):
-        frame = frame_at(data, place)
-        if frame is None:
-            if _TAG.match(data, place) is None:
-                raise BadFile(faults.TRUNCATED, f"no frame of MPEG audio at byte {place}")
-            place += _tag_size(data, place)
-            continue
-        if frame[2:] != first[2:]:
-            got = f"{frame.rate} Hz and {frame.channels} channels after {first.rate} Hz and {first.channels}"
-            raise BadFile(faults.JOINED, got)
-        if place + frame.size > len(data):
-            raise BadFile(faults.TRUNCATED, f"{len(data) - place} of {frame.size} bytes of frame {len(places)}")
-        places.append((place, frame.size))
-        place += frame.size
-    return places
+def _walk(data: bytes, place: int, first: Frame) -> tuple[int, list[tuple[int, int]]]:
+    """Returns how many frames there are, and the runs of them without anything between; raises for damage and changes.
+
+    Args:
+        data: the stream.
+        place: of the first frame.
+        first: frame, of which all others have rate and channels.
+    """
+    runs, begin, count, last = list[tuple[int, int]](), place, 0, len(data)
+    sizes = dict[bytes, int]()  # of headers that are right; there are few different ones
+    while place < last:
+        head = data[place : place + 4]
+        size = sizes.get(head)
+        if size is None:
+            frame = frame_at(head, 0)
+            if frame is None:
+                if _TAG.match(data, place) is None:
+                    raise BadFile(faults.TRUNCATED, f"no frame of MPEG audio at byte {place}")
+                runs.append((begin, place))
+                place = begin = place + _tag_size(data, place)
+                continue
+            if frame[2:] != first[2:]:
+                got = f"{frame.rate} Hz and {frame.channels} channels after {first.rate} Hz and {first.channels}"
+                raise BadFile(faults.JOINED, got)
+            size = sizes[head] = frame.size
+        if place + size > last:
+            raise BadFile(faults.TRUNCATED, f"{last - place} of {size} bytes of frame {count}")
+        place, count = place + size, count + 1
+    return count, [*runs, (begin, min(place, last))]
 
 
 def _tag_size(data: bytes, place: int) -> int:
