@@ -106,7 +106,7 @@ def _clean(file: Stored) -> Iterator[Stored]:
     with _os_errors(), opened(file) as one:
         data = one.read()
     made = mpeg.clean(data)
-    yield file if len(made) + mpeg.tags_before(data[:10]) == len(data) else made
+    yield file if made == data[mpeg.tags_before(data[:10]) :] else made
 
 
 @functools.lru_cache(1 << 16)
