@@ -105,6 +105,28 @@ def test_joined_mp3_of_unlike_kind_is_a_bad_file(rate, channels):
         ofs.load(data)
 
 
+def test_a_tag_that_is_wrong_about_bytes_or_counts_its_own_frame():
+    data = bytearray(encoded(changing(60_000)))
+    whole = ofs.load(bytes(data)).wave
+    tag = data.find(b"Xing") if b"Xing" in data else data.find(b"Info")
+    assert data[tag + 7] & 3 == 3
+    frames, size = struct.unpack(">II", data[tag + 8 : tag + 16])
+    for counts in ((frames, size + 2_000), (frames, size - 2_000), (frames, 0)):
+        data[tag + 8 : tag + 16] = struct.pack(">II", *counts)
+        assert ofs.load(bytes(data)).wave.equal(whole)
+    older = data[: tag + 120] + bytes(36) + data[tag + 156 :]  # whose encoder is not named
+    older[tag + 8 : tag + 16] = struct.pack(">II", frames + 1, size)
+    found = ofs.load(bytes(older)).wave[DELAYS:]
+    torch.testing.assert_close(found[: len(whole)], whole, rtol=0, atol=1e-6)
+    data[tag + 8 : tag + 16] = struct.pack(">II", frames, size)
+    last = 0
+    place = mpeg.begins(bytes(data))
+    while place < len(data):
+        last, place = place, place + mpeg.frame_at(bytes(data), place).size
+    with pytest.raises(ValueError, match=f"{frames - 1} of {frames} frames of MPEG audio"):
+        ofs.load(bytes(data[:last]))
+
+
 @pytest.mark.parametrize("damage", ["cut", "cut within", "cut without a tag", "zeroed", "overwritten", "frames lost"])
 def test_damaged_mp3_is_found_before_the_decoder_speaks(tmp_path, damage):
     data = encoded(changing(60_000))
