@@ -12,13 +12,14 @@ from ontheflyspec.data import faults
 from ontheflyspec.data.header import CODEC, Header, same
 from ontheflyspec.data.stored import Status, Stored, opened
 
-EXTENSIONS: tuple[str, ...] = (".m4a", ".m4b", ".mp4", ".aac", ".webm", ".mka", ".mkv", ".mov", ".3gp", ".amr", ".wma")
+EXTENSIONS: tuple[str, ...] = (".m4a", ".m4b", ".mp4", ".aac", ".webm", ".mka", ".mkv", ".mov", ".3gp", ".amr")
 EXTENSIONS += (".ac3", ".ape", ".wv", ".tta", ".spx", ".mpc", ".dsf", ".ra")
 """Endings of files that hold audio and that libsndfile does not read."""
 
 
-_SNDFILE = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff", b".snd", b"fLaC", b"OggS", b"riff", b"NIST", b"Crea", b"ID3")
-"""What files of libsndfile's formats begin with: if it cannot read them they are damaged."""
+_SNDFILE: tuple[bytes, ...] = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff", b".snd", b"fLaC", b"riff", b"NIST", b"Crea")
+_SNDFILE += (b"ID3", b"0&\xb2u")
+"""What files of libsndfile's formats begin with: if it cannot read them they are damaged. WMA is not read whole."""
 
 
 @functools.cache
@@ -51,7 +52,8 @@ def probe(file: Stored, known: Status, why: faults.BadFile) -> Header:
     if head.startswith(_SNDFILE):
         raise why
     if head[:4] == b"\x1aE\xdf\xa3":
-        _check_matroska(head, known.size)
+        with opened(file) as one:
+            _check_matroska(one.read())
     wave, rate = _decode(file, why)
     return Header(wave.shape[1], rate, wave.shape[0], CODEC, 0, *known)
 
@@ -69,6 +71,9 @@ def _decode(file: Stored, why: faults.BadFile) -> tuple[NDArray[np.float32], int
     if not there():
         raise why
     try:
+        if isinstance(file, str) and not _is_text(file):  # torchcodec takes names in UTF-8 alone
+            with opened(file) as one:
+                file = one.read()
         samples = _decoder()(file).get_all_samples()
     except (RuntimeError, ValueError) as problem:
         text = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
@@ -77,15 +82,38 @@ def _decode(file: Stored, why: faults.BadFile) -> tuple[NDArray[np.float32], int
     return wave, int(samples.sample_rate)
 
 
-def _check_matroska(head: bytes, size: int) -> None:
-    """Raises where a Matroska or WebM file is shorter than its segment says; its decoders end there without a word."""
-    place = 4 + _vint(head, 4)[1]
-    place += _vint(head, 4)[0]
-    if head[place : place + 4] == b"\x18S\x80g":
-        told, width = _vint(head, place + 4)
-        held = size - place - 4 - width
-        if told != (1 << 7 * width) - 1 and held < told:  # all ones: not known
-            raise faults.BadFile(faults.TRUNCATED, f"{held} of {told} bytes of the segment")
+_SEGMENT, _CLUSTER = b"\x18S\x80g", b"\x1fC\xb6u"
+"""Elements of Matroska that hold others, down to blocks of sound."""
+
+
+def _check_matroska(data: bytes) -> None:
+    """Raises where elements of a Matroska or WebM file do not follow each other: decoders go on without a word."""
+    place, ends = 0, [len(data)]
+    while place < ends[-1]:
+        name, width = _vint(data, place)
+        told, size_width = _vint(data, place + width)
+        begin, unknown = place + width + size_width, told == (1 << 7 * size_width) - 1  # all ones
+        end = ends[-1] if unknown else begin + told
+        if not name or width > 4 or end > ends[-1]:
+            raise faults.BadFile(faults.TRUNCATED, f"an element of Matroska that is cut or damaged at byte {place}")
+        if data[place : place + width] in (_SEGMENT, _CLUSTER):
+            if unknown:  # of a live stream: nobody knows where its parts end
+                return
+            ends.append(end)
+            place = begin
+        else:
+            place = end
+        while len(ends) > 1 and place == ends[-1]:
+            ends.pop()
+
+
+def _is_text(name: str) -> bool:
+    """Returns whether a name can be written in UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _vint(head: bytes, place: int) -> tuple[int, int]:

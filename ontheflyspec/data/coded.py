@@ -8,14 +8,14 @@ import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ontheflyspec.data import faults, mpeg, ogg, riff
 from ontheflyspec.data.header import BLOCK, COUNTED, FORWARD, INTEGER, PIECES, Header, same
-from ontheflyspec.data.stored import Status, Stored, for_decoders, opened, status
+from ontheflyspec.data.stored import Status, Stored, for_decoders, opened
 
 _SMALL = ("PCM_16", "PCM_S8", "PCM_U8")
 _CLAIMED = re.compile(r"^ *(riff|Riff size|FORM|SSND|data|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -31,26 +31,37 @@ if hasattr(os, "register_at_fork"):
 
 
 def probe(file: Stored, known: Status) -> Header:
-    """Returns the header of a file as libsndfile reads it."""
-    pieces, layout = _to_scan(file)
+    """Returns the header of a file as its frames, or libsndfile, tell it."""
+    with _os_errors(), opened(file) as one:
+        chained = one.read(4) == b"OggS" and one.seek(0) == 0 and len(ogg.links(one)) > 1
+        found = None if chained else mpeg.find(one, known.size)
+        _check_sphere(one, known.size)
+    if found is not None and found.told is not None:
+        return Header(*found.told, PIECES | FORWARD, 0, *known)
+    pieces: Iterable[Stored] = [file]
+    layout = 0
+    if chained or (found is not None and found.layer == 3):
+        pieces, layout = _links(file) if chained else _clean(file), PIECES
     frames, facts = 0, set[tuple[Any, ...]]()
     for piece in pieces:
         with _open(piece) as one:
             count = one.frames
-            if one.format == "MP3":
+            if "MPEG" in one.subtype or one.format == "MP3":
+                if found is None:
+                    raise faults.BadFile(faults.TRUNCATED, f"MPEG audio in {one.format} whose frames are not found")
                 layout |= FORWARD
-                if not layout & PIECES:  # of another layer than III, whose length is a guess
+                if found.layer == 2:  # whose length is a guess
                     count, layout = _count(one), layout | COUNTED
             elif count > 2**60:
                 count, layout = _count(one), layout | COUNTED | FORWARD
-            _check_claims(one.extra_info)
+            _check_claims(one.extra_info, count)
             facts.add((one.samplerate, one.channels, one.subtype in _SMALL))
             frames += count
     if frames > _FRAMES_PER_BYTE * known.size:
         raise faults.BadFile(faults.TRUNCATED, f"{known.size} bytes for {frames} frames")
     if len(facts) > 1:
         got = " and ".join(sorted(f"{rate} Hz with {channels} channels" for rate, channels, _ in facts))
-        raise faults.BadFile(faults.JOINED, f"{got}")
+        raise faults.BadFile(faults.JOINED, got)
     rate, channels, small = facts.pop()
     return Header(frames, rate, channels, layout | (INTEGER if small else 0), 0, *known)
 
@@ -69,18 +80,6 @@ def read_into(file: Stored, header: Header, start: int, out: NDArray[Any]) -> No
     same(header, first, header.rate, header.channels)
     if done < len(out):
         raise faults.BadFile(faults.TRUNCATED, f"{start + done} of {header.frames} frames")
-
-
-def _to_scan(file: Stored) -> tuple[Iterable[Stored], int]:
-    """Returns what to look at to know a file's length, and the layout that this makes."""
-    with _os_errors(), opened(file) as one:
-        if one.read(4) == b"OggS":
-            one.seek(0)
-            return (_links(file), PIECES) if len(ogg.links(one)) > 1 else ([file], 0)
-        trusted = mpeg.length_is_told(one, status(one).size)
-    if trusted is None:
-        return [file], 0
-    return [file] if trusted else _clean(file), PIECES
 
 
 def _to_read(file: Stored, header: Header) -> Iterable[Stored]:
@@ -106,7 +105,7 @@ def _clean(file: Stored) -> Iterator[Stored]:
     with _os_errors(), opened(file) as one:
         data = one.read()
     made = mpeg.clean(data)
-    yield file if made == data[mpeg.tags_before(data[:10]) :] else made
+    yield file if made == data else made
 
 
 @functools.lru_cache(1 << 16)
@@ -124,12 +123,30 @@ def _is_single(file: Stored) -> bool:
         return len(_FLAC.findall(head + one.read())) < 2
 
 
-def _check_claims(notes: str) -> None:
+def _check_claims(notes: str, frames: int) -> None:
     """Raises where a file holds less than its header says, in libsndfile's words; pipes leave that open."""
     for chunk, promised, held in _CLAIMED.findall(notes):
-        spare = 0 if chunk in ("SSND", "data", "Data Size") else 8
+        spare = 8 if chunk in ("FORM", "Riff size") else 0
         if int(promised) > int(held) + spare and not riff.is_open(int(promised), int(held)):
             raise faults.BadFile(faults.TRUNCATED, f"{held} of {promised} bytes in chunk {chunk}")
+    counted = re.search(r"^ *Frames *: (\d+)", notes, re.MULTILINE)
+    if counted and frames < int(counted[1]) < 2**60:
+        raise faults.BadFile(faults.TRUNCATED, f"{frames} of {counted[1]} frames")
+    if "Seems to be a truncated file" in notes:
+        raise faults.BadFile(faults.TRUNCATED, f"{frames} frames, fewer than its blocks say")
+
+
+def _check_sphere(file: BinaryIO, size: int) -> None:
+    """Raises where a NIST SPHERE file holds fewer samples than its header says."""
+    file.seek(0)
+    head = file.read(1024)
+    if head[:7] != b"NIST_1A":
+        return
+    found = {name: int(value) for name, value in re.findall(rb"^(\w+) -i (\d+)", head, re.MULTILINE)}
+    before = int(head[8:16].strip() or 1024)
+    wanted = found.get(b"sample_count", 0) * found.get(b"channel_count", 1) * found.get(b"sample_n_bytes", 1)
+    if size - before < wanted and b"shorten" not in head:
+        raise faults.BadFile(faults.TRUNCATED, f"{size - before} of {wanted} bytes of samples")
 
 
 def _read(one: Any, header: Header, start: int, out: NDArray[Any]) -> int:

@@ -10,6 +10,7 @@ Reference: ISO/IEC 11172-3 and 13818-3, 2.4.1 (frames); Xing's and LAME's tags a
 from __future__ import annotations
 
 import functools
+import io
 import re
 import struct
 from typing import BinaryIO, NamedTuple
@@ -24,11 +25,16 @@ _BITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _BITS_OF_II = (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
 """Kilobits a second by index, of MPEG-1's layer III, of MPEG-2's layers II and III, and of MPEG-1's layer II."""
 _TAG = re.compile(rb"ID3|TAG|APETAGEX|LYRICSBEGIN|\x00+")
+_RESERVOIR = 511
+"""Most bytes before a frame that its sound may begin in."""
+_OTHERS: tuple[bytes, ...] = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff", b".snd", b"fLaC", b"OggS", b"riff", b"NIST")
+_OTHERS += (b"Crea", b"2BIT", b"\x1aE\xdf\xa3", b"0&\xb2u")
+"""What files of other formats begin with, which may hold such frames as well."""
 _DECODER = 529
 """Samples of a decoder's own delay."""
-_FIRST = 8192
-"""Bytes within which frames begin."""
-_ENOUGH = 2 * _FIRST
+_FIRST = 65_536
+"""Bytes behind the tags within which frames begin."""
+_ENOUGH = _FIRST + 16_384
 """Bytes that hold the first frames."""
 _SLACK = 4096
 """Bytes of tags at the end that a Xing tag need not know of."""
@@ -76,20 +82,35 @@ def frame_at(data: bytes, place: int) -> Frame | None:
     return Frame(size, version, hertz, 1 if head[3] >> 6 == 3 else 2, layer)
 
 
-def tags_before(head: bytes) -> int:
-    """Returns how many bytes of ID3 tags a file begins with."""
-    return _tag_size(head, 0) if head[:3] == b"ID3" else 0
+class Found(NamedTuple):
+    """Frames of MPEG audio in a file.
+
+    Args:
+        layer: 2 or 3.
+        told: samples a channel, rate and channels, where a Xing tag is to be trusted; else None.
+    """
+
+    layer: int
+    told: tuple[int, int, int] | None
+
+
+def tags_before(file: BinaryIO) -> int:
+    """Returns how many bytes of tags and zeros a file begins with."""
+    place = 0
+    while True:
+        file.seek(place)
+        head = file.read(_ENOUGH if place == 0 else 65_536)
+        if not head or _TAG.match(head) is None:
+            return place
+        place += _tag_size(head, 0)
 
 
 def begins(data: bytes) -> int | None:
-    """Returns where frames begin among bytes that follow the tags, None if they hold none, or are of another format.
+    """Returns where frames begin among bytes that follow the tags, None if they hold none.
 
-    The rest of a frame that a recording of a stream begins with is left out.
+    The rest of a frame that a recording of a stream begins with is left out, as are headers of its transport.
     """
-    start = len(data) - len(data.lstrip(b"\0"))
-    if frame_at(data, start) is None and data[start : start + 4].isascii():
-        return None
-    for found in re.compile(b"\xff").finditer(data, start, start + _FIRST):
+    for found in re.compile(b"\xff").finditer(data, 0, _FIRST):
         place, frames = found.start(), 0
         while (frame := frame_at(data, place)) is not None and frames < 3:
             place, frames = place + frame.size, frames + 1
@@ -98,47 +119,50 @@ def begins(data: bytes) -> int | None:
     return None
 
 
-def length_is_told(file: BinaryIO, size: int) -> bool | None:
-    """Returns whether an MP3's Xing tag tells the frames of all of it; None for another format, layer II among them.
-
-    Raises BadFile for what is cut short.
+def find(file: BinaryIO, size: int) -> Found | None:
+    """Returns the frames of an MP3, None for another format; raises BadFile for layer II that is cut short.
 
     Args:
         file: to look at.
         size: its bytes.
     """
     file.seek(0)
-    head = file.read(10)
-    skipped = tags_before(head)
-    if not skipped and head[:4].isascii() and head[:4].strip(b"\0"):
+    head = file.read(12)
+    if head.startswith(_OTHERS) or head[4:8] == b"ftyp":
         return None
+    skipped = tags_before(file)
     file.seek(skipped)
     head = file.read(_ENOUGH)
     place = begins(head)
-    if place is None:
+    frame = None if place is None else frame_at(head, place)
+    if place is None or frame is None:
         return None
-    first = frame_at(head, place)
-    if first is not None and first.layer == 2:
+    if frame.layer == 2:
         file.seek(skipped)
-        _walk(file.read(), place, first)
-        return None
+        _walk(file.read(), place, frame)
+        return Found(2, None)
     told = _told(head, place)
     if told is None or told.size is None or not told.delay:  # older encoders, which counted in other ways
-        return False
+        return Found(3, None)
     end = skipped + place + told.size
     file.seek(min(end, size))
-    return 0 <= size - end < _SLACK and frame_at(file.read(4), 0) is None
+    after = file.read(32)
+    if size < end or size - end > _SLACK or (after and _TAG.match(after) is None):
+        return Found(3, None)
+    total = told.frames * frame.samples
+    samples = min(total, total - told.padding + _DECODER) - told.delay - _DECODER
+    return Found(3, (samples, frame.rate, frame.channels))
 
 
 def clean(data: bytes) -> bytes:
     """Returns the frames of an MP3 file as a stream whose length a decoder knows, or raises BadFile.
 
     Args:
-        data: the whole file, whose frames `begins` has found.
+        data: the whole file, in which `find` has found frames.
     """
-    skipped = tags_before(data)
+    skipped = tags_before(io.BytesIO(data))
     data = data[skipped:] if skipped else data
-    first = begins(data)
+    first = begins(data[:_ENOUGH])
     frame = None if first is None else frame_at(data, first)
     if first is None or frame is None:
         raise BadFile(faults.CHANGED, "no frames of MPEG audio")
@@ -152,8 +176,27 @@ def clean(data: bytes) -> bytes:
         raise BadFile(faults.TRUNCATED, f"{count} of {told.frames} frames of MPEG audio")
     if told.frames == count and told.size == len(frames):
         return frames
-    frames = frames[frame.size :] if extra else frames
+    frames = _ready(frames[frame.size :] if extra else frames)
     return _xing(data[first : first + 4], frame, count, len(frames), told) + frames
+
+
+def _ready(frames: bytes) -> bytes:
+    """Returns frames of which none refers to bits before the first: those that do become silent.
+
+    Args:
+        frames: of layer III.
+    """
+    place, held, made = 0, 0, bytearray(frames)
+    while held < _RESERVOIR and (frame := frame_at(frames, place)) is not None:
+        start = place + (4 if frames[place + 1] & 1 else 6)
+        begin = int.from_bytes(frames[start : start + 2], "big") >> (7 if frame.version == 3 else 8)
+        end = start + frame.tag_offset - 4
+        if begin > held:
+            made[start:end] = bytes(end - start)
+            begin = 0
+        place += frame.size
+        held = begin + max(place - end, 0)  # what a decoder has kept before the next frame
+    return bytes(made)
 
 
 def _walk(data: bytes, place: int, first: Frame) -> tuple[int, list[tuple[int, int]]]:

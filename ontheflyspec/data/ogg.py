@@ -27,8 +27,8 @@ def links(file: BinaryIO) -> list[tuple[int, int]]:
     file.seek(0)
     while head := file.read(27):
         if head[:4] != b"OggS" or len(head) < 27:
-            if open_streams:
-                raise BadFile(faults.TRUNCATED, f"no page at byte {place}, though no last page before")
+            if open_streams or head[:4] == b"OggS":
+                raise BadFile(faults.TRUNCATED, f"no whole page at byte {place}, though no last page before")
             skipped = (head + file.read()).find(b"OggS")
             if skipped < 0:
                 break

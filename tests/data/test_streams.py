@@ -302,7 +302,7 @@ def test_what_torchcodec_reads(tmp_path, ending):
     assert batch.data[0].equal(whole.wave[start : start + 48_000])
     data = (folder / f"a.{ending}").read_bytes()
     for part in (300, len(data) // 2, len(data) - 1):
-        with pytest.raises(ValueError, match=r"by torchcodec|bytes of the segment"):
+        with pytest.raises(ValueError, match=r"by torchcodec|bytes of the segment|an element of Matroska"):
             ofs.load(data[:part])
 
 
