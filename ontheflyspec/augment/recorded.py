@@ -58,7 +58,7 @@ def chosen(
         waves, heard = bank.excerpts(file, offsets, spans, wanted)
         _say(info.where, bank, wanted & ~heard)
         return waves, offset  # of a recording that is looped; all others begin where their excerpts do
-    if offsets.shape[-1] > 1 and spans.device == file.device:
+    if offsets.shape[-1] > 1 and _may_be_silent(bank) and spans.device == file.device:
         offset, heard = _heard(bank, file, offsets, spans)
         _say(info.where, bank, wanted & ~heard)
     return look_up(bank, file), offset

@@ -88,6 +88,8 @@ class Chain(nn.Module, ABC):
             items: ids, or a batch; a batch without ids gets fresh ones.
             key: of the stream, None for that of the chain's own seed.
         """
+        if isinstance(items, Mapping) and self.key is not None:
+            items = items[self.key]
         if isinstance(items, PaddedBatch):
             lists: Params = as_lists(self.draw(ids_of(items), key))
             return lists
@@ -95,7 +97,11 @@ class Chain(nn.Module, ABC):
 
     def replay(self, x: Any, params: Params) -> Any:
         """Runs the steps with a table of `draw` on a Tensor, a batch, or a batch with targets; in ``.eval()``, too."""
-        return with_targets(self, x, lambda batch, targets: self.run(batch, params, targets))
+
+        def replayed(x: Any) -> Any:
+            return with_targets(self, x, lambda batch, targets: self.run(batch, params, targets))
+
+        return by_key(type(self).__name__, replayed, x, self.key) if isinstance(x, Mapping) else replayed(x)
 
     def is_random(self) -> bool:
         """Returns whether a call now would draw."""

@@ -256,9 +256,12 @@ class WaveformsOnDisk(WaveformBank):
             step = self.source.step_of(int(self._clips[clip]))
             try:
                 for offset in tries if whole > count else tries[:1]:
-                    start = int(offset * (whole - count + 1)) // step * step
-                    part = Part(int(self._clips[clip]), start, count, None)
-                    self.source.read(part, block[0] if self.source.mono else block)
+                    start = int(offset * (whole - count + 1))
+                    before = start % step  # parts begin where samples of both rates meet
+                    found = np.empty((self.channels, before + count), block.dtype)
+                    part = Part(int(self._clips[clip]), start - before, before + count, None)
+                    self.source.read(part, found[0] if self.source.mono else found)
+                    block[:] = found[:, before:]
                     if block.any():
                         return True, count
                 return False, count

@@ -97,9 +97,7 @@ class Collate:
         """Returns the dictionary of a batch of dictionaries."""
         for place, item in enumerate(items):
             if not isinstance(item, Mapping) or key not in item or set(item) != set(items[0]):
-                got = (
-                    f"{', '.join(map(str, item))} in item {place}" if isinstance(item, Mapping) else type(item).__name__
-                )
+                got = ", ".join(map(str, item)) if isinstance(item, Mapping) else type(item).__name__
                 rule = f"dictionaries of equal keys, {key!r} among them"
                 raise ValueError(checks.message("Collate", rule, f"{got} in item {place}", "Give every item the same."))
         clips = [self._clip(item[key], self.rate) for item in items]
@@ -119,7 +117,7 @@ class Collate:
             batch: of them.
             other: collates what is neither a wave nor labels that follow.
         """
-        if all(isinstance(value, Clip) for value in column):
+        if all(isinstance(value, Clip) or _is_decoded(value) for value in column):
             second = self._padded([self._clip(value, None) for value in column])
             return second if second.ids is not None else second._replace(ids=batch.ids)
         waves = [value for value in column if isinstance(value, Tensor | np.ndarray) and value.ndim in (1, 2)]
@@ -129,7 +127,8 @@ class Collate:
             )
             same = second.lengths.equal(batch.lengths)
             return second._replace(lengths=batch.lengths) if same else second  # one object: nobody compares them again
-        if other is None or isinstance(column[0], FrameLabels | Segments | ClipLabels):
+        lists = all(isinstance(value, list) for value in column) and are_lists(column)
+        if other is None or lists or isinstance(column[0], FrameLabels | Segments | ClipLabels):
             return gather(column)
         try:
             return other(column)
@@ -152,7 +151,7 @@ class Collate:
         """Returns a wave with its rate."""
         if isinstance(wave, Clip):
             return wave
-        if isinstance(wave, Mapping) and {"array", "sampling_rate"} <= set(wave):
+        if _is_decoded(wave):
             wave, rate = wave["array"], wave["sampling_rate"]
         if not isinstance(wave, Tensor | np.ndarray):
             rule = "items that are or begin with a Clip, a Tensor or an array"
@@ -168,6 +167,11 @@ class Collate:
         shown = [f"transform={self.transform!r}", f"rate={self.rate!r}"]
         shown += [f"{name}={value!r}" for name, value in options.items() if value is not None]
         return f"Collate({', '.join(shown)})"
+
+
+def _is_decoded(wave: Any) -> bool:
+    """Returns whether a value is a decoded sound, as the datasets library gives it."""
+    return isinstance(wave, Mapping) and {"array", "sampling_rate"} <= set(wave)
 
 
 def _is_as_long(wave: Any, clip: Clip) -> bool:

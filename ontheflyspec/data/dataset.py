@@ -100,7 +100,12 @@ class AudioDataset(ClipReader):
     ) -> None:
         where = type(self).__name__
         names = listing.as_paths(where, paths, "Use AudioDataset.from_folder or from_manifest, or pass a list.")
-        if checks.flag(where, "text", text) and targets is not None:
+        if checks.flag(where, "text", text) and (separator is not None or classes is not None):
+            got = "separator" if separator is not None else "classes"
+            raise ValueError(
+                checks.message(where, "text=True without separator and classes", got, "Leave one of them out.")
+            )
+        if text and targets is not None:
             targets = labels.texts(where, targets)
         self._read(where, (names, labels.adopt(where, targets, len(names), classes, separator)), options)
 
@@ -168,10 +173,12 @@ class AudioDataset(ClipReader):
             ValueError: a line that is no clip, or a part that is not in its file.
         """
         where, dataset = "AudioDataset.from_manifest", cls.__new__(cls)
-        found = read_manifest(where, os.fspath(path), skip=options.get("on_error") == "skip")
+        skip = options.get("on_error") == "skip"
+        found = read_manifest(where, os.fspath(path), skip=skip, named=classes is not None)
         adopted = labels.adopt(where, found.targets, len(found.paths), classes, separator)
         dataset._read(where, (found.paths, adopted), options, found)
-        dataset.source.passed = found.left_out
+        dataset.source.passed, dataset.source.wrong_lines = found.left_out, len(found.left_out)
+        dataset.source.check_failures()
         return dataset
 
     def subset(self, indices: Any) -> AudioDataset:
@@ -233,6 +240,10 @@ class AudioDataset(ClipReader):
         if not given or not all(isinstance(one, AudioDataset) for one in given):
             got = ", ".join(type(one).__name__ for one in given) or "none"
             raise TypeError(checks.message(where, "AudioDatasets", got, "Pass a list of them."))
+        odd = next((type(one) for one in given if type(one).__getitem__ is not ClipReader.__getitem__), None)
+        if odd is not None:
+            rule, got = "data sets that read their own files", f"{odd.__name__} with its own __getitem__"
+            raise TypeError(checks.message(where, rule, got, "Join plain ones, and change items behind them."))
         whole = AudioDataset.__new__(AudioDataset)
         whole.source = joined(where, [one.source for one in given], [one._clips for one in given])
         whole.targets, whole.classes = labels.joined(where, [(one.targets, one.classes) for one in given])

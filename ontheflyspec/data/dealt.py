@@ -60,3 +60,15 @@ def check_caller(where: str, caller: FrameType) -> None:
         got = f"accelerate's prepare(), which deals them to {asking.num_processes} processes again"
         remedy = "Leave the DataLoader out of prepare(), or pass ofs.DeviceLoader(loader) or an AudioLoader to it."
         raise ValueError(checks.message(where, rule, got, remedy))
+
+
+def prefetched(caller: FrameType) -> int:
+    """Returns how many batches a DataLoader with workers takes ahead, 0 for others.
+
+    Args:
+        caller: that asks for batches.
+    """
+    asking: Any = caller.f_locals.get("self")
+    workers = getattr(asking, "_num_workers", 0)
+    loader = caller.f_locals.get("loader")
+    return workers * (getattr(loader, "prefetch_factor", None) or 2) if isinstance(workers, int) else 0

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ontheflyspec import checks
 
-MISSING, UNREADABLE, TRUNCATED, EMPTY, NOT_FINITE, CHANGED, SILENT, JOINED, OUTSIDE = range(1, 10)
+MISSING, UNREADABLE, TRUNCATED, EMPTY, NOT_FINITE, CHANGED, SILENT, JOINED, OUTSIDE, NO_CHANNEL = range(1, 11)
 
 
 _TEXTS = {
@@ -19,6 +19,7 @@ _TEXTS = {
     CHANGED: ("changed since the scan", "the file that was scanned", "Build the AudioDataset anew"),
     JOINED: ("streams joined that do not fit", "one stream, or streams of one kind", "Convert them one by one"),
     OUTSIDE: ("is shorter than its part in the manifest", "a part of the file", "Correct offset and duration"),
+    NO_CHANNEL: ("lacks the channel that is wanted", "that channel", "Correct the channel"),
     SILENT: ("holds silence only", "a wave that is heard", "Leave the file out"),
 }
 """For each code the fault in a few words, the rule that an error states, and the remedy."""

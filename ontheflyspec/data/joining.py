@@ -50,7 +50,9 @@ def joined(where: str, sources: Sequence[Source], clips: Sequence[Ints]) -> Sour
             starts = np.zeros(len(own), np.int64) if known is None else known.starts[own]
             parts.append((starts, source.lengths(own)))
         starts, lengths = (np.concatenate(column) for column in zip(*parts, strict=True))
-        whole.windows = Windows(np.arange(len(whole.table)), starts, lengths)
+        sizes = np.cumsum([0, *(len(source.table) for source in sources)])
+        recordings = np.concatenate([source.recordings(own) + size for source, own, size in zip(sources, clips, sizes)])  # noqa: B905
+        whole.windows = Windows(np.arange(len(whole.table)), starts, lengths, recordings)
     names = dict.fromkeys(name for source in sources for name in source.columns)
     whole.columns = {name: [value for one in pairs for value in _column(name, *one)] for name in names}
     whole.channel = None

@@ -96,6 +96,12 @@ class AudioLoader(Attached):
                 rule, got = "an AudioDataset that reads its own files", f"{type(dataset).__name__} with its own {name}"
                 remedy = "Use torch's DataLoader with ofs.collate, which calls it."
                 raise TypeError(checks.message("AudioLoader", rule, got, remedy))
+        if not isinstance(sampler, Iterable):
+            got = type(sampler).__name__
+            raise TypeError(checks.message("AudioLoader", "lists of indices", got, "Pass a BucketBatchSampler."))
+        if isinstance(sampler, BucketBatchSampler) and len(sampler.lengths) != len(dataset):
+            rule, got = f"a sampler of the data set's {len(dataset)} clips", f"one of {len(sampler.lengths)}"
+            raise ValueError(checks.message("AudioLoader", rule, got, "Build it with clips.lengths."))
         self._dataset, self._sampler, self.transform = dataset, sampler, transform
         self.dtype = checks.sample_dtype("AudioLoader", dtype)
         self.device = find_device("AudioLoader", device)

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -68,16 +69,21 @@ class Reader:
         if kind.endswith((".csv", ".tsv")):
             yield from self._table(text, tabs=kind.endswith(".tsv"))
             return
-        for line, one in enumerate(text.splitlines(), 1):
+        for line, one in enumerate(_lines(text), 1):
             row = self._object(line, one) if one.strip() else None
             if row is not None:
                 yield line, row
 
     def _object(self, line: int, text: str) -> Row | None:
         try:
-            row = json.loads(text)
-        except json.JSONDecodeError as problem:
-            self.wrong("JSON Lines", problem.msg, line, "Write one object a line, or name the file .csv.")
+            row = json.loads(text, parse_constant=_no_number)
+        except ValueError as problem:
+            self.wrong(
+                "JSON Lines",
+                getattr(problem, "msg", str(problem)),
+                line,
+                "Write one object a line, or name the file .csv.",
+            )
             return None
         if not isinstance(row, dict):
             self.wrong("an object a line", type(row).__name__, line, 'Write {"path": ..., "label": ...}.')
@@ -102,7 +108,7 @@ class Reader:
     def _records(self, text: str, *, tabs: bool) -> Iterator[tuple[int, list[str]]]:
         """Yields each record that is not empty with its last line, and goes on behind the line of a wrong one."""
         options: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
-        lines, first = text.splitlines(keepends=True), 0
+        lines, first = _lines(text), 0
         while first < len(lines):
             reader, begun = csv.reader(lines[first:], **options), 0
             try:
@@ -118,18 +124,21 @@ class Reader:
                 first = line
 
 
-def read_manifest(where: str, path: str, *, skip: bool = False) -> Manifest:
+def read_manifest(where: str, path: str, *, skip: bool = False, named: bool = False) -> Manifest:
     """Returns the clips of a manifest, or raises what is wrong with it.
 
     Args:
         where: name for errors.
         path: of the manifest.
         skip: whether wrong lines are left out and listed.
+        named: whether labels are names, numbers among them, as written.
     """
     reader = Reader(where, path, skip=skip)
     numbered = list(reader.rows())
     if not numbered:
-        raise ValueError(checks.message(where, "at least one clip", f"none in {path!r}", "Add lines to the manifest."))
+        reasons = f" ({reader.left_out[0].reason})" if reader.left_out else ""
+        got, remedy = f"none in {path!r}{reasons}", "Add lines to the manifest, or correct them."
+        raise ValueError(checks.message(where, "at least one clip", got, remedy))
     names = {name: name.strip().casefold() for _, row in numbered for name in row}  # as written, and as looked for
     known = {plain: name for name, plain in reversed(names.items())}
     place = next((known[name] for name in PATHS if name in known), None)
@@ -146,7 +155,7 @@ def read_manifest(where: str, path: str, *, skip: bool = False) -> Manifest:
         raise ValueError(checks.message(where, "at least one clip", got, "Correct the manifest."))
     if target is not None:
         values = columns.of(target)
-        targets = PackedStrings([str(value) for value in values]) if names[target] in TEXTS else _typed(values)
+        targets = PackedStrings([str(value) for value in values]) if names[target] in TEXTS else _typed(values, named)
     folder = os.path.dirname(os.path.abspath(path))
     used = {place, target, *times.values()}
     others = {name.strip(): columns.packed(name) for name in names if name not in used}
@@ -233,7 +242,14 @@ def _text(where: str, path: str) -> str:
     with open(path, "rb") as file:
         data = file.read()
     if data[:2] == b"\x1f\x8b":
-        data = gzip.decompress(data)
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as problem:
+            got = f"{problem} in {path!r}"
+            raise ValueError(checks.message(where, "a whole gzip file", got, "Compress the manifest again.")) from None
+    if b"\0" in data[:64] and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        got = f"bytes of 0 in {path!r}, as UTF-16 without a byte order mark has them"
+        raise ValueError(checks.message(where, "text in UTF-8", got, "Save the manifest as UTF-8."))
     try:
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -242,10 +258,34 @@ def _text(where: str, path: str) -> str:
         raise ValueError(checks.message(where, "text in UTF-8", got, "Save the manifest as UTF-8.")) from None
 
 
-def _typed(values: list[Any]) -> list[Any]:
-    """Returns targets as numbers if all of them, written as strings as in CSV, are numbers as one writes them."""
-    if all(isinstance(value, str) for value in values):
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name}, which is no number")
+
+
+def _lines(text: str) -> list[str]:
+    """Returns lines with their ends; other characters that Python takes for ends of lines are letters here."""
+    return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
+
+
+def _typed(values: list[Any], named: bool) -> list[Any]:
+    """Returns targets as numbers if all of them, written as strings as in CSV, are numbers as one writes them.
+
+    Names beside numbers, and numbers too large for int64, make all of them names.
+
+    Args:
+        values: as they stand in the manifest.
+        named: whether they are names in any case.
+    """
+    plain = all(isinstance(value, str | int | float) and not isinstance(value, bool) for value in values)
+    if plain and (named or (any(isinstance(value, str) for value in values) and not all(map(_is_text, values)))):
+        return [value if isinstance(value, str) else json.dumps(value) for value in values]
+    if all(map(_is_text, values)) and not named:
         for kind, pattern in ((int, _WHOLE), (float, _NUMBER)):
             if all(pattern.fullmatch(value) for value in values):
-                return [kind(value) for value in values]
+                numbers = [kind(value) for value in values]
+                return values if any(abs(number) >= 2**63 for number in numbers) else numbers
     return values
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)

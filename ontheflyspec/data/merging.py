@@ -46,8 +46,10 @@ def merge(where: str, source: Source, clips: Ints, scores: Tensor, rate: float |
         raise ValueError(checks.message(where, f"floats [{len(clips)}, ...], a row an id", kind, "Pass a row an id."))
     known = None if rate is None else checks.positive(where, "rate", rate)
     found = []
-    for file in np.unique(windows.files[clips]).tolist():
-        rows = np.flatnonzero(windows.files[clips] == file)
+    recordings = source.recordings(clips)
+    for recording in np.unique(recordings).tolist():
+        rows = np.flatnonzero(recordings == recording)
+        file = int(windows.files[clips[rows[0]]])
         starts, own = windows.starts[clips[rows]], scores[torch.from_numpy(rows).to(scores.device)]
         begin = source.begin(file) / int(source.table.headers["rate"][file])
         if known is None:

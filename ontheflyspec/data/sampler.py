@@ -17,7 +17,7 @@ from torch.utils.data import Sampler
 
 from ontheflyspec import checks, rng
 from ontheflyspec.data import plan as planning
-from ontheflyspec.data.dealt import birthplace, check_caller, check_ranks
+from ontheflyspec.data.dealt import birthplace, check_caller, check_ranks, prefetched
 from ontheflyspec.data.draws import Draw, StandIn
 from ontheflyspec.data.place import Place, parse, refuse, write
 from ontheflyspec.data.plan import WHERE, Plan, Rules
@@ -145,6 +145,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         """Returns the batches of an epoch, each a list of `Draw`, counted as handed out."""
         check_caller(WHERE, sys._getframe(1))
         running = Pass(self, counts=True)
+        running.prefetched = prefetched(sys._getframe(1))
         if self._resumed.consumed and self._resumed.consumed >= self._steps(self._next, self._resumed):
             running.bind()  # an epoch of which nothing is left is over now
         return running
@@ -207,7 +208,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         """Makes an iterator the newest one, with the epoch and the rank as they are now; returns its batches."""
         before = self._pass
         again = before is not None and not before.ended and before.epoch == self._next
-        if before is not None and again and before.given > 1 and not self._warned:
+        if before is not None and again and before.given > 1 + before.prefetched and not self._warned:
             self._warned = True
             rule, got = (
                 "a pass to be played to its end",
@@ -281,7 +282,7 @@ class Pass(Iterator[list[int]]):
     def __init__(self, sampler: BucketBatchSampler, *, counts: bool, names: Callable[[], str] = str) -> None:
         self.sampler, self.counts, self.names = sampler, counts, names
         self.plan: Plan | None = None
-        self.taken = self.given = 0
+        self.taken = self.given = self.prefetched = 0
 
     @property
     def ended(self) -> bool:
@@ -347,8 +348,13 @@ def _asked() -> tuple[int, int]:
     """Returns rank and world size of torch.distributed, of torchrun, or those of a single process."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    rank, world_size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
-    return (int(rank), int(world_size)) if rank.isdigit() and world_size.isdigit() else (0, 1)
+    rank, world_size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if rank is None or world_size is None:
+        return 0, 1
+    if not (rank.isdigit() and world_size.isdigit() and int(rank) < int(world_size)):
+        got = f"RANK={rank}, WORLD_SIZE={world_size}"
+        raise ValueError(checks.message(WHERE, "RANK below WORLD_SIZE in the environment", got, "Set or unset both."))
+    return int(rank), int(world_size)
 
 
 def _weights(weights: Any, count: int, rules: Rules) -> Floats:

@@ -128,13 +128,17 @@ class Source:
         """First frame of each clip in its file, None if all begin with their files."""
         self.spans = self.table.headers["frames"]
         """Frames of each clip in its file."""
+        self.wrong_lines = 0
+        """Lines of a manifest that were left out."""
+        self.passed: list[faults.Failure] = []
+        """Those lines, and files beside these that look like audio and are no members."""
         self.check()
         self.columns = dict(columns or {})
-        self.passed: list[faults.Failure] = []
-        """Files beside these that look like audio and are no members."""
         if channel is not None and not self.mono:
             raise ValueError(checks.message(where, "mono=True with channel", "False", "Leave one of them out."))
-        self.channel = None if channel is None else chosen_channels(where, channel, self.table, self.columns)
+        self.channel = (
+            None if channel is None else chosen_channels(where, channel, self.table, self.columns, skip=self.skip)
+        )
         """Number of the channel that is read of each file, None for all of them."""
         if parts is not None and any(part != (0.0, None) for part in parts):
             self._cut(parts)
@@ -185,6 +189,12 @@ class Source:
     def files(self, clips: Any) -> Any:
         """Returns the places in the table of the files that clips are of."""
         return clips if self.windows is None else self.windows.files[clips]
+
+    def recordings(self, clips: Ints) -> Ints:
+        """Returns numbers of the recordings that clips are of."""
+        known = None if self.windows is None else self.windows.recordings
+        numbers: Ints = self.files(clips) if known is None else known[clips]
+        return numbers
 
     def good(self) -> Ints:
         """Returns the clips of files that nobody has found bad."""
@@ -356,9 +366,10 @@ class Source:
 
     def check_failures(self) -> None:
         """Raises if more files are bad than may be."""
-        count = int(np.count_nonzero(self.table.marks))
+        count = int(np.count_nonzero(self.table.marks)) + self.wrong_lines
         if self.max_failures is not None and count > self.max_failures:
-            listed = "; ".join(f"{failure.path}: {failure.reason}" for failure in self.table.failures()[:3])
+            found = [*self.table.failures(), *self.passed][:3]
+            listed = "; ".join(f"{failure.path}: {failure.reason}" for failure in found)
             rule, got = f"at most max_failures = {self.max_failures} bad files", f"{count} ({listed}, ...)"
             raise RuntimeError(checks.message(self.where, rule, got, "Look at .failures or raise max_failures."))
 

@@ -44,7 +44,7 @@ def adopt(
     if values is None:
         return None, None
     if isinstance(values, torch.Tensor):
-        values = values.numpy()
+        values = values.detach().cpu().numpy()
     if isinstance(values, FrameLabels | Segments | ClipLabels):
         check_count(values, count)
         return [_single(values, place) for place in range(count)], None
@@ -212,7 +212,10 @@ def value(targets: Targets, index: int) -> Any:
     """Returns one target, a number as Python's own, several classes as a tensor."""
     if not isinstance(targets, np.ndarray):
         return targets[index]
-    return targets.item(index) if targets.ndim == 1 else torch.from_numpy(targets[index])
+    if targets.ndim == 1:
+        return targets.item(index)
+    row = torch.from_numpy(targets[index])
+    return row.float() if row.is_floating_point() else row
 
 
 def divide(where: str, clips: Ints, targets: Targets, fraction: float, seed: int) -> tuple[Ints, Ints]:

@@ -19,11 +19,13 @@ class Windows(NamedTuple):
         files: places in the table, int64 ``[clips]``.
         starts: first sample of the file's, at the data set's rate.
         lengths: samples, those beyond the file's end among them.
+        recordings: number of the recording that each is of, None where that is its file's place.
     """
 
     files: Ints
     starts: Ints
     lengths: Ints
+    recordings: Ints | None = None
 
 
 def framed(sizes: Ints, steps: Ints, window: int, hop: float, last: str) -> Windows:

@@ -271,7 +271,7 @@ def test_one_side_of_a_call(audio, tmp_path, rate, dtype):
     joined = ofs.AudioDataset.concat([clips, clips.subset([1])])
     np.testing.assert_allclose(joined[3].wave, both[1].wave[0], atol=1e-6)
     for options, match in (
-        ({"channel": 2}, r"a channel below 2 of '.*0\.wav', got 2\. Channels are counted from 0"),
+        ({"channel": 2}, r"a channel from 0 to 1 of '.*0\.wav', got 2\. Correct it"),
         ({"channel": -1}, "channel to be an integer of at least 0"),
         ({"channel": "side"}, r"the name of a column, got 'side' of \[\]"),
         ({"channel": 0, "mono": False}, "mono=True with channel"),
