@@ -17,6 +17,8 @@ from ontheflyspec.data.channels import check_channel
 from ontheflyspec.data.header import BLOCK, CODEC, INTEGER, PLAIN, Header, same
 from ontheflyspec.data.stored import Status, Stored, as_stored, content, opened, status
 
+_MARGIN = 256
+"""Samples of the lower of two rates that are read beside a resampled part, for the resampler's filter."""
 MOST_HZ, MOST_CHANNELS = 50_000_000, 1024
 """Of a header that is believed; more channels no decoder takes."""
 
@@ -72,6 +74,20 @@ def resample(wave: NDArray[Any], old: int, new: int) -> NDArray[Any]:
     frames = -(-len(wave) * new // old)
     tail = np.zeros((1 + 2 * -(-old // new), *wave.shape[1:]), wave.dtype)
     return np.asarray(soxr.resample(np.concatenate([wave, tail]), old, new)[:frames])
+
+
+def source_part(start: int, length: int, span: int, old: int, new: int) -> tuple[int, int, int]:
+    """Returns first and last frame to read of a file at rate ``old``, and the samples at rate ``new`` to skip then.
+
+    ``start`` is a multiple of the period after which both rates meet again, so the part's samples fall where those of
+    the whole clip fall.
+    """
+    common = math.gcd(old, new)
+    before, after = old // common, new // common
+    margin = -(-_MARGIN * -(-old // new) // before) * before
+    first = max(0, start // after * before - margin)
+    last = min(span, -(-(start + length) * old // new) + margin)
+    return first, last, start - first // before * after
 
 
 def mix(block: NDArray[Any]) -> NDArray[Any]:

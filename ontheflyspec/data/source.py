@@ -24,8 +24,6 @@ from ontheflyspec.data.table import Ints
 from ontheflyspec.data.windows import Windows, framed
 
 _CROP_KEY = rng.fold(0, int.from_bytes(b"crop", "big"))
-_MARGIN = 256
-"""Samples of the lower of two rates that are read beside a resampled part, for the resampler's filter."""
 _SLACK_S = 0.1
 """How much a manifest's duration may exceed its file: they are often rounded."""
 
@@ -334,7 +332,7 @@ class Source:
             return
         first, last, skipped = start, start + length, 0
         if header.rate != self.sample_rate:
-            first, last, skipped = _source_part(start, length, span, header.rate, self.sample_rate)
+            first, last, skipped = audio.source_part(start, length, span, header.rate, self.sample_rate)
         block = np.empty((last - first, header.channels), out.dtype)
         audio.read_into(path, header, begin + first, block)
         if self.channel is not None:
@@ -392,17 +390,3 @@ def _faults(where: str, on_error: Any, max_failures: Any) -> tuple[bool, int | N
     """Returns whether bad files are left out, and how many at most, None for any number."""
     skip = checks.choice(where, "on_error", on_error, ("raise", "skip")) == "skip"
     return skip, None if max_failures is None else checks.integer(where, "max_failures", max_failures, low=0)
-
-
-def _source_part(start: int, length: int, span: int, old: int, new: int) -> tuple[int, int, int]:
-    """Returns first and last frame to read of a file at rate ``old``, and the samples at rate ``new`` to skip then.
-
-    ``start`` is a multiple of the period after which both rates meet again, so the part's samples fall where those of
-    the whole clip fall.
-    """
-    common = math.gcd(old, new)
-    before, after = old // common, new // common
-    margin = -(-_MARGIN * -(-old // new) // before) * before
-    first = max(0, start // after * before - margin)
-    last = min(span, -(-(start + length) * old // new) + margin)
-    return first, last, start - first // before * after
