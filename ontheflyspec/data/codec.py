@@ -15,6 +15,8 @@ from ontheflyspec.data.stored import Status, Stored, opened
 EXTENSIONS: tuple[str, ...] = (".m4a", ".m4b", ".mp4", ".aac", ".webm", ".mka", ".mkv", ".mov", ".3gp", ".amr")
 EXTENSIONS += (".ac3", ".ape", ".wv", ".tta", ".spx", ".mpc", ".dsf", ".ra")
 """Endings of files that hold audio and that libsndfile does not read."""
+UNREAD = (".wma", ".asf", ".rm")
+"""Endings of files that hold audio and that nothing here reads whole."""
 
 
 _SNDFILE: tuple[bytes, ...] = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff", b".snd", b"fLaC", b"riff", b"NIST", b"Crea")

@@ -106,11 +106,15 @@ def _is_audio(path: str, group: str, passed: list[Passed]) -> bool:
     """Returns whether a file is audio that can be read; what only looks like it is noted."""
     name = os.path.basename(path).lower()
     known, other = name.endswith(EXTENSIONS), name.endswith(codec.EXTENSIONS)
-    if name.startswith(".") or not (known or other):
+    unread = name.endswith(codec.UNREAD)
+    if name.startswith(".") or not (known or other or unread):
         return False
     if not os.path.isfile(path):
         if os.path.islink(path):
             passed.append(Passed(group, path, "links to nowhere"))
+        return False
+    if unread:
+        passed.append(Passed(group, path, f"files of the kind {os.path.splitext(name)[1]}, which nothing here reads"))
         return False
     if other and not codec.there():
         passed.append(Passed(group, path, f"files of the kind {os.path.splitext(name)[1]}, which take torchcodec"))

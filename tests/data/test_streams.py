@@ -310,24 +310,25 @@ def test_what_is_passed_over_is_named_by_class_once(audio, tmp_path, monkeypatch
     monkeypatch.setattr(codec, "there", lambda: False)
     audio("set/dog/a.wav", 100)
     audio("set/cat/a.wav", 100)
-    for name in ("b.m4a", "c.M4A", "d.webm", "notes.txt"):
+    for name in ("b.m4a", "c.M4A", "d.webm", "e.wma", "notes.txt"):
         (tmp_path / "set/dog" / name).write_bytes(b"-")
     (tmp_path / "set/cat/gone.flac").symlink_to(tmp_path / "nowhere.flac")
     rule = (
         r"from_folder: expected audio that can be read, got cat: 1 links to nowhere; "
-        r"dog: 2 files of the kind \.m4a, which take torchcodec; dog: 1 files of the kind \.webm"
+        r"dog: 2 files of the kind \.m4a, which take torchcodec; dog: 1 files of the kind \.webm, which take torchcodec; "
+        r"dog: 1 files of the kind \.wma, which nothing here reads"
     )
     with pytest.warns(UserWarning, match=rule) as warned:
         clips = ofs.AudioDataset.from_folder(tmp_path / "set", sample_rate=RATE)
     assert len(warned) == 1
     assert len(clips) == 2
     names = [(Path(failure.path).name, failure.index) for failure in clips.failures]
-    assert sorted(names) == [("b.m4a", -1), ("c.M4A", -1), ("d.webm", -1), ("gone.flac", -1)]
+    assert sorted(names) == [("b.m4a", -1), ("c.M4A", -1), ("d.webm", -1), ("e.wma", -1), ("gone.flac", -1)]
     assert clips.subset([0]).failures == []
     with pytest.warns(UserWarning, match="the folder: 1 links to nowhere"):
         bank = ofs.WaveformBank.from_folder(tmp_path / "set", sample_rate=RATE)
-    assert len(bank.failures) == 4
+    assert len(bank.failures) == 5
     (tmp_path / "set/dog/a.wav").unlink()
     (tmp_path / "set/cat/a.wav").unlink()
-    with pytest.raises(ValueError, match=r"none in .*, but 4 such as '.*gone.flac' \(links to nowhere\)"):
+    with pytest.raises(ValueError, match=r"none in .*, but 5 such as '.*gone.flac' \(links to nowhere\)"):
         ofs.AudioDataset.from_folder(tmp_path / "set", sample_rate=RATE)
