@@ -315,7 +315,8 @@ def test_what_is_passed_over_is_named_by_class_once(audio, tmp_path, monkeypatch
     (tmp_path / "set/cat/gone.flac").symlink_to(tmp_path / "nowhere.flac")
     rule = (
         r"from_folder: expected audio that can be read, got cat: 1 links to nowhere; "
-        r"dog: 2 files of the kind \.m4a, which take torchcodec; dog: 1 files of the kind \.webm, which take torchcodec; "
+        r"dog: 2 files of the kind \.m4a, which take torchcodec; "
+        r"dog: 1 files of the kind \.webm, which take torchcodec; "
         r"dog: 1 files of the kind \.wma, which nothing here reads"
     )
     with pytest.warns(UserWarning, match=rule) as warned:
