@@ -30,8 +30,8 @@ test_loader.py test_new_device.py test_rng.py test_statistics.py test_windows.py
 """Files of which it takes the first case of every test; of those in the folder ``parity`` it takes one test."""
 
 # Two processes that fill numba's cache of librosa's functions at once have crashed: each has its own.
-_CACHE = Path(__file__).parents[1] / ".pytest_cache" / f"numba-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
-os.environ.setdefault("NUMBA_CACHE_DIR", str(_CACHE))
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) is not None:
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{worker}")
 importlib.import_module("programs")  # before anyone imports Triton, which it makes interpret
 torch.set_num_threads(1)  # each process has a core; tests of threads say how many they want
 
