@@ -60,8 +60,12 @@ class Info(NamedTuple):
 
     def waves(self, bank: Bank, files: Tensor) -> Waves:
         """Returns the waves at positions ``files`` of a bank, counting round, or raises unless they fit the batch."""
-        check_match(self.where, bank, self.known_rate(f"a bank of {bank.rate:g} Hz"), self.channels, self.device)
+        self.check_bank(bank)
         return look_up(bank, files)
+
+    def check_bank(self, bank: Bank) -> None:
+        """Raises unless the waves of a bank fit the batch."""
+        check_match(self.where, bank, self.known_rate(f"a bank of {bank.rate:g} Hz"), self.channels, self.device)
 
     def all_active(self) -> Tensor:
         """Returns True for each item, bool ``[B]`` on the host."""

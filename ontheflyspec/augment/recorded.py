@@ -10,7 +10,7 @@ from torch import Tensor
 from ontheflyspec import checks
 from ontheflyspec.augment.ranges import Params, Range, fraction, place
 from ontheflyspec.plans import Info
-from ontheflyspec.recordings import Bank, DiskBank, Waves, check_match, look_up
+from ontheflyspec.recordings import Bank, DiskBank, Waves, look_up
 
 TRIES = 8
 """Places of a recording that are tried until one is heard."""
@@ -49,8 +49,7 @@ def chosen(
         spans: int64 ``[B, K]``, samples of each excerpt.
         wanted: bool ``[B, K]``, which excerpts are used.
     """
-    rate = info.known_rate(f"a bank of {bank.rate:g} Hz")
-    check_match(info.where, bank, rate, info.channels, info.device)
+    info.check_bank(bank)
     offsets = offset.unsqueeze(-1)
     if "other_offset" in params:
         offsets = torch.cat([offsets, params["other_offset"].reshape(*offset.shape, TRIES - 1)], -1)

@@ -37,7 +37,7 @@ def status(file: BinaryIO) -> Status:
 def for_decoders(data: bytes) -> Any:
     """Returns bytes as a file that decoders written in C read without the interpreter lock, where the system has such.
 
-    A number of a file that the decoder closes (Linux), else a file object.
+    A number of a file, which the caller closes (Linux), else a file object.
     """
     if not hasattr(os, "memfd_create"):
         return io.BytesIO(data)

@@ -155,10 +155,8 @@ class Table:
 
     def failures(self, indices: Iterable[int] | None = None) -> list[Failure]:
         """Returns the faults of the files at these places (None: of all files), in order."""
-        places = np.flatnonzero(self.marks)
-        if indices is not None:
-            places = np.intersect1d(places, np.asarray(indices))
-        return [Failure(place, self.paths[place], faults.reason(int(self.marks[place]))) for place in places.tolist()]
+        places = _among(np.flatnonzero(self.marks), indices)
+        return [Failure(place, self.paths[place], faults.reason(int(self.marks[place]))) for place in places]
 
     def fill(self, index: int) -> None:
         """Notes that a good file fills a batch of which nothing was left."""
@@ -166,10 +164,14 @@ class Table:
 
     def fills(self, indices: Iterable[int] | None = None) -> list[Failure]:
         """Returns the good files that filled batches, as `failures` does the bad ones."""
-        places = np.flatnonzero((self.filled.numpy() > 0) & (self.marks == 0))
-        if indices is not None:
-            places = np.intersect1d(places, np.asarray(indices))
+        places = _among(np.flatnonzero((self.filled.numpy() > 0) & (self.marks == 0)), indices)
         return [
             Failure(place, self.paths[place], f"filled {int(self.filled[place])} batches of which nothing was left")
-            for place in places.tolist()
+            for place in places
         ]
+
+
+def _among(places: Ints, indices: Iterable[int] | None) -> list[int]:
+    """Returns those of some places that are among others, in order; all of them for None."""
+    found: list[int] = (places if indices is None else np.intersect1d(places, np.asarray(indices))).tolist()
+    return found
