@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from ontheflyspec import checks
 from ontheflyspec.augment.base import each_column
@@ -166,12 +165,16 @@ def one_each(
         moved.append((rows, own))
     if not parts:
         return batch, targets
-    together = [
-        _joined([(rows, own[place]) for rows, own in moved]) if isinstance(target, Target | PaddedBatch) else target
-        for place, target in enumerate(targets)
-    ]
+
+    def together(place: int, target: Any) -> Any:
+        if isinstance(target, PaddedBatch):
+            beside = [(step, index, own[place]) for (step, index, _), (_, own) in zip(parts, moved, strict=True)]
+            return _merge(type(chain).__name__, beside, placed)._replace(ids=target.ids)
+        return merged([(rows, own[place]) for rows, own in moved]) if isinstance(target, Target) else target
+
     made = _merge(type(chain).__name__, parts, placed)._replace(ids=batch.ids)
-    return made if split.after is None else made._replace(lengths=split.after.lengths), together
+    made = made if split.after is None else made._replace(lengths=split.after.lengths)
+    return made, [together(place, target) for place, target in enumerate(targets)]
 
 
 def _tables(params: Params, place: int, rows: list[int]) -> Params:
@@ -207,20 +210,6 @@ def _rows_of(target: Target | PaddedBatch, rows: Sequence[int]) -> Any:
         return target.take(rows)
     ids = None if target.ids is None else take(target.ids, rows)
     return target._replace(data=take(target.data, rows), lengths=take(target.lengths, rows), ids=ids)
-
-
-def _joined(parts: Sequence[tuple[Sequence[int], Any]]) -> Any:
-    """Returns labels, or a second batch, of all items, from parts and the positions that their items have."""
-    first = parts[0][1]
-    if not isinstance(first, PaddedBatch):
-        return merged(parts)
-    size = max(part.data.shape[-1] for _, part in parts)
-    data = torch.cat([pad(part.data, (0, size - part.data.shape[-1])) for _, part in parts])
-    lengths = torch.cat([part.lengths for _, part in parts])
-    ids = None if first.ids is None else torch.cat([part.ids for _, part in parts])
-    positions = [row for rows, _ in parts for row in rows]
-    back = sorted(range(len(positions)), key=positions.__getitem__)
-    return _rows_of(PaddedBatch(data, lengths, first.rate, ids), back)
 
 
 def _select(batch: PaddedBatch, rows: Tensor, placed: Placed) -> PaddedBatch:

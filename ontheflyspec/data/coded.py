@@ -83,7 +83,7 @@ def read_into(file: Stored, header: Header, start: int, out: NDArray[Any]) -> No
 
 
 def _to_read(file: Stored, header: Header) -> Iterable[Stored]:
-    """Returns what to decode, one after the other: the file, or its pieces from memory."""
+    """Returns the streams to decode, one after the other: the file, or its pieces from memory."""
     if not header.layout & PIECES:
         alone = _single(file, header.size, header.changed) if isinstance(file, str) else _is_single(file)
         if not alone:

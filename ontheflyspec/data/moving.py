@@ -44,7 +44,7 @@ def placed(value: Any, device: torch.device) -> Any:
 
 
 def called(transform: Step | None, call: Step, batch: Any, key: str | None) -> Any:
-    """Returns what a transform makes of a batch; one of this package gets the entry of a dictionary at ``key``."""
+    """Returns the result of a transform on a batch; one of this package gets the entry of a dictionary at ``key``."""
     if isinstance(batch, dict) and hasattr(transform, "takes_int16"):
         return by_key(type(transform).__name__, call, batch, key or getattr(transform, "key", None))
     return call(batch)

@@ -258,7 +258,7 @@ class _Told(NamedTuple):
 
 
 def _told(data: bytes, place: int) -> _Told | None:
-    """Returns what the Xing tag of a frame tells, None without one."""
+    """Returns the facts in the Xing tag of a frame, None without one."""
     frame = frame_at(data, place)
     tag = place + (frame.tag_offset if frame else 0)
     if frame is None or data[tag : tag + 4] not in (b"Xing", b"Info"):
@@ -273,7 +273,7 @@ def _told(data: bytes, place: int) -> _Told | None:
 
 
 def _xing(head: bytes, frame: Frame, count: int, size: int, told: _Told) -> bytes:
-    """Returns what goes before frames: a Xing tag that tells how many of them there are.
+    """Returns the head of a stream: a Xing tag that tells how many frames follow.
 
     Args:
         head: header of a frame of the stream.

@@ -69,7 +69,7 @@ class ClipReader(Dataset[Any]):
         return {name: labels.choose(of, self.source.files(self._clips)) for name, of in self.source.columns.items()}
 
     def digest(self) -> str:
-        """Returns what tells this list of clips from others: their files' names below the folder of them all."""
+        """Returns a digest of this list of clips: of their files' names below the folder of them all."""
         return f" of {self.paths.digest()[:12]}"
 
     def __len__(self) -> int:

@@ -97,5 +97,5 @@ def as_stored(where: str, item: Any, place: int | None = None) -> str:
 
 
 def content(name: str) -> Stored:
-    """Returns what to read of a file in a list: its path, or the bytes that its name holds."""
+    """Returns the path of a file in a list, or the bytes that its name holds."""
     return name.data if isinstance(name, Held) else name
